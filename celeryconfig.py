@@ -1,0 +1,80 @@
+"""Celery's settings. What an operator may change is in core/config.py; everything here has one reason beside it."""
+
+from celery.schedules import crontab
+from kombu import Exchange, Queue
+
+from core.config import configuration
+
+_config = configuration()
+_direct = Exchange("")  # the default exchange: a message goes to the queue that its routing key names, with no binding to lose
+
+broker_url = _config.broker_url.get_secret_value() if _config.broker_url else None
+imports = ("tasks.usage", "tasks.books", "tasks.parked")
+
+# Queues: a plain worker serves all of them. `usage` and `usage.json` are emptied by the pump (worker/intake).
+_queues = ["usage", "maintenance"] + (["usage.json"] if _config.intake == "pump" else [])  # Celery's own consumer can't read plain JSON
+task_queues = tuple(Queue(name, _direct, routing_key=name) for name in _queues)
+task_default_queue = "maintenance"  # a task that is routed nowhere must not stand among the debits
+task_default_exchange = ""  # as above: the default exchange
+task_default_routing_key = "maintenance"  # as above
+task_create_missing_queues = False  # a mistyped queue name is an error, not a queue that nobody serves
+task_routes = {"usage.*": {"queue": "usage"}, "books.*": {"queue": "maintenance"}, "parked.*": {"queue": "maintenance"}}
+
+# Delivery guarantees of what Celery's own consumer runs.
+task_acks_late = True  # a task that dies with its worker is run again: every task here may be repeated
+task_acks_on_failure = True  # a failed job has told why in job_runs; the schedule runs it again
+task_reject_on_worker_lost = True  # as acks_late, for a pool process that is killed
+task_ignore_result = True  # outcomes are in the books; a result backend would be one more thing to break
+result_backend = None  # as above
+worker_prefetch_multiplier = 1  # a slow job doesn't hold the next one back from another worker
+task_publish_retry_policy = {"max_retries": 5, "interval_start": 0.1, "interval_step": 0.5, "interval_max": 3.0}  # a broker may blink
+
+# Only JSON is ever deserialised: whoever can write to the broker must not be able to run code.
+accept_content = ["json"]
+task_serializer = "json"
+event_serializer = "json"
+result_accept_content = ["json"]
+
+# The worker's processes.
+worker_pool = "threads"  # the pump records in its own threads; forked children would stand idle beside it
+worker_concurrency = 2  # scheduled jobs that may run side by side
+worker_send_task_events = True  # Flower shows what happened
+task_send_sent_event = False  # one event less per message; producers needn't tell that they sent
+worker_hijack_root_logger = False  # worker/observability.py sets logging up
+worker_redirect_stdouts = False  # as above
+worker_cancel_long_running_tasks_on_connection_loss = False  # jobs may be repeated, so they may as well finish
+worker_soft_shutdown_timeout = _config.intake_shutdown_seconds  # SIGQUIT too lets a running job finish
+
+# The broker: never give up on it.
+broker_connection_retry_on_startup = True  # a worker may start before its broker
+broker_connection_max_retries = None  # and outlives any outage
+broker_transport_options = {
+    "visibility_timeout": 3600,  # seconds after which an unfinished job of a dead worker is run again; longer than any job
+    "unacked_restore_interval": 5,  # seconds between two looks for such jobs
+    "unacked_restore_throttle": 1,  # look at each of them
+    "health_check_interval": 10,  # seconds: a half-open connection is noticed
+    "socket_timeout": 15,  # seconds
+    "socket_connect_timeout": 5,  # seconds
+    "socket_keepalive": True,  # as health_check_interval, by the kernel
+    "unacked_key": "tollbook.unacked",  # keys of our own: on a shared broker the shortest visibility of any program wins
+    "unacked_index_key": "tollbook.unacked_index",  # as above
+    "unacked_mutex_key": "tollbook.unacked_mutex",  # as above
+}
+
+# Beat: times are UTC; each job's effect happens once per period, however many beats there are.
+enable_utc = True  # local days are made in SQL, per mandate
+timezone = "UTC"  # as above
+beat_max_loop_interval = 30  # seconds: beat notices a change of clock soon
+beat_enable_remote_control = True  # `celery inspect ping -d celerybeat@HOST` tells a stalled beat from a living one
+beat_schedule = {
+    "books.housekeep": {
+        "task": "books.housekeep",
+        "schedule": crontab(minute="17", hour="*/6"),
+        "options": {"expires": 6 * 3600},  # a worker that was away for days finds no pile
+    },
+    "parked.release": {
+        "task": "parked.release",
+        "schedule": 15.0,  # seconds: an event parked while its mandate became known is recorded soon
+        "options": {"expires": 15},
+    },
+}

@@ -1,0 +1,120 @@
+"""The program's own configuration, read from the environment (and a `.env` file) once.
+
+Never called settings: settings are a mandate's billing settings (docs/glossary.md).
+"""
+
+from functools import lru_cache
+from typing import Annotated, Literal, Self
+from zoneinfo import available_timezones
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from core.errors import Misconfigured
+
+PositiveInt = Annotated[int, Field(ge=1)]
+PositiveSeconds = Annotated[float, Field(gt=0)]
+
+
+class Configuration(BaseSettings):
+    """Each field is one environment variable: its upper-case name after `TOLLBOOK_`, or the alias given."""
+
+    model_config = SettingsConfigDict(env_prefix="TOLLBOOK_", env_file=".env", extra="ignore", frozen=True, populate_by_name=True)
+
+    database_url: SecretStr | None = Field(
+        None,
+        validation_alias="DATABASE_URL",
+        description="PostgreSQL login of the worker, as `postgresql://user:password@host:port/database`.",
+    )
+    database_owner_url: SecretStr | None = Field(
+        None,
+        validation_alias="DATABASE_OWNER_URL",
+        description="PostgreSQL login that owns the tables and migrates them. Default: the same as `DATABASE_URL`.",
+    )
+    broker_url: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("CELERY_BROKER_URL", "REDIS_URL"),
+        description="Redis or Valkey that holds the queues, as `redis://:password@host:port/0`. `REDIS_URL` is accepted too.",
+    )
+    intake: Literal["pump", "celery"] = Field(
+        "pump",
+        description="Who takes usage messages off the queue: `pump` (batches, at least once, exact decimals) or"
+        " `celery` (Celery's own consumer, one message at a time, with its speed and its promises).",
+    )
+    intake_threads: Annotated[int, Field(ge=1, le=8)] = Field(2, description="Pump threads per worker process; two overlap Python with PostgreSQL.")
+    intake_batch_messages: Annotated[int, Field(ge=1, le=5000)] = Field(500, description="Messages that one claim takes at most, in messages.")
+    intake_batch_bytes: PositiveInt = Field(4 * 1024 * 1024, description="Bytes after which a claim takes no further message, in bytes.")
+    intake_idle_seconds: PositiveSeconds = Field(0.02, description="Pause between two looks at an empty queue, in seconds.")
+    intake_visibility_seconds: PositiveSeconds = Field(
+        60.0, description="Time after which another worker takes over the claim of a worker that shows no sign of life, in seconds."
+    )
+    intake_shutdown_seconds: PositiveSeconds = Field(
+        20.0, description="Time that a stopping worker gives the batch in hand before it gives the messages back, in seconds."
+    )
+    unknown_mandates: Literal["park", "create"] = Field(
+        "park",
+        description="What becomes of the usage of a mandate that the directory does not know: `park` it until it does,"
+        " or `create` the mandate's settings at its first usage (for those who have no directory).",
+    )
+    default_time_zone: str = Field("UTC", description="IANA zone of a mandate for which the directory names none.")
+    lateness_days: PositiveInt = Field(400, description="Age at which an unseen event is rejected as `too_late`, in days.")
+    parked_limit_per_mandate: PositiveInt = Field(100_000, description="Parked events of one mandate beyond which further ones become dead letters, in events.")
+    parked_limit_total: PositiveInt = Field(1_000_000, description="Parked events altogether beyond which further ones become dead letters, in events.")
+    partitions_ahead: Annotated[int, Field(ge=1, le=24)] = Field(3, description="Monthly partitions that `books.housekeep` keeps ready, in months.")
+    database_pool_size: PositiveInt = Field(5, description="Connections that one process keeps to PostgreSQL at most, in connections.")
+    statement_timeout_seconds: PositiveSeconds = Field(60.0, description="Time after which PostgreSQL cancels one statement of a worker, in seconds.")
+    lock_timeout_seconds: PositiveSeconds = Field(10.0, description="Time after which PostgreSQL gives up waiting for a lock, in seconds.")
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] = Field(0, description="Port of the worker's Prometheus endpoint; 0 serves none.")
+    metrics_host: str = Field("127.0.0.1", description="Address on which the Prometheus endpoint listens.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe log line that is written.")
+    log_format: Literal["auto", "json", "console"] = Field("auto", description="`json`, `console`, or `auto`: console on a terminal, else JSON.")
+
+    @model_validator(mode="after")
+    def _known_zone(self) -> Self:
+        if self.default_time_zone not in available_timezones():
+            raise ValueError(f"default_time_zone: {self.default_time_zone!r} is not an IANA time zone")
+        return self
+
+    def require_database_url(self) -> str:
+        """The worker's database URL.
+
+        Raises:
+            Misconfigured: `DATABASE_URL` is not set.
+        """
+        return _required(self.database_url, "DATABASE_URL")
+
+    def require_owner_url(self) -> str:
+        """The owner's database URL, or the worker's where no other is set.
+
+        Raises:
+            Misconfigured: neither `DATABASE_OWNER_URL` nor `DATABASE_URL` is set.
+        """
+        return _required(self.database_owner_url or self.database_url, "DATABASE_OWNER_URL")
+
+    def require_broker_url(self) -> str:
+        """The broker's URL.
+
+        Raises:
+            Misconfigured: `CELERY_BROKER_URL` is not set.
+        """
+        return _required(self.broker_url, "CELERY_BROKER_URL")
+
+
+def _required(url: SecretStr | None, name: str) -> str:
+    if url is None or not url.get_secret_value():
+        raise Misconfigured(f"{name} is not set: export it, or run `tollbook services up` and `eval $(tollbook services env)`")
+    return url.get_secret_value()
+
+
+@lru_cache(maxsize=1)
+def configuration() -> Configuration:
+    """The process's configuration, read at the first call and the same ever after.
+
+    Raises:
+        Misconfigured: a variable has a value that can't be used; the message names it.
+    """
+    try:
+        return Configuration()
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'configuration'}: {e['msg']} (got {e['input']!r})" for e in error.errors())
+        raise Misconfigured(f"configuration: {problems}") from None

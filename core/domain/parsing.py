@@ -1,0 +1,116 @@
+"""From the bytes of one event to a `UsageEvent`: canonical JSON, aliases, CloudEvents 1.0, kombu's typed values."""
+
+import re
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from core.domain.json_exact import decode_json
+from core.domain.rejection import Reason, Rejection, shown
+from core.domain.usage_event import UsageEvent, parse_price, parse_time
+
+EVENT_BYTES_MAX = 64 * 1024
+
+ALIASES = {
+    "eventId": "event_id",
+    "mandateId": "mandate_id",
+    "userId": "user_id",
+    "priceCHF": "price_chf",
+    "occurredAt": "occurred_at",
+    "aicoreProvider": "provider",
+    "aicoreModel": "model",
+    "featureCode": "feature_code",
+    "featureInstanceId": "feature_instance_id",
+    "workflowId": "workflow_id",
+}
+_FIELDS = frozenset(UsageEvent.model_fields)
+_CLOUD_FIELDS = {"id": "event_id", "time": "occurred_at"}
+_CLOUD_ATTRIBUTE = re.compile(r"[a-z0-9]+")
+_NORMALISERS: dict[str, Callable[[object], object]] = {"price_chf": parse_price, "occurred_at": parse_time}
+
+
+@dataclass(frozen=True, slots=True)
+class RawEvent:
+    """The bytes of one event as they came, and where they came from."""
+
+    body: bytes
+    origin: str
+    typed_json: bool = False  # it travelled in a Celery message, where kombu's typed JSON is accepted
+    defect: Rejection | None = None  # already known to be no event at all
+
+
+def parse_event(raw: RawEvent) -> UsageEvent:
+    """The event in `raw`, checked against the whole contract but for its age.
+
+    Raises:
+        Rejection: it can't be recorded; the detail names the field and the value.
+    """
+    if raw.defect is not None:
+        raise raw.defect
+    if len(raw.body) > EVENT_BYTES_MAX:
+        raise Rejection(Reason.EVENT_TOO_LARGE, f"{len(raw.body)} bytes; at most {EVENT_BYTES_MAX} are accepted")
+    fields = decode_json(raw.body)
+    if raw.typed_json and b"__type__" in raw.body:
+        fields = _plain_values(fields)
+    if not isinstance(fields, dict):
+        raise Rejection(Reason.MALFORMED_JSON, f"an event is a JSON object (got {shown(fields)})")
+    if not fields.keys() <= _FIELDS:
+        fields = _merged(_canonical(fields))
+    return UsageEvent.from_fields(fields)
+
+
+def _canonical(fields: dict[str, object]) -> Iterator[tuple[str, object]]:
+    """Each (canonical name, value), out of a CloudEvents envelope where there is one; a name may come twice."""
+    if "specversion" not in fields:
+        yield from ((ALIASES.get(name, name), value) for name, value in fields.items())
+        return
+    if fields["specversion"] != "1.0":
+        raise Rejection(Reason.INVALID_FIELD, f"specversion is not 1.0 (got {shown(fields['specversion'])})")
+    data = fields.get("data")
+    if not isinstance(data, dict):
+        raise Rejection(Reason.INVALID_FIELD, f"data of a CloudEvent is a JSON object (got {shown(data)})")
+    for name, value in fields.items():
+        if name in _CLOUD_FIELDS:
+            yield _CLOUD_FIELDS[name], value
+        elif _CLOUD_ATTRIBUTE.fullmatch(name) is None:
+            raise Rejection(Reason.UNKNOWN_FIELD, f"{shown(name)} is not a CloudEvents attribute")
+    yield from ((ALIASES.get(name, name), value) for name, value in data.items())
+
+
+def _merged(pairs: Iterator[tuple[str, object]]) -> dict[str, object]:
+    fields: dict[str, object] = {}
+    for name, value in pairs:
+        if name in fields and not _equal(name, fields[name], value):
+            raise Rejection(Reason.CONTRADICTION, f"{shown(name)} is given twice, as {shown(fields[name])} and as {shown(value)}")
+        fields.setdefault(name, value)
+    return fields
+
+
+def _equal(name: str, one: object, other: object) -> bool:
+    if type(one) is type(other) and one == other:
+        return True
+    if name not in _NORMALISERS:
+        return False
+    try:
+        return _NORMALISERS[name](one) == _NORMALISERS[name](other)
+    except ValueError:
+        return False
+
+
+def _plain_values(value: object) -> object:
+    """kombu's `{"__type__": …, "__value__": …}` for decimal, datetime and uuid, replaced by the plain JSON value."""
+    if isinstance(value, list):
+        return [_plain_values(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if value.keys() != {"__type__", "__value__"}:
+        return {name: _plain_values(item) for name, item in value.items()}
+    kind, plain = value["__type__"], value["__value__"]
+    if kind in ("decimal", "datetime") and isinstance(plain, str):
+        return plain
+    if kind == "uuid" and isinstance(plain, dict) and isinstance(plain.get("hex"), str):
+        try:
+            return str(uuid.UUID(hex=plain["hex"]))
+        except ValueError:
+            pass
+    raise Rejection(Reason.INVALID_FIELD, f"typed value of kind {shown(kind)} is not a decimal, datetime or uuid (got {shown(plain)})")

@@ -1,0 +1,37 @@
+"""Every error that core raises on purpose.
+
+TollbookError
+├── StorageUnavailable   try again later: nothing was written, or it is not known whether it was
+├── BadData              the database refused this data: trying again cannot help, bisect
+├── Misconfigured        only an operator can help: wrong password, missing table, missing right
+└── RequestRefused       the caller asked for something that the rules forbid
+    └── NotFound         the caller named something that does not exist
+"""
+
+
+class TollbookError(Exception):
+    """Root of the tree: catch it to catch everything that core raises on purpose."""
+
+
+class StorageUnavailable(TollbookError):
+    """The database can't answer now; the same call may succeed later. Replaying it is safe."""
+
+
+class BadData(TollbookError):
+    """The database refused the data itself (SQLSTATE classes 21, 22 and 23)."""
+
+    def __init__(self, message: str, sqlstate: str) -> None:
+        super().__init__(message)
+        self.sqlstate = sqlstate
+
+
+class Misconfigured(TollbookError):
+    """Something that only an operator can set right; the message says what to do."""
+
+
+class RequestRefused(TollbookError):
+    """A rule forbids what was asked; the message names the rule, the field and the value."""
+
+
+class NotFound(RequestRefused):
+    """What was named does not exist."""

@@ -1,0 +1,17 @@
+"""What the worker counts for Prometheus; the names are promises."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+EVENTS = Counter("tollbook_events_total", "Events with a committed outcome.", ["outcome"])
+DEAD_LETTERS = Counter("tollbook_dead_letters_total", "Deliveries that became or met a dead letter, by reason.", ["reason"])
+UNKNOWN_USERS = Counter("tollbook_unknown_users_total", "Recorded events whose user the directory does not know.")
+BATCH_SECONDS = Histogram(
+    "tollbook_batch_seconds",
+    "Time from the bytes of a batch to its commit, in seconds.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
+)
+BATCH_EVENTS = Histogram("tollbook_batch_events", "Events in a batch.", buckets=(1, 10, 50, 100, 250, 500, 1000, 2000))
+INTAKE_STATE = Gauge("tollbook_intake_state", "1 for the state that the intake is in.", ["thread", "state"])
+INTAKE_RETRIES = Counter("tollbook_intake_retries_total", "Batches tried again because the database could not answer.")
+INTAKE_HELD = Gauge("tollbook_intake_held_messages", "Messages claimed and not yet acknowledged.")
+JOB_SECONDS = Histogram("tollbook_job_seconds", "Time of a scheduled job, in seconds.", ["job"])

@@ -1,0 +1,71 @@
+"""Recording usage: a batch of raw events in, a committed outcome for each of them out."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from time import perf_counter
+
+from core.config import Configuration
+from core.domain.outcome import BatchResult
+from core.domain.parsing import RawEvent
+from core.errors import BadData
+from core.operations.recording.closing import close_batch, committed
+from core.operations.recording.delivery import Delivery, judge
+from core.operations.recording.settle import settle, settle_isolating
+from core.operations.recording.work import KnownAccounts, Settled, Work
+from core.storage.batches import begin_batch
+from core.storage.database import Database
+
+Settle = Callable[[Work, list[Delivery]], Settled]
+
+
+def utc_now() -> datetime:
+    """The time of this machine."""
+    return datetime.now(UTC)
+
+
+def record_usage(
+    database: Database,
+    raw_events: Sequence[RawEvent],
+    *,
+    config: Configuration,
+    known_accounts: KnownAccounts,
+    worker: str,
+    clock: Callable[[], datetime] = utc_now,
+) -> BatchResult:
+    """Records each event exactly once, in one transaction for the whole batch, and tells what became of each.
+
+    When it returns, everything is committed: keys, debits, balances, alerts, parked events, dead letters and the batch's
+    own row. When it raises, nothing is known to be. Either way calling it again with the same events is safe.
+
+    Args:
+        raw_events: the events' bytes, at most a few thousand; bad ones never harm their neighbours.
+        known_accounts: account ids met before by this process; shared by its threads.
+        worker: the name that the batch's row carries.
+        clock: the time of receipt (aware).
+
+    Returns:
+        One outcome per event, in the order given.
+
+    Raises:
+        StorageUnavailable: the database can't answer now.
+        Misconfigured: only an operator can help.
+    """
+    started = perf_counter()
+    deliveries = judge(raw_events, clock(), config.lateness_days)
+    try:
+        settled = _in_one_transaction(settle, database, deliveries, config, known_accounts, worker)
+    except BadData:
+        deliveries = judge(raw_events, clock(), config.lateness_days)
+        settled = _in_one_transaction(settle_isolating, database, deliveries, config, known_accounts, worker)
+    known_accounts.add(settled.accounts)
+    return committed(perf_counter() - started, deliveries, settled)
+
+
+def _in_one_transaction(
+    settle: Settle, database: Database, deliveries: list[Delivery], config: Configuration, known_accounts: KnownAccounts, worker: str
+) -> Settled:
+    with database.transaction() as connection:
+        work = Work(connection, config, begin_batch(connection), known_accounts)
+        settled = settle(work, deliveries)
+        close_batch(work, deliveries, settled, worker=worker, kind="usage")
+    return settled

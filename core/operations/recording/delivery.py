@@ -1,0 +1,84 @@
+"""One delivered event on its way to an outcome."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from core.domain.outcome import Outcome
+from core.domain.parsing import RawEvent, parse_event
+from core.domain.payload import payload_hash
+from core.domain.rejection import Reason, Rejection, shown
+from core.domain.usage_event import UsageEvent
+from core.storage.event_keys import EventKey, StoredHash
+
+CLOCK_SKEW = timedelta(minutes=5)  # how far in the future a producer's clock may be
+
+
+@dataclass(slots=True)
+class Delivery:
+    """A delivered event: what it says, or why it can't be read, and what became of it."""
+
+    raw: RawEvent
+    event: UsageEvent | None
+    payload_hash: bytes = b""
+    late: bool = False
+    outcome: Outcome | None = None
+    rejection: Rejection | None = None
+    difference: dict[str, list[object]] | None = None
+
+    @property
+    def key(self) -> EventKey:
+        """(mandate, event id); only a delivery that could be read has one."""
+        assert self.event is not None
+        return self.event.mandate_id, self.event.event_id
+
+    def reject(self, rejection: Rejection) -> None:
+        """It becomes a dead letter."""
+        self.outcome, self.rejection = Outcome.REJECTED, rejection
+
+    def matches(self, stored: StoredHash) -> bool:
+        """Whether it is a copy of what was accepted first, judged by the hash version that was used then."""
+        assert self.event is not None
+        return self.payload_hash == stored.payload_hash or (payload_hash(self.event, stored.hash_version) == stored.payload_hash)
+
+    def undecided(self) -> None:
+        """Takes back an outcome that was rolled back with its savepoint."""
+        if self.event is not None:
+            self.outcome, self.rejection, self.difference = None, None, None
+
+
+def judge(raw_events: Iterable[RawEvent], now: datetime, lateness_days: int) -> list[Delivery]:
+    """Each raw event read and judged by itself, before any database is asked.
+
+    Args:
+        now: the time of receipt; `lateness_days`: the age in days beyond which an unseen event is too late.
+    """
+    latest, earliest = now + CLOCK_SKEW, now - timedelta(days=lateness_days)
+    deliveries = []
+    for raw in raw_events:
+        try:
+            event = parse_event(raw)
+            if event.occurred_at > latest:
+                raise Rejection(Reason.FUTURE, f"occurred_at is more than 5 minutes ahead of {now:%Y-%m-%dT%H:%M:%SZ} (got {shown(event.occurred_at.isoformat())})")
+        except Rejection as rejection:
+            deliveries.append(Delivery(raw, None, outcome=Outcome.REJECTED, rejection=rejection))
+        else:
+            deliveries.append(Delivery(raw, event, payload_hash(event), late=event.occurred_at < earliest))
+    return deliveries
+
+
+def too_late(delivery: Delivery, lateness_days: int) -> Rejection:
+    """The refusal of an event that nobody saw before it grew too old."""
+    assert delivery.event is not None
+    return Rejection(Reason.TOO_LATE, f"occurred_at is more than {lateness_days} days ago (got {shown(delivery.event.occurred_at.isoformat())})")
+
+
+Groups = dict[EventKey, list[Delivery]]
+
+
+def by_key(deliveries: Sequence[Delivery]) -> Groups:
+    """The deliveries of each key, in the order they came."""
+    groups: Groups = {}
+    for delivery in deliveries:
+        groups.setdefault(delivery.key, []).append(delivery)
+    return groups

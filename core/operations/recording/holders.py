@@ -1,0 +1,80 @@
+"""Whose accounts a batch is about: found, or opened with the grant that is due."""
+
+from dataclasses import dataclass
+
+from core.domain.billing import BillingModel, warning_threshold
+from core.domain.settings import BillingSettings
+from core.domain.usage_event import UsageEvent
+from core.operations.recording.work import Work
+from core.storage.accounts import Holder, NewAccount, credit_balances, find_pools, find_user_accounts, open_accounts
+from core.storage.transactions import Grant, insert_grants
+
+
+@dataclass(frozen=True, slots=True)
+class Holders:
+    """Account ids by holder, and the users whom the directory doesn't know."""
+
+    accounts: dict[Holder, int]
+    unknown: set[Holder]
+
+
+def open_holders(work: Work, events: list[UsageEvent], settings: dict[str, BillingSettings], learned: dict[Holder, int]) -> Holders:
+    """Every event's user account, and the pool where it pays, exists afterwards; race-free, at most one grant each.
+
+    Args:
+        learned: accounts met earlier in this transaction; those that this call meets are added.
+    """
+    wanted: set[Holder] = {(e.mandate_id, e.user_id) for e in events}
+    wanted |= {(m, None) for m in {e.mandate_id for e in events} if settings[m].billing_model.pool_pays}
+    found: dict[Holder, int] = {}
+    unmet: list[Holder] = []
+    for holder in wanted:
+        account_id = learned.get(holder) or work.known_accounts.get(holder)
+        if account_id is None:
+            unmet.append(holder)
+        else:
+            found[holder] = account_id
+    if not unmet:
+        return Holders(found, set())
+    existing, strangers = _find(work, unmet)
+    absent = [holder for holder in unmet if holder not in existing]
+    if absent:
+        opened = open_accounts(work.connection, [_new(holder, settings[holder[0]], holder in strangers) for holder in absent])
+        _grant(work, opened, settings, strangers)
+        existing |= opened
+        if len(opened) < len(absent):  # somebody else opened them meanwhile, and made their grants
+            existing |= _find(work, [holder for holder in absent if holder not in opened])[0]
+    learned.update((holder, account_id) for holder, account_id in existing.items() if holder not in strangers)
+    return Holders(found | existing, strangers)
+
+
+def _find(work: Work, holders: list[Holder]) -> tuple[dict[Holder, int], set[Holder]]:
+    users = [holder for holder in holders if holder[1] is not None]
+    pools = [mandate_id for mandate_id, user_id in holders if user_id is None]
+    accounts = find_user_accounts(work.connection, users) if users else {}
+    found = {holder: account_id for holder, (account_id, _) in accounts.items() if account_id is not None}
+    if pools:
+        found |= find_pools(work.connection, pools)
+    everybody_known = work.config.unknown_mandates == "create"
+    return found, set() if everybody_known else {holder for holder, (_, known) in accounts.items() if not known}
+
+
+def _new(holder: Holder, settings: BillingSettings, stranger: bool) -> NewAccount:
+    model = settings.billing_model
+    grant_due = holder[1] is not None and (model is BillingModel.UNLIMITED or (model is BillingModel.PREPAY_USER and stranger))
+    return NewAccount(holder, grant_due, settings.version)
+
+
+def _grant(work: Work, opened: dict[Holder, int], settings: dict[str, BillingSettings], strangers: set[Holder]) -> None:
+    """The grant of each account just opened for a known member under PREPAY_USER."""
+    grants = {}
+    for holder, account_id in opened.items():
+        own = settings[holder[0]]
+        if own.billing_model is BillingModel.PREPAY_USER and holder[1] is not None and holder not in strangers and own.default_user_credit > 0:
+            grants[account_id] = Grant(account_id, own.default_user_credit, own)
+    if not grants:
+        return
+    made = insert_grants(work.connection, list(grants.values()), work.batch.id)
+    credits = {i: grants[i].amount for i in sorted(made)}
+    thresholds = {i: warning_threshold(grants[i].settings.warning_threshold_percent, amount) for i, amount in credits.items()}
+    credit_balances(work.connection, credits, thresholds)

@@ -1,0 +1,57 @@
+"""What the steps of one recording transaction share."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection
+
+from core.config import Configuration
+from core.storage.accounts import Holder
+from core.storage.batches import Batch
+
+_ACCOUNTS_MAX = 100_000
+
+
+class KnownAccounts:
+    """Ids of accounts met before, bounded; they never change, so an entry is never wrong. Safe to share by threads."""
+
+    def __init__(self) -> None:
+        self._ids: dict[Holder, int] = {}
+
+    def get(self, holder: Holder) -> int | None:
+        """The account's id, if it was met before."""
+        return self._ids.get(holder)
+
+    def add(self, ids: dict[Holder, int]) -> None:
+        """Remembers accounts that a committed transaction has seen."""
+        if len(self._ids) + len(ids) > _ACCOUNTS_MAX:
+            self._ids = {}
+        self._ids.update(ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One recording transaction: where it writes, under which rules, and on which batch's account."""
+
+    connection: Connection
+    config: Configuration
+    batch: Batch
+    known_accounts: KnownAccounts
+    releasing: bool = False  # the events were parked: their age and their own parked rows don't count
+
+
+@dataclass(slots=True)
+class Settled:
+    """What a settled part of a batch has written, valid once its transaction commits."""
+
+    transaction_ids: list[int] = field(default_factory=list)
+    accounts: dict[Holder, int] = field(default_factory=dict)
+    unknown_users: int = 0
+
+    def add(self, others: Iterable["Settled"]) -> "Settled":
+        """This part and further ones together."""
+        for other in others:
+            self.transaction_ids += other.transaction_ids
+            self.accounts |= other.accounts
+            self.unknown_users += other.unknown_users
+        return self

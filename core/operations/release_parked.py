@@ -1,0 +1,48 @@
+"""Releasing parked events: recorded as soon as their mandate is known."""
+
+from time import perf_counter
+
+from core.config import Configuration
+from core.domain.outcome import BatchResult
+from core.errors import BadData
+from core.operations.record_usage import Settle, utc_now
+from core.operations.recording.closing import close_batch, committed
+from core.operations.recording.delivery import Delivery, judge
+from core.operations.recording.settle import settle, settle_isolating
+from core.operations.recording.work import KnownAccounts, Settled, Work
+from core.storage.batches import begin_batch
+from core.storage.database import Database
+from core.storage.parked_events import delete_parked, take_releasable
+
+BATCH_EVENTS_MAX = 1000
+
+
+def release_parked(database: Database, *, config: Configuration, known_accounts: KnownAccounts, worker: str) -> BatchResult:
+    """Records the oldest parked events whose mandate is known by now, up to 1,000, and removes them in the same transaction.
+
+    Their age doesn't count any more. Returns one outcome for each; none means that nothing is left to release.
+    Running it twice or at once with another is harmless.
+
+    Raises:
+        StorageUnavailable: the database can't answer now; nothing is lost, call again.
+        Misconfigured: only an operator can help.
+    """
+    try:
+        return _released(settle, database, config, known_accounts, worker)
+    except BadData:
+        return _released(settle_isolating, database, config, known_accounts, worker)
+
+
+def _released(settle: Settle, database: Database, config: Configuration, known_accounts: KnownAccounts, worker: str) -> BatchResult:
+    started = perf_counter()
+    with database.transaction() as connection:
+        parked = take_releasable(connection, BATCH_EVENTS_MAX, everything=config.unknown_mandates == "create")
+        if not parked:
+            return BatchResult([])
+        deliveries: list[Delivery] = judge([event.raw for event in parked], utc_now(), config.lateness_days)
+        delete_parked(connection, [event.key for event in parked])
+        work = Work(connection, config, begin_batch(connection), known_accounts, releasing=True)
+        settled: Settled = settle(work, deliveries)
+        close_batch(work, deliveries, settled, worker=worker, kind="release")
+    known_accounts.add(settled.accounts)
+    return committed(perf_counter() - started, deliveries, settled)

@@ -1,0 +1,102 @@
+"""SQL of accounts: found, opened once, locked in order, moved."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from sqlalchemy import Connection, text
+
+Holder = tuple[str, str | None]  # mandate id, user id; no user: the mandate's pool
+
+_FIND = text("""
+    SELECT h.mandate_id, h.user_id, a.id, coalesce(m.enabled, false) AS known
+      FROM unnest(CAST(:mandate_ids AS text[]), CAST(:user_ids AS text[])) AS h(mandate_id, user_id)
+      LEFT JOIN accounts a ON a.mandate_id = h.mandate_id AND a.user_id = h.user_id
+      LEFT JOIN directory_memberships m ON m.mandate_id = h.mandate_id AND m.user_id = h.user_id
+""")
+
+_FIND_POOLS = text("SELECT mandate_id, id FROM accounts WHERE mandate_id = ANY(:mandate_ids) AND user_id IS NULL")
+
+_OPEN = text("""
+    INSERT INTO accounts (mandate_id, user_id, account_type, grant_due, opened_version)
+    SELECT n.mandate_id, n.user_id, CASE WHEN n.user_id IS NULL THEN 'MANDATE' ELSE 'USER' END, n.grant_due, n.opened_version
+      FROM unnest(CAST(:mandate_ids AS text[]), CAST(:user_ids AS text[]), CAST(:grants_due AS boolean[]), CAST(:versions AS int[]))
+           AS n(mandate_id, user_id, grant_due, opened_version)
+     ORDER BY n.mandate_id COLLATE "C", n.user_id COLLATE "C" NULLS FIRST
+    ON CONFLICT (mandate_id, user_id) DO NOTHING
+    RETURNING mandate_id, user_id, id
+""")
+
+_LOCK = text("""
+    SELECT id, mandate_id, balance, warning_threshold, credit_limit
+      FROM accounts WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE
+""")
+
+_MOVE = text("""
+    UPDATE accounts SET balance = balance + d.delta
+      FROM unnest(CAST(:ids AS bigint[]), CAST(:deltas AS numeric[])) AS d(id, delta)
+     WHERE accounts.id = d.id
+""")
+
+_MOVE_WITH_THRESHOLD = text("""
+    UPDATE accounts SET balance = balance + d.delta, warning_threshold = d.threshold, grant_due = false
+      FROM unnest(CAST(:ids AS bigint[]), CAST(:deltas AS numeric[]), CAST(:thresholds AS numeric[])) AS d(id, delta, threshold)
+     WHERE accounts.id = d.id
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class NewAccount:
+    """An account to be opened."""
+
+    holder: Holder
+    grant_due: bool
+    opened_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class LockedAccount:
+    """An account whose balance nobody else can move before this transaction ends; amounts in CHF."""
+
+    id: int
+    mandate_id: str
+    balance: Decimal
+    warning_threshold: Decimal
+    credit_limit: Decimal | None
+
+
+def find_user_accounts(connection: Connection, holders: Sequence[Holder]) -> dict[Holder, tuple[int | None, bool]]:
+    """For each holder his account's id, if there is one, and whether the directory has his membership enabled."""
+    rows = connection.execute(_FIND, {"mandate_ids": [h[0] for h in holders], "user_ids": [h[1] for h in holders]})
+    return {(mandate_id, user_id): (account_id, known) for mandate_id, user_id, account_id, known in rows}
+
+
+def find_pools(connection: Connection, mandate_ids: Iterable[str]) -> dict[Holder, int]:
+    """The pool accounts of those mandates that have one."""
+    return {(row.mandate_id, None): row.id for row in connection.execute(_FIND_POOLS, {"mandate_ids": list(mandate_ids)})}
+
+
+def open_accounts(connection: Connection, accounts: Sequence[NewAccount]) -> dict[Holder, int]:
+    """Opens the accounts that don't exist yet, at balance 0, and returns these alone: whoever opens an account makes its grant."""
+    parameters = {
+        "mandate_ids": [a.holder[0] for a in accounts],
+        "user_ids": [a.holder[1] for a in accounts],
+        "grants_due": [a.grant_due for a in accounts],
+        "versions": [a.opened_version for a in accounts],
+    }
+    return {(mandate_id, user_id): account_id for mandate_id, user_id, account_id in connection.execute(_OPEN, parameters)}
+
+
+def lock_accounts(connection: Connection, account_ids: Iterable[int]) -> list[LockedAccount]:
+    """Locks the accounts in the order of their ids, the same everywhere, so that two batches can't deadlock."""
+    return [LockedAccount(*row) for row in connection.execute(_LOCK, {"ids": sorted(account_ids)})]
+
+
+def move_balances(connection: Connection, deltas: Mapping[int, Decimal]) -> None:
+    """Adds each delta (CHF) to its account's balance; the accounts are locked and the transactions written by the caller."""
+    connection.execute(_MOVE, {"ids": list(deltas), "deltas": list(deltas.values())})
+
+
+def credit_balances(connection: Connection, credits: Mapping[int, Decimal], thresholds: Mapping[int, Decimal]) -> None:
+    """Adds each grant (CHF) to its account's balance, sets the warning threshold that follows and clears `grant_due`."""
+    connection.execute(_MOVE_WITH_THRESHOLD, {"ids": list(credits), "deltas": list(credits.values()), "thresholds": [thresholds[i] for i in credits]})

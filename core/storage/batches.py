@@ -1,0 +1,53 @@
+"""SQL of batches: one row for each committed recording transaction, and its rollup still to be done."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+
+_BEGIN = text("SELECT nextval('batches_id_seq') AS id, clock_timestamp() AS started_at")
+
+_WRITE = text("""
+    INSERT INTO batches (id, worker, kind, started_at, committed_at, recorded, duplicate, conflict, rejected, parked, released, unknown_user,
+                         first_transaction_id, last_transaction_id)
+    VALUES (:id, :worker, :kind, :started_at, clock_timestamp(), :recorded, :duplicate, :conflict, :rejected, :parked, :released, :unknown_user,
+            :first_transaction_id, :last_transaction_id)
+""")
+
+_PENDING = text("INSERT INTO rollup_pending (batch_id) VALUES (:id)")
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A recording transaction under way."""
+
+    id: int
+    started_at: datetime
+
+
+def begin_batch(connection: Connection) -> Batch:
+    """A fresh batch id, so that what the batch writes can name it."""
+    row = connection.execute(_BEGIN).one()
+    return Batch(row.id, row.started_at)
+
+
+def write_batch(
+    connection: Connection, batch: Batch, *, worker: str, kind: str, counts: dict[str, int], released: int, unknown_user: int, transaction_ids: list[int]
+) -> None:
+    """Writes the batch's row, and where it recorded anything the note that lets the rollup see it."""
+    connection.execute(
+        _WRITE,
+        {
+            "id": batch.id,
+            "worker": worker,
+            "kind": kind,
+            "started_at": batch.started_at,
+            **counts,
+            "released": released,
+            "unknown_user": unknown_user,
+            "first_transaction_id": min(transaction_ids, default=None),
+            "last_transaction_id": max(transaction_ids, default=None),
+        },
+    )
+    if transaction_ids:
+        connection.execute(_PENDING, {"id": batch.id})

@@ -1,0 +1,75 @@
+"""SQL of billing settings and their history."""
+
+from collections.abc import Iterable
+from decimal import Decimal
+
+from sqlalchemy import Connection, Row, text
+
+from core.domain.billing import BillingModel
+from core.domain.settings import BillingSettings
+
+_LOAD = text("""
+    SELECT s.mandate_id, s.billing_model, s.default_user_credit, s.warning_threshold_percent, s.time_zone, s.version,
+           EXISTS (SELECT FROM parked_events p WHERE p.mandate_id = s.mandate_id) AS has_parked
+      FROM billing_settings s
+     WHERE s.mandate_id = ANY(:mandate_ids)
+""")
+
+_OPEN = text("""
+    WITH opened AS (
+        INSERT INTO billing_settings (mandate_id, billing_model, default_user_credit, warning_threshold_percent,
+                                      block_on_zero_balance, notify_on_warning, time_zone)
+        SELECT m.id, :billing_model, :default_user_credit, :warning_threshold_percent, true, true, m.time_zone
+          FROM unnest(CAST(:mandate_ids AS text[]), CAST(:time_zones AS text[])) AS m(id, time_zone)
+         ORDER BY m.id COLLATE "C"
+        ON CONFLICT DO NOTHING
+        RETURNING *
+    )
+    INSERT INTO billing_settings_history (mandate_id, version, billing_model, default_user_credit, warning_threshold_percent,
+                                          block_on_zero_balance, notify_on_warning, notification_emails, billing_address, time_zone, changed_by)
+    SELECT mandate_id, version, billing_model, default_user_credit, warning_threshold_percent,
+           block_on_zero_balance, notify_on_warning, notification_emails, billing_address, time_zone, :changed_by
+      FROM opened
+    RETURNING mandate_id
+""")
+
+
+DEFAULT_BILLING_MODEL = BillingModel.PREPAY_USER
+DEFAULT_USER_CREDIT = Decimal(10)  # CHF
+DEFAULT_WARNING_THRESHOLD_PERCENT = Decimal(10)
+
+
+def load_settings(connection: Connection, mandate_ids: Iterable[str]) -> tuple[dict[str, BillingSettings], set[str]]:
+    """The settings of those mandates that have some, and which of them have parked events."""
+    rows = connection.execute(_LOAD, {"mandate_ids": list(mandate_ids)}).all()
+    return {row.mandate_id: _settings(row) for row in rows}, {row.mandate_id for row in rows if row.has_parked}
+
+
+def open_settings(connection: Connection, time_zones: dict[str, str], changed_by: str) -> int:
+    """Each mandate of `time_zones` has settings afterwards, with the defaults and that zone where it had none.
+
+    Returns the number made. Race-free: any number of callers at once make one row. A replay makes none.
+    """
+    rows = connection.execute(
+        _OPEN,
+        {
+            "mandate_ids": list(time_zones),
+            "time_zones": list(time_zones.values()),
+            "billing_model": DEFAULT_BILLING_MODEL.value,
+            "default_user_credit": DEFAULT_USER_CREDIT,
+            "warning_threshold_percent": DEFAULT_WARNING_THRESHOLD_PERCENT,
+            "changed_by": changed_by,
+        },
+    )
+    return len(rows.all())
+
+
+def _settings(row: Row[tuple[object, ...]]) -> BillingSettings:
+    return BillingSettings(
+        row.mandate_id,
+        BillingModel(row.billing_model),
+        row.default_user_credit,
+        row.warning_threshold_percent,
+        row.time_zone,
+        row.version,
+    )

@@ -1,0 +1,93 @@
+"""The way to PostgreSQL: one pool of connections per process, one transaction per piece of work."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+
+from sqlalchemy import Connection, create_engine
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from core.config import Configuration, configuration
+from core.errors import Misconfigured
+from core.storage.failures import translated
+
+
+class Database:
+    """A pool of connections to one PostgreSQL database, with the session settings that the books rest on."""
+
+    def __init__(self, url: str, config: Configuration) -> None:
+        self._engine = create_engine(
+            driver_url(url),
+            pool_size=config.database_pool_size,
+            max_overflow=0,
+            pool_pre_ping=True,
+            pool_timeout=config.lock_timeout_seconds,
+            isolation_level="READ COMMITTED",
+            connect_args={
+                "connect_timeout": 10,
+                "application_name": "tollbook",
+                "keepalives_idle": 30,
+                # synchronous_commit: an acknowledged message must be on disk, whatever the database's default is
+                "options": f"-c synchronous_commit=on -c timezone=UTC"
+                f" -c statement_timeout={int(config.statement_timeout_seconds * 1000)}"
+                f" -c lock_timeout={int(config.lock_timeout_seconds * 1000)}"
+                f" -c idle_in_transaction_session_timeout={int(config.statement_timeout_seconds * 1000)}",
+            },
+        )
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """One READ COMMITTED transaction: committed when the block ends, rolled back when it raises.
+
+        Raises:
+            StorageUnavailable: it may or may not be committed; recording the same events again is safe.
+            BadData, Misconfigured: as `core.storage.failures` tells; nothing was committed.
+        """
+        with translated(), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """One read-only REPEATABLE READ transaction: every read in the block sees the same moment."""
+        with translated(), self._engine.connect() as connection:
+            connection = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            with connection.begin():
+                yield connection
+
+    def dispose(self) -> None:
+        """Closes every connection that is not in use."""
+        self._engine.dispose()
+
+
+@contextmanager
+def savepoint(connection: Connection) -> Iterator[None]:
+    """A part of a transaction that is undone alone when the block raises; errors come out as errors of core."""
+    with translated(), connection.begin_nested():
+        yield
+
+
+@lru_cache(maxsize=1)
+def database() -> Database:
+    """The process's database under the worker's login, made at the first call and so never before a fork.
+
+    Raises:
+        Misconfigured: `DATABASE_URL` is missing or unusable.
+    """
+    config = configuration()
+    return Database(config.require_database_url(), config)
+
+
+def driver_url(url: str) -> URL:
+    """`url` as SQLAlchemy takes it, for psycopg.
+
+    Raises:
+        Misconfigured: it is no URL of a PostgreSQL database.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise Misconfigured("DATABASE_URL is not a database URL such as postgresql://user:password@host:5432/tollbook") from None
+    if parsed.get_backend_name() not in ("postgresql", "postgres"):
+        raise Misconfigured(f"DATABASE_URL names {parsed.get_backend_name()}, but the books live in PostgreSQL only")
+    return parsed.set(drivername="postgresql+psycopg")

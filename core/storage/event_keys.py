@@ -1,0 +1,50 @@
+"""SQL of event keys: the one place that decides which delivery of an event is the first."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+
+# Waits for a concurrent claimant of the same key, then returns only the keys that are ours.
+_CLAIM = text("""
+    INSERT INTO event_keys (mandate_id, event_id, payload_hash, hash_version, transaction_id, recorded_at)
+    SELECT k.mandate_id, k.event_id, k.payload_hash, :hash_version, nextval('transactions_id_seq'), now()
+      FROM unnest(CAST(:mandate_ids AS text[]), CAST(:event_ids AS text[]), CAST(:hashes AS bytea[])) AS k(mandate_id, event_id, payload_hash)
+     ORDER BY k.mandate_id COLLATE "C", k.event_id COLLATE "C"
+    ON CONFLICT DO NOTHING
+    RETURNING mandate_id, event_id, transaction_id
+""")
+
+_FIND = text("""
+    SELECT k.mandate_id, k.event_id, k.payload_hash, k.hash_version, k.transaction_id, k.recorded_at
+      FROM unnest(CAST(:mandate_ids AS text[]), CAST(:event_ids AS text[])) AS wanted(mandate_id, event_id)
+      JOIN event_keys k ON k.mandate_id = wanted.mandate_id AND k.event_id = wanted.event_id
+""")
+
+EventKey = tuple[str, str]  # mandate id, event id
+
+
+@dataclass(frozen=True, slots=True)
+class StoredHash:
+    """What was accepted first under a key."""
+
+    payload_hash: bytes
+    hash_version: int
+    transaction_id: int | None = None  # none: the first one is parked
+    recorded_at: datetime | None = None
+
+
+def claim_keys(connection: Connection, keys: Sequence[EventKey], hashes: Sequence[bytes], hash_version: int) -> dict[EventKey, int]:
+    """The keys that nobody had before, each with the id of the transaction to write. Keys must not repeat."""
+    rows = connection.execute(
+        _CLAIM,
+        {"mandate_ids": [k[0] for k in keys], "event_ids": [k[1] for k in keys], "hashes": hashes, "hash_version": hash_version},
+    )
+    return {(mandate_id, event_id): transaction_id for mandate_id, event_id, transaction_id in rows}
+
+
+def find_keys(connection: Connection, keys: Sequence[EventKey]) -> dict[EventKey, StoredHash]:
+    """What stands under those of `keys` that exist."""
+    rows = connection.execute(_FIND, {"mandate_ids": [k[0] for k in keys], "event_ids": [k[1] for k in keys]})
+    return {(m, e): StoredHash(payload_hash, version, transaction_id, at) for m, e, payload_hash, version, transaction_id, at in rows}

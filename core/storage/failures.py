@@ -1,0 +1,48 @@
+"""From what the database driver raises to the errors of core, by SQLSTATE."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from sqlalchemy import exc
+
+from core.errors import BadData, Misconfigured, StorageUnavailable, TollbookError
+
+_DATA = ("21", "22", "23")  # cardinality, data exception, integrity constraint
+_OPERATOR = ("28", "3D", "3F", "42")  # authorisation, no such database or schema, no such table or right
+_LOGIN_REFUSED = re.compile(r"password authentication failed|no pg_hba.conf entry|(role|database) \"[^\"]*\" (does not exist|is not permitted)")
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Inside, the database driver's errors come out as errors of core.
+
+    Raises:
+        BadData: the data is at fault; the rest is worth trying without it.
+        Misconfigured: an operator must act first.
+        StorageUnavailable: anything else; the same call may succeed later.
+    """
+    try:
+        yield
+    except exc.DBAPIError as error:
+        raise _error_of(error) from error
+    except exc.TimeoutError as error:
+        raise StorageUnavailable("every database connection of this process is in use") from error
+
+
+def _error_of(error: exc.DBAPIError) -> TollbookError:
+    original = error.orig
+    state = getattr(original, "sqlstate", None)
+    message = f"{state or type(original).__name__}: {str(original).strip().splitlines()[0] if str(original).strip() else 'no message'}"
+    if state is None:
+        if isinstance(original, psycopg.DataError):
+            return BadData(message, "22000")
+        if _LOGIN_REFUSED.search(str(original)):
+            return Misconfigured(f"the database refuses the login: {message}; check DATABASE_URL")
+        return StorageUnavailable(message)
+    if state.startswith(_DATA):
+        return BadData(message, state)
+    if state.startswith(_OPERATOR):
+        return Misconfigured(f"{message}; check DATABASE_URL and run `tollbook db upgrade`")
+    return StorageUnavailable(message)

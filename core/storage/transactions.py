@@ -1,0 +1,129 @@
+"""SQL of transactions: immutable ledger entries, only ever inserted."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from sqlalchemy import Connection, text
+
+from core.domain.payload import billed_fields
+from core.domain.settings import BillingSettings
+from core.domain.usage_event import TokenCounts, UsageEvent
+from core.storage.event_keys import StoredHash
+
+# The local day is taken here, once and for ever: what a zone means later must not move an entry to another day.
+_RECORD_USAGE = text("""
+    INSERT INTO transactions (id, mandate_id, event_id, account_id, balance_account_id, transaction_type, amount, reference_type, description,
+                              workflow_id, feature_instance_id, feature_code, provider, model,
+                              input_tokens, output_tokens, cached_input_tokens, cache_write_tokens, reasoning_tokens,
+                              created_by_user_id, occurred_at, recorded_at, local_date, settings_version, batch_id)
+    SELECT d.id, d.mandate_id, d.event_id, d.account_id, d.balance_account_id, 'DEBIT', d.amount, 'WORKFLOW', d.description,
+           d.workflow_id, d.feature_instance_id, d.feature_code, d.provider, d.model,
+           d.input_tokens, d.output_tokens, d.cached_input_tokens, d.cache_write_tokens, d.reasoning_tokens,
+           d.user_id, d.occurred_at, now(), (d.occurred_at AT TIME ZONE d.time_zone)::date, d.settings_version, :batch_id
+      FROM unnest(CAST(:id AS bigint[]), CAST(:mandate_id AS text[]), CAST(:event_id AS text[]), CAST(:account_id AS bigint[]),
+                  CAST(:balance_account_id AS bigint[]), CAST(:amount AS numeric[]), CAST(:description AS text[]), CAST(:workflow_id AS text[]),
+                  CAST(:feature_instance_id AS text[]), CAST(:feature_code AS text[]), CAST(:provider AS text[]), CAST(:model AS text[]),
+                  CAST(:input_tokens AS bigint[]), CAST(:output_tokens AS bigint[]), CAST(:cached_input_tokens AS bigint[]),
+                  CAST(:cache_write_tokens AS bigint[]), CAST(:reasoning_tokens AS bigint[]), CAST(:user_id AS text[]),
+                  CAST(:occurred_at AS timestamptz[]), CAST(:time_zone AS text[]), CAST(:settings_version AS int[]))
+           AS d(id, mandate_id, event_id, account_id, balance_account_id, amount, description, workflow_id, feature_instance_id, feature_code,
+                provider, model, input_tokens, output_tokens, cached_input_tokens, cache_write_tokens, reasoning_tokens, user_id,
+                occurred_at, time_zone, settings_version)
+""")
+
+# One grant per account for ever: the operation key decides, whoever tries it and however often.
+_GRANT = text("""
+    WITH due AS (
+        SELECT * FROM unnest(CAST(:account_ids AS bigint[]), CAST(:mandate_ids AS text[]), CAST(:amounts AS numeric[]),
+                             CAST(:time_zones AS text[]), CAST(:versions AS int[])) AS d(account_id, mandate_id, amount, time_zone, settings_version)
+         ORDER BY d.account_id
+    ), claimed AS (
+        INSERT INTO operation_keys (mandate_id, operation, idempotency_key, content_hash, hash_version)
+        SELECT mandate_id, 'grant', 'grant:' || account_id, sha256(convert_to(amount::text, 'UTF8')), 1 FROM due
+        ON CONFLICT DO NOTHING
+        RETURNING mandate_id, idempotency_key
+    )
+    INSERT INTO transactions (mandate_id, account_id, balance_account_id, transaction_type, amount, reference_type, description,
+                              occurred_at, local_date, settings_version, batch_id, operation_key)
+    SELECT due.mandate_id, due.account_id, due.account_id, 'CREDIT', due.amount, 'SYSTEM', 'Initial credit for new user',
+           now(), (now() AT TIME ZONE due.time_zone)::date, due.settings_version, :batch_id, claimed.idempotency_key
+      FROM due JOIN claimed ON claimed.idempotency_key = 'grant:' || due.account_id AND claimed.mandate_id = due.mandate_id
+    RETURNING account_id
+""")
+
+_USAGE_OF = text("""
+    SELECT t.mandate_id, t.event_id, t.created_by_user_id AS user_id, t.provider, t.model, t.feature_code, t.feature_instance_id, t.workflow_id,
+           t.amount AS price_chf, t.occurred_at, t.input_tokens, t.output_tokens, t.cached_input_tokens, t.cache_write_tokens, t.reasoning_tokens
+      FROM unnest(CAST(:ids AS bigint[]), CAST(:recorded_at AS timestamptz[])) AS wanted(id, recorded_at)
+      JOIN transactions t ON t.id = wanted.id AND t.recorded_at = wanted.recorded_at
+""")
+
+_TEXTS = ("event_id", "mandate_id", "user_id", "workflow_id", "feature_instance_id", "feature_code", "provider", "model", "occurred_at")
+_TOKENS = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens")
+DEFAULT_DESCRIPTION = "AI Usage"
+
+
+@dataclass(frozen=True, slots=True)
+class UsageDebit:
+    """A usage event with what recording found out about it."""
+
+    id: int
+    event: UsageEvent
+    account_id: int
+    balance_account_id: int | None
+    settings: BillingSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """The initial credit (CHF) of one user account."""
+
+    account_id: int
+    amount: Decimal
+    settings: BillingSettings
+
+
+def insert_usage(connection: Connection, debits: Sequence[UsageDebit], batch_id: int) -> None:
+    """Writes one DEBIT per usage event, under the ids that its key was claimed with."""
+    events = [d.event for d in debits]
+    parameters: dict[str, object] = {name: [getattr(e, name) for e in events] for name in _TEXTS}
+    parameters |= {name: [getattr(e.usage, name) for e in events] for name in _TOKENS}
+    parameters |= {
+        "id": [d.id for d in debits],
+        "account_id": [d.account_id for d in debits],
+        "balance_account_id": [d.balance_account_id for d in debits],
+        "amount": [e.price_chf for e in events],
+        "description": [e.description or DEFAULT_DESCRIPTION for e in events],
+        "time_zone": [d.settings.time_zone for d in debits],
+        "settings_version": [d.settings.version for d in debits],
+        "batch_id": batch_id,
+    }
+    connection.execute(_RECORD_USAGE, parameters)
+
+
+def insert_grants(connection: Connection, grants: Sequence[Grant], batch_id: int | None) -> set[int]:
+    """Writes the grant of each account that never had one; returns these accounts. A replay writes none."""
+    rows = connection.execute(
+        _GRANT,
+        {
+            "account_ids": [g.account_id for g in grants],
+            "mandate_ids": [g.settings.mandate_id for g in grants],
+            "amounts": [g.amount for g in grants],
+            "time_zones": [g.settings.time_zone for g in grants],
+            "versions": [g.settings.version for g in grants],
+            "batch_id": batch_id,
+        },
+    )
+    return set(rows.scalars())
+
+
+def recorded_fields(connection: Connection, keys: Sequence[StoredHash]) -> dict[tuple[str, str], dict[str, object]]:
+    """The billed fields of recorded usage by (mandate, event), as `core.domain.payload.billed_fields` gives them."""
+    rows = connection.execute(_USAGE_OF, {"ids": [k.transaction_id for k in keys], "recorded_at": [k.recorded_at for k in keys]}).mappings()
+    return {(row["mandate_id"], row["event_id"]): _billed(dict(row)) for row in rows}
+
+
+def _billed(row: dict[str, object]) -> dict[str, object]:
+    tokens = {name: row.pop(name) for name in _TOKENS}
+    return billed_fields(UsageEvent.model_construct(usage=TokenCounts.model_construct(**tokens), **row))  # type: ignore[arg-type]

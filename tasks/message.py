@@ -1,0 +1,32 @@
+"""A message as a task's door sees it: which task it is for, and its arguments still as the bytes that came."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from core.domain.rejection import Rejection
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message off a queue."""
+
+    queue: str
+    entry: bytes  # the whole queue entry, kept by the dead letter of a message that can't be read
+    task: str
+    args: Sequence[msgspec.Raw] = ()
+    kwargs: Mapping[str, msgspec.Raw] = field(default_factory=dict)
+    plain: bool = False  # no Celery message: `entry` itself is the JSON of one event or of an array of events
+    defect: Rejection | None = None  # why it can't be read
+
+
+def message_of(task: str, *args: Any) -> Message:
+    """The message that calls `task` with Python values, for a task that is run by Celery itself.
+
+    Decimal, datetime and UUID become strings; a float becomes the shortest decimal that stands for it.
+    """
+    encoded = [json.dumps(value, default=str).encode() for value in args]
+    return Message("", b"[" + b",".join(encoded) + b"]", task, [msgspec.Raw(value) for value in encoded])

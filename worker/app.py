@@ -1,0 +1,19 @@
+"""The Celery app: `celery -A worker.app worker`, `… beat` and `… flower` work as any Celery user expects.
+
+Importing it needs no server and no environment; what is missing is told when a worker starts.
+"""
+
+from celery import Celery
+
+from worker import lifecycle, observability
+from worker.intake import control
+from worker.intake.step import IntakeStep
+from worker.preflight import Preflight
+
+__all__ = ["app", "control", "lifecycle", "observability"]
+
+app = Celery("tollbook")
+app.config_from_object("celeryconfig")
+app.steps["worker"].add(Preflight)
+app.steps["worker"].add(IntakeStep)
+lifecycle.cure_redis_transport()

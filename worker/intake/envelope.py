@@ -1,0 +1,106 @@
+"""From a queue entry's bytes to a message: Celery's protocol 2 and 1 in kombu's envelope, decoded without kombu.
+
+Anything else (no JSON, foreign content types, compressed or oversized bodies) becomes a message with a defect, so that
+it goes the same way to the dead letters as an event that can't be recorded.
+"""
+
+import binascii
+from base64 import b64decode
+from typing import Annotated
+
+import msgspec
+
+from core.domain.rejection import Reason, Rejection, shown
+from tasks.message import Message
+from worker.intake.source import Entry
+
+MESSAGE_BYTES_MAX = 1024 * 1024
+_ENTRY_BYTES_MAX = MESSAGE_BYTES_MAX * 4 // 3 + 64 * 1024  # base64, and generous headers
+
+
+class _Headers(msgspec.Struct):
+    task: str | None = None
+    compression: str | None = None
+
+
+class _Properties(msgspec.Struct):
+    body_encoding: str | None = None
+
+
+class _Envelope(msgspec.Struct, rename="kebab"):
+    body: str
+    content_type: str = "application/json"
+    content_encoding: str | None = "utf-8"
+    headers: _Headers = msgspec.field(default_factory=_Headers)
+    properties: _Properties = msgspec.field(default_factory=_Properties)
+
+
+class _BodyOfProtocol1(msgspec.Struct):
+    task: str
+    args: list[msgspec.Raw] = []
+    kwargs: dict[str, msgspec.Raw] = {}
+
+
+_BodyOfProtocol2 = Annotated[tuple[list[msgspec.Raw], dict[str, msgspec.Raw], msgspec.Raw], "args, kwargs, embedded canvas"]
+
+_ENVELOPE = msgspec.json.Decoder(_Envelope)
+_BODY_1 = msgspec.json.Decoder(_BodyOfProtocol1)
+_BODY_2 = msgspec.json.Decoder(_BodyOfProtocol2)
+
+
+def open_envelope(entry: Entry, door: str) -> Message:
+    """The Celery message in a queue entry; never raises.
+
+    Args:
+        entry: what came off the queue.
+        door: the task that a message with a defect is handed to.
+    """
+    try:
+        envelope = _checked(entry.body)
+        body = _body(envelope)
+        if envelope.headers.task is None:
+            old = _BODY_1.decode(body)
+            return Message(entry.queue, entry.body, old.task, old.args, old.kwargs)
+        args, kwargs, _ = _BODY_2.decode(body)
+    except Rejection as defect:
+        return Message(entry.queue, entry.body, door, defect=defect)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        return Message(entry.queue, entry.body, door, defect=Rejection(Reason.MALFORMED_MESSAGE, f"is not a Celery message: {shown(str(error))}"))
+    return Message(entry.queue, entry.body, envelope.headers.task, args, kwargs)
+
+
+def plain_message(entry: Entry, door: str) -> Message:
+    """The plain JSON in a queue entry; never raises."""
+    defect = None
+    if len(entry.body) > MESSAGE_BYTES_MAX:
+        defect = Rejection(Reason.MESSAGE_TOO_LARGE, f"{len(entry.body)} bytes; at most {MESSAGE_BYTES_MAX} are accepted")
+    return Message(entry.queue, entry.body, door, plain=True, defect=defect)
+
+
+def _checked(entry: bytes) -> _Envelope:
+    if len(entry) > _ENTRY_BYTES_MAX:
+        raise Rejection(Reason.MESSAGE_TOO_LARGE, f"{len(entry)} bytes; a body of at most {MESSAGE_BYTES_MAX} is accepted")
+    envelope = _ENVELOPE.decode(entry)
+    if envelope.headers.compression:
+        raise Rejection(Reason.UNSUPPORTED_CONTENT, f"the body is compressed ({shown(envelope.headers.compression)})")
+    if envelope.content_type.lower() != "application/json":
+        raise Rejection(Reason.UNSUPPORTED_CONTENT, f"content type is not application/json (got {shown(envelope.content_type)})")
+    if (envelope.content_encoding or "utf-8").lower() not in ("utf-8", "utf8", "us-ascii", "ascii"):
+        raise Rejection(Reason.UNSUPPORTED_CONTENT, f"content encoding is not utf-8 (got {shown(envelope.content_encoding)})")
+    return envelope
+
+
+def _body(envelope: _Envelope) -> bytes:
+    encoding = envelope.properties.body_encoding
+    if encoding in (None, "utf-8", ""):
+        body = envelope.body.encode("utf-8", "surrogatepass")
+    elif encoding == "base64":
+        try:
+            body = b64decode(envelope.body, validate=True)
+        except (binascii.Error, ValueError):
+            raise Rejection(Reason.MALFORMED_MESSAGE, "the body is not base64") from None
+    else:
+        raise Rejection(Reason.UNSUPPORTED_CONTENT, f"body encoding is neither base64 nor utf-8 (got {shown(encoding)})")
+    if len(body) > MESSAGE_BYTES_MAX:
+        raise Rejection(Reason.MESSAGE_TOO_LARGE, f"{len(body)} bytes; a body of at most {MESSAGE_BYTES_MAX} is accepted")
+    return body

@@ -1,0 +1,96 @@
+"""The intake of one worker process: its pumps, and the thread that keeps their claims alive."""
+
+import threading
+from collections.abc import Sequence
+from time import monotonic
+from typing import Any
+
+import structlog
+
+from core.config import Configuration
+from core.metrics import INTAKE_HELD, INTAKE_STATE
+from worker.intake.pump import Pump, State
+from worker.intake.source import BrokerUnavailable, Source
+
+log = structlog.get_logger()
+
+
+class Intake:
+    """Started, paused, inspected and stopped as one."""
+
+    def __init__(self, pumps: Sequence[Pump], source: Source, queues: Sequence[str], config: Configuration) -> None:
+        self._pumps, self._source, self._queues, self._config = pumps, source, queues, config
+        self._stopping = threading.Event()
+        self._keeper = threading.Thread(target=self._keep_alive, name="intake-keeper", daemon=True)
+        self._started_at = monotonic()
+
+    def start(self) -> None:
+        """Starts every thread."""
+        log.info("intake.started", queues=list(self._queues), threads=len(self._pumps))
+        self._keeper.start()
+        for pump in self._pumps:
+            pump.start()
+
+    def stop(self, seconds: float) -> None:
+        """Finishes the batches in hand, at most for so many seconds; what is not finished goes back to its queue."""
+        for pump in self._pumps:
+            pump.stop()
+        deadline = monotonic() + seconds
+        for pump in self._pumps:
+            pump.join(max(0.0, deadline - monotonic()))
+            claim = pump.progress.held
+            if pump.is_alive() and claim is not None:
+                try:
+                    self._source.give_back(claim)
+                except BrokerUnavailable as error:
+                    log.warning("intake.not_given_back", claim=claim.id, error=str(error))
+        self._stopping.set()
+        log.info("intake.stopped", **self.progress())
+
+    def pause(self) -> None:
+        """Claims no more; batches in hand are finished."""
+        for pump in self._pumps:
+            pump.pause()
+
+    def resume(self) -> None:
+        """Claims again."""
+        for pump in self._pumps:
+            pump.resume()
+
+    def progress(self) -> dict[str, Any]:
+        """What `inspect intake` shows: JSON values; `rate` in events per second since the start."""
+        events: dict[str, int] = {}
+        for pump in self._pumps:
+            for outcome, n in dict(pump.progress.events).items():
+                events[outcome] = events.get(outcome, 0) + n
+        seconds = max(monotonic() - self._started_at, 0.001)
+        return {
+            "queues": list(self._queues),
+            "state": [pump.progress.state.value for pump in self._pumps],
+            "held": self._held(),
+            "messages": sum(pump.progress.messages for pump in self._pumps),
+            "events": events,
+            "rate": round(sum(events.values()) / seconds, 1),
+            "retries": sum(pump.progress.retries for pump in self._pumps),
+            "last_error": next((pump.progress.last_error for pump in self._pumps if pump.progress.last_error), ""),
+        }
+
+    def _held(self) -> int:
+        return sum(len(claim.entries) for pump in self._pumps if (claim := pump.progress.held) is not None)
+
+    def _keep_alive(self) -> None:
+        """Gives signs of life for the claims in hand, so that a slow commit or an absent database costs no one a takeover."""
+        ticks_per_touch = max(1, int(self._config.intake_visibility_seconds / 4))
+        tick = 0
+        while not self._stopping.wait(min(1.0, self._config.intake_visibility_seconds / 4)):
+            tick += 1
+            INTAKE_HELD.set(self._held())
+            for pump in self._pumps:
+                for state in State:
+                    INTAKE_STATE.labels(pump.name, state.value).set(pump.progress.state is state)
+            if tick % ticks_per_touch == 0:
+                held = [claim.id for pump in self._pumps if (claim := pump.progress.held) is not None]
+                try:
+                    self._source.touch(held)
+                except BrokerUnavailable as error:
+                    log.warning("intake.no_sign_of_life", error=str(error))

@@ -1,0 +1,35 @@
+-- Takes up to ARGV[2] messages or ARGV[3] bytes off the lists KEYS[3..] and writes them down as the claim ARGV[1].
+-- KEYS[1]: index of claims by time of the last sign of life; KEYS[2]: the claim, a list of (queue list, n, n messages)...
+-- A message is in a queue or in a claim, at no time only in a socket.
+redis.call('ZSCORE', KEYS[1], ARGV[1]) -- a key of a wrong type must fail here, before anything is taken
+local held = redis.call('LRANGE', KEYS[2], 0, -1)
+if #held > 0 then
+  return held -- the reply to an earlier try was lost on the way
+end
+local messages_left, bytes_left, claim = tonumber(ARGV[2]), tonumber(ARGV[3]), {}
+for i = 3, #KEYS do
+  local taken = {}
+  while messages_left > 0 and bytes_left > 0 do
+    -- RPOP is the first write: with the memory full any other would be refused, and a full queue could never drain.
+    local message = redis.pcall('RPOP', KEYS[i])
+    if type(message) ~= 'string' then
+      break -- empty, or not a list at all
+    end
+    taken[#taken + 1] = message
+    messages_left, bytes_left = messages_left - 1, bytes_left - #message
+  end
+  if #taken > 0 then
+    claim[#claim + 1] = KEYS[i]
+    claim[#claim + 1] = tostring(#taken)
+    for _, message in ipairs(taken) do
+      claim[#claim + 1] = message
+    end
+  end
+end
+if #claim > 0 then
+  for first = 1, #claim, 1000 do -- unpack has a limit
+    redis.call('RPUSH', KEYS[2], unpack(claim, first, math.min(first + 999, #claim)))
+  end
+  redis.call('ZADD', KEYS[1], redis.call('TIME')[1], ARGV[1])
+end
+return claim

@@ -1,0 +1,218 @@
+"""The pump: claim, hand to the door, commit, acknowledge, in a straight line and in a thread of its own.
+
+It never loses (a message is acknowledged only after the commit of each of its events) and never spins (what can't be done
+now waits with growing pauses, and claims nothing meanwhile).
+"""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from random import uniform
+from time import monotonic
+
+import structlog
+
+from core.config import Configuration
+from core.domain.outcome import BatchResult
+from core.domain.rejection import Reason, Rejection
+from core.errors import Misconfigured, StorageUnavailable
+from core.metrics import INTAKE_RETRIES
+from tasks.message import Message
+from worker.intake.reporter import Reporter
+from worker.intake.source import BrokerUnavailable, Claim, Entry, Source
+
+log = structlog.get_logger()
+
+STARTS_MAX = 5  # work on a message that was begun this often and never finished is a crash loop
+BACKLOG_FACTOR_MAX = 4  # how far a batch grows while the backlog is deep
+_BACKOFF_FIRST_SECONDS, _BACKOFF_MAX_SECONDS = 0.1, 10.0
+
+Open = Callable[[Entry], Message]
+Handle = Callable[[Sequence[Message], str], BatchResult]
+
+
+class State(StrEnum):
+    """What a pump is doing."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    IDLE = "idle"
+    PAUSED = "paused"
+    WAITING_FOR_DATABASE = "waiting_for_database"
+    WAITING_FOR_BROKER = "waiting_for_broker"
+    STOPPED = "stopped"
+
+
+@dataclass(slots=True)
+class Progress:
+    """What a pump has done so far, for `inspect intake`; written by its own thread only."""
+
+    state: State = State.STARTING
+    messages: int = 0
+    events: Counter[str] = field(default_factory=Counter)
+    retries: int = 0
+    held: Claim | None = None
+    last_error: str = ""
+
+
+class Pump(threading.Thread):
+    """One thread that empties the queues of a source into a door until it is stopped."""
+
+    def __init__(
+        self, name: str, source: Source, open_entry: Open, handle: Handle, reporter: Reporter, config: Configuration, *, worker: str, on_fatal: Callable[[str], None]
+    ) -> None:
+        super().__init__(name=name, daemon=True)
+        self.progress = Progress()
+        self._source, self._open, self._handle, self._reporter = source, open_entry, handle, reporter
+        self._config, self._worker, self._on_fatal = config, worker, on_fatal
+        self._stopping, self._resumed = threading.Event(), threading.Event()
+        self._resumed.set()
+        self._messages_max = config.intake_batch_messages
+        self._look_for_dead_at = monotonic()
+
+    def pause(self) -> None:
+        """Claims no more until `resume`; the batch in hand is finished."""
+        self._resumed.clear()
+
+    def resume(self) -> None:
+        """Claims again."""
+        self._resumed.set()
+
+    def stop(self) -> None:
+        """Asks the thread to finish the batch in hand and end."""
+        self._stopping.set()
+        self._resumed.set()
+
+    def run(self) -> None:
+        """Works until `stop`; see the module."""
+        backoff = Backoff()
+        while not self._stopping.is_set():
+            if not self._resumed.is_set():
+                self.progress.state = State.PAUSED
+                self._resumed.wait()
+                continue
+            try:
+                busy = self._take_over() | self._claim()
+                backoff.reset()
+            except BrokerUnavailable as error:
+                self._note(State.WAITING_FOR_BROKER, str(error))
+                self._stopping.wait(backoff.next_seconds())
+            else:
+                if not busy:
+                    self._stopping.wait(self._config.intake_idle_seconds)
+        self.progress.state = State.STOPPED
+        self._reporter.close()
+
+    def _claim(self) -> bool:
+        """Claims and settles one batch; whether the queues seem to hold more."""
+        claim = self._source.claim(self._messages_max, self._config.intake_batch_bytes)
+        if claim is None:
+            self.progress.state = State.IDLE
+            self._messages_max = self._config.intake_batch_messages
+            return False
+        full = len(claim.entries) >= self._messages_max
+        self._settle(claim, [self._open(entry) for entry in claim.entries])
+        self._messages_max = min(self._messages_max * 2, self._config.intake_batch_messages * BACKLOG_FACTOR_MAX) if full else self._config.intake_batch_messages
+        return full
+
+    def _take_over(self) -> bool:
+        """Takes over and settles one claim of a worker that died, every now and then; whether there was one."""
+        if monotonic() < self._look_for_dead_at:
+            return False
+        claim = self._source.take_over()
+        if claim is None:
+            self._look_for_dead_at = monotonic() + min(5.0, self._config.intake_visibility_seconds / 4)
+            return False
+        log.warning("intake.took_over", claim=claim.id, messages=len(claim.entries), starts=claim.starts)
+        if claim.starts and len(claim.entries) > 1:
+            self._source.split(claim)
+            return True
+        messages = [self._open(entry) for entry in claim.entries]
+        if claim.starts >= STARTS_MAX:
+            defect = Rejection(Reason.CRASH_LOOP, f"work on it was begun {claim.starts} times and never finished")
+            messages = [Message(m.queue, m.entry, m.task, plain=m.plain, defect=defect) for m in messages]
+        else:
+            self._source.start(claim)
+        self._settle(claim, messages)
+        return True
+
+    def _settle(self, claim: Claim, messages: list[Message]) -> None:
+        """Has the messages recorded, however long the database is away, and acknowledges them."""
+        self.progress.state, self.progress.held = State.RUNNING, claim
+        report = self._reporter.received(messages)
+        try:
+            result = self._recorded(messages, report.retried)
+        except Misconfigured as error:
+            report.failed(error)
+            self._release(claim)
+            self._on_fatal(str(error))
+        except Exception as error:  # noqa: BLE001 - a fault of ours: as if the process had died, so that the claim is taken over, split, counted
+            log.exception("intake.batch_abandoned", claim=claim.id, messages=len(messages))
+            report.failed(error)
+            self.progress.last_error = repr(error)
+        else:
+            if result is None:
+                self._release(claim)
+            else:
+                self._acknowledge(claim)
+                report.succeeded(result)
+                self.progress.messages += len(messages)
+                self.progress.events.update({outcome.value: n for outcome, n in result.counts().items()})
+        finally:
+            self.progress.held = None
+
+    def _recorded(self, messages: list[Message], retried: Callable[[Exception], None]) -> BatchResult | None:
+        """The committed outcomes; none if the pump was stopped while the database could not answer."""
+        backoff = Backoff()
+        while True:
+            try:
+                return self._handle(messages, self._worker)
+            except StorageUnavailable as error:
+                self._note(State.WAITING_FOR_DATABASE, str(error))
+                self.progress.retries += 1
+                INTAKE_RETRIES.inc()
+                retried(error)
+                if self._stopping.wait(backoff.next_seconds()):
+                    return None
+                self.progress.state = State.RUNNING
+
+    def _acknowledge(self, claim: Claim) -> None:
+        """Everything is committed: if the broker can't be told, the messages come again and are duplicates."""
+        backoff = Backoff()
+        while True:
+            try:
+                return self._source.acknowledge(claim)
+            except BrokerUnavailable as error:
+                self._note(State.WAITING_FOR_BROKER, str(error))
+                if self._stopping.wait(backoff.next_seconds()):
+                    return None
+
+    def _release(self, claim: Claim) -> None:
+        try:
+            self._source.give_back(claim)
+        except BrokerUnavailable as error:
+            log.warning("intake.not_given_back", claim=claim.id, error=str(error), comes_back_after_seconds=self._config.intake_visibility_seconds)
+
+    def _note(self, state: State, error: str) -> None:
+        if self.progress.state is not state or self.progress.last_error != error:
+            log.warning(f"intake.{state}", error=error)
+        self.progress.state, self.progress.last_error = state, error
+
+
+class Backoff:
+    """Growing pauses with full jitter, so that many workers don't come back all at once."""
+
+    def __init__(self) -> None:
+        self._ceiling_seconds = _BACKOFF_FIRST_SECONDS
+
+    def next_seconds(self) -> float:
+        """The next pause, in seconds."""
+        seconds = uniform(self._ceiling_seconds / 4, self._ceiling_seconds)  # noqa: S311 - no secret
+        self._ceiling_seconds = min(self._ceiling_seconds * 2, _BACKOFF_MAX_SECONDS)
+        return seconds
+
+    def reset(self) -> None:
+        """Starts small again."""
+        self._ceiling_seconds = _BACKOFF_FIRST_SECONDS

@@ -1,0 +1,86 @@
+"""Task events for Flower: one task per batch, never one per message."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from time import perf_counter
+from typing import Any
+from uuid import uuid4
+
+import structlog
+from celery import Celery
+
+from core.domain.outcome import BatchResult
+from tasks.message import Message
+
+log = structlog.get_logger()
+
+
+class Reporter:
+    """Sends a pump's batches as task events, on a connection of its own: kombu's are not for two threads at once.
+
+    What can't be sent is dropped: the books don't depend on it.
+    """
+
+    def __init__(self, app: Celery, hostname: str, enabled: Callable[[], bool]) -> None:
+        self._app, self._hostname, self._enabled = app, hostname, enabled
+        self._dispatcher: Any = None
+
+    def received(self, messages: Sequence[Message]) -> "Report":
+        """Opens the report of a batch; `task-received` and `task-started` travel with what comes next."""
+        return Report(self, messages)
+
+    def send(self, events: Sequence[tuple[str, dict[str, Any]]]) -> None:
+        """Sends events in one broker message; never raises."""
+        if not self._enabled():
+            return
+        try:
+            if self._dispatcher is None:
+                self._dispatcher = self._app.events.Dispatcher(
+                    self._app.connection_for_write(), hostname=self._hostname, buffer_group={"task"}, buffer_while_offline=False
+                )
+            for kind, fields in events:
+                self._dispatcher.send(kind, **fields)
+            self._dispatcher.flush()
+        except Exception as error:  # noqa: BLE001 - whatever a broker connection raises: Flower misses a batch, the books don't
+            log.debug("intake.event_not_sent", error=str(error))
+            self.close()
+
+    def close(self) -> None:
+        """Closes the connection; the next event opens another."""
+        dispatcher, self._dispatcher = self._dispatcher, None
+        if dispatcher is not None:
+            try:
+                dispatcher.close()
+                dispatcher.connection.release()
+            except Exception as error:  # noqa: BLE001 - it is being thrown away
+                log.debug("intake.event_connection_not_closed", error=str(error))
+
+
+class Report:
+    """The events of one batch."""
+
+    def __init__(self, reporter: Reporter, messages: Sequence[Message]) -> None:
+        self._reporter, self._uuid, self._began = reporter, str(uuid4()), perf_counter()
+        tasks = Counter(message.task for message in messages)
+        name = tasks.most_common(1)[0][0]
+        contents = ", ".join(f"{n} × {queue}" for queue, n in sorted(Counter(m.queue for m in messages).items()))
+        self._waiting: list[tuple[str, dict[str, Any]]] = [
+            ("task-received", {"uuid": self._uuid, "name": name, "args": f"({contents})", "kwargs": "{}", "retries": 0, "eta": None}),
+            ("task-started", {"uuid": self._uuid}),
+        ]
+
+    def retried(self, error: Exception) -> None:
+        """The batch is tried again later."""
+        self._send("task-retried", exception=f"{type(error).__name__}: {error}", traceback="")
+
+    def succeeded(self, result: BatchResult) -> None:
+        """The batch is committed."""
+        self._send("task-succeeded", result=result.summary(), runtime=perf_counter() - self._began)
+
+    def failed(self, error: Exception) -> None:
+        """The batch was given up by this worker."""
+        self._send("task-failed", exception=f"{type(error).__name__}: {error}", traceback="")
+
+    def _send(self, kind: str, **fields: Any) -> None:
+        waiting, self._waiting = self._waiting, []
+        self._reporter.send([*waiting, (kind, {"uuid": self._uuid, **fields})])

@@ -1,0 +1,52 @@
+"""What the pump asks of a broker. One implementation per broker stands beside this file."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class BrokerUnavailable(Exception):  # noqa: N818
+    """The broker can't answer now; trying again is safe."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One queue entry as it came off the broker."""
+
+    queue: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Messages that this worker has taken and nobody else will get, unless it gives no sign of life for too long."""
+
+    id: str
+    entries: list[Entry]
+    taken_over: bool = False
+    starts: int = 0  # times that work on it was begun by someone who took it over, and not finished
+
+
+class Source(Protocol):
+    """A broker's queues, seen as claims. Every method raises BrokerUnavailable when the broker can't answer."""
+
+    def claim(self, messages_max: int, bytes_max: int) -> Claim | None:
+        """Takes what is there, up to the limits (it stops at the message that reaches `bytes_max`); none: the queues are empty."""
+
+    def take_over(self) -> Claim | None:
+        """Takes over one claim of a worker that died; none: there is none that is due."""
+
+    def start(self, claim: Claim) -> None:
+        """Counts, outside of this process, that work on a claim taken over begins."""
+
+    def split(self, claim: Claim) -> None:
+        """Turns a claim into claims of one message each, free to be taken over, so that a deadly message stands alone."""
+
+    def touch(self, claim_ids: Collection[str]) -> None:
+        """A sign of life: nobody takes these claims over for another visibility time."""
+
+    def acknowledge(self, claim: Claim) -> None:
+        """Removes the claim's messages for ever. Only after the commit of every outcome. Repeatable."""
+
+    def give_back(self, claim: Claim) -> None:
+        """Puts the claim's messages back at the head of their queues. Repeatable."""

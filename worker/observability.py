@@ -1,0 +1,57 @@
+"""Log lines and metrics of the worker processes."""
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+from celery.signals import celeryd_init, setup_logging, task_postrun, task_prerun
+from prometheus_client import start_http_server
+
+from core.config import Configuration, configuration
+
+_SHARED: list[Any] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_logger_name,
+    structlog.stdlib.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.StackInfoRenderer(),
+]
+
+
+@setup_logging.connect
+def configure_logging(**_: Any) -> None:
+    """One line per event on standard error, JSON unless a person is watching; Celery's own lines look the same."""
+    config = configuration()
+    as_json = config.log_format == "json" or (config.log_format == "auto" and not sys.stderr.isatty())
+    renderers = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()] if as_json else [structlog.dev.ConsoleRenderer()]
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=_SHARED, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers])
+    )
+    logging.basicConfig(level=config.log_level, handlers=[handler], force=True)
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, *_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+
+
+@task_prerun.connect
+def bind_task(task_id: str, task: Any, **_: Any) -> None:
+    """Every log line of a task names it."""
+    structlog.contextvars.bind_contextvars(task_id=task_id, task=task.name)
+
+
+@task_postrun.connect
+def unbind_task(**_: Any) -> None:
+    """The next task's lines don't carry this one's name."""
+    structlog.contextvars.unbind_contextvars("task_id", "task")
+
+
+@celeryd_init.connect
+def serve_metrics(**_: Any) -> None:
+    """The Prometheus endpoint of a worker, where a port is configured."""
+    config: Configuration = configuration()
+    if config.metrics_port:
+        start_http_server(config.metrics_port, config.metrics_host)
