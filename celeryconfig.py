@@ -4,8 +4,13 @@ from celery.schedules import crontab
 from kombu import Exchange, Queue
 
 from core.config import configuration
+from core.errors import Misconfigured
+from worker.preflight import refuse
 
-_config = configuration()
+try:
+    _config = configuration()
+except Misconfigured as error:
+    refuse(str(error))
 _direct = Exchange("")  # the default exchange: a message goes to the queue that its routing key names, with no binding to lose
 
 broker_url = _config.broker_url.get_secret_value() if _config.broker_url else None

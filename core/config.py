@@ -58,8 +58,12 @@ class Configuration(BaseSettings):
     )
     default_time_zone: str = Field("UTC", description="IANA zone of a mandate for which the directory names none.")
     lateness_days: PositiveInt = Field(400, description="Age at which an unseen event is rejected as `too_late`, in days.")
-    parked_limit_per_mandate: PositiveInt = Field(100_000, description="Parked events of one mandate beyond which further ones become dead letters, in events.")
-    parked_limit_total: PositiveInt = Field(1_000_000, description="Parked events altogether beyond which further ones become dead letters, in events.")
+    parked_limit_per_mandate: PositiveInt = Field(
+        100_000, description="Parked events of one mandate beyond which further ones become dead letters, in events."
+    )
+    parked_limit_total: PositiveInt = Field(
+        1_000_000, description="Parked events altogether beyond which further ones become dead letters, in events."
+    )
     partitions_ahead: Annotated[int, Field(ge=1, le=24)] = Field(3, description="Monthly partitions that `books.housekeep` keeps ready, in months.")
     database_pool_size: PositiveInt = Field(5, description="Connections that one process keeps to PostgreSQL at most, in connections.")
     statement_timeout_seconds: PositiveSeconds = Field(60.0, description="Time after which PostgreSQL cancels one statement of a worker, in seconds.")

@@ -18,7 +18,9 @@ def release(self: Any) -> int:
     """Records every parked event whose mandate is known by now; returns how many it released. A replay finds none."""
     released = 0
     known_accounts = KnownAccounts()
-    while outcomes := release_parked(database(), config=configuration(), known_accounts=known_accounts, worker=self.request.hostname or "local").outcomes:
+    while outcomes := release_parked(
+        database(), config=configuration(), known_accounts=known_accounts, worker=self.request.hostname or "local"
+    ).outcomes:
         released += len(outcomes)
     if released:
         log.info("parked.released", events=released)

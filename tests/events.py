@@ -5,7 +5,11 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-from core.domain.parsing import RawEvent
+import pytest
+
+from core.domain.parsing import RawEvent, parse_event
+from core.domain.rejection import Rejection
+from core.domain.usage_event import UsageEvent
 
 NOW = datetime.now(UTC).replace(microsecond=0)  # of this process: two workers of one test run differ by moments
 OCCURRED_AT = NOW - timedelta(hours=1)
@@ -36,3 +40,19 @@ def raw(given: EventLike, *, origin: str = "test", typed_json: bool = False) -> 
     if isinstance(given, RawEvent):
         return given
     return RawEvent(given if isinstance(given, bytes) else body_of(given), origin, typed_json)
+
+
+def parsed(given: EventLike, *, typed_json: bool = False) -> UsageEvent:
+    """The usage event that these fields or bytes are parsed to."""
+    return parse_event(raw(given, typed_json=typed_json))
+
+
+def rejection_of(given: EventLike, *, typed_json: bool = False) -> Rejection:
+    """Why these fields or bytes are no usage event; the detail is one line of printable ASCII, as every detail must be."""
+    with pytest.raises(Rejection) as caught:
+        parsed(given, typed_json=typed_json)
+    rejection = caught.value
+    assert rejection.detail, "the detail is empty"
+    assert rejection.detail.isascii(), rejection.detail
+    assert rejection.detail.isprintable(), rejection.detail
+    return rejection

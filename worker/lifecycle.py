@@ -23,14 +23,16 @@ def close_connections(**_: Any) -> None:
 
 
 def cure_redis_transport() -> None:
-    """A worker outlives its broker: kombu 5.7's Redis channel, closed while acknowledgements are under way, asks its lost
-    connection for a host name, and the AttributeError ends the worker. It gets the connection error that it can handle.
+    """A worker outlives its broker.
+
+    A Redis channel of kombu 5.7, closed while acknowledgements are under way, asks its lost connection for a host name, and
+    the AttributeError ends the worker. With this it gets the connection error that it knows how to handle.
     """
-    original = kombu_redis.Channel._connparams  # noqa: SLF001
+    original = kombu_redis.Channel._connparams  # type: ignore[attr-defined]  # noqa: SLF001
 
     def connparams(self: Any, *args: Any, **kwargs: Any) -> Any:
         if getattr(self.connection, "client", None) is None:
             raise RedisConnectionError("the channel is closed")
         return original(self, *args, **kwargs)
 
-    kombu_redis.Channel._connparams = connparams  # noqa: SLF001
+    kombu_redis.Channel._connparams = connparams  # type: ignore[attr-defined]  # noqa: SLF001

@@ -29,7 +29,7 @@ class Preflight(bootsteps.Step):
             check_broker(configuration().require_broker_url())
             check_books()
         except Misconfigured as error:
-            _refuse(str(error))
+            refuse(str(error))
 
 
 def check_broker(url: str) -> None:
@@ -42,7 +42,7 @@ def check_broker(url: str) -> None:
         raise Misconfigured(f"CELERY_BROKER_URL: {url.split(':', 1)[0]}:// is not served; use redis:// or rediss:// (Redis 6.2+ or Valkey)")
     client = connect(url)
     try:
-        policy = client.info("memory").get("maxmemory_policy", "noeviction")  # type: ignore[union-attr]
+        policy = client.info("memory").get("maxmemory_policy", "noeviction")
     except _REFUSED as error:
         raise Misconfigured(f"the broker refuses the login: {error}; check CELERY_BROKER_URL") from None
     except redis.ResponseError as error:
@@ -72,7 +72,7 @@ def check_books() -> None:
         log.warning("preflight.database_unavailable", error=str(error))
 
 
-def _refuse(message: str) -> NoReturn:
-    log.error("preflight.refused", error=message)
+def refuse(message: str) -> NoReturn:
+    """Ends the process with exit code 78 and one line on standard error."""
     print(f"tollbook: {message}", file=sys.stderr)  # noqa: T201 - also for whoever reads no log
     raise SystemExit(os.EX_CONFIG)

@@ -25,7 +25,7 @@ def parse_decimal(text: str) -> Decimal:
 
 
 def quantize_price(value: Decimal) -> Decimal:
-    """`value` in CHF to nine places, half-even, with −0 made 0: the one rounding that a price ever gets.
+    """`value` in CHF to nine places, half-even, with -0 made 0: the one rounding that a price ever gets.
 
     Raises:
         ValueError: it is NaN, infinite, negative or above 1 000 000 CHF.

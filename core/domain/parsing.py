@@ -4,6 +4,7 @@ import re
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from core.domain.json_exact import decode_json
 from core.domain.rejection import Reason, Rejection, shown
@@ -59,10 +60,10 @@ def parse_event(raw: RawEvent) -> UsageEvent:
     return UsageEvent.from_fields(fields)
 
 
-def _canonical(fields: dict[str, object]) -> Iterator[tuple[str, object]]:
+def _canonical(fields: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """Each (canonical name, value), out of a CloudEvents envelope where there is one; a name may come twice."""
     if "specversion" not in fields:
-        yield from ((ALIASES.get(name, name), value) for name, value in fields.items())
+        yield from _unaliased(fields)
         return
     if fields["specversion"] != "1.0":
         raise Rejection(Reason.INVALID_FIELD, f"specversion is not 1.0 (got {shown(fields['specversion'])})")
@@ -74,7 +75,12 @@ def _canonical(fields: dict[str, object]) -> Iterator[tuple[str, object]]:
             yield _CLOUD_FIELDS[name], value
         elif _CLOUD_ATTRIBUTE.fullmatch(name) is None:
             raise Rejection(Reason.UNKNOWN_FIELD, f"{shown(name)} is not a CloudEvents attribute")
-    yield from ((ALIASES.get(name, name), value) for name, value in data.items())
+    yield from _unaliased(data)
+
+
+def _unaliased(fields: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in fields.items():
+        yield ALIASES.get(name, name), value
 
 
 def _merged(pairs: Iterator[tuple[str, object]]) -> dict[str, object]:
@@ -98,7 +104,7 @@ def _equal(name: str, one: object, other: object) -> bool:
 
 
 def _plain_values(value: object) -> object:
-    """kombu's `{"__type__": …, "__value__": …}` for decimal, datetime and uuid, replaced by the plain JSON value."""
+    """Kombu's `{"__type__": …, "__value__": …}` for decimal, datetime and uuid, replaced by the plain JSON value."""
     if isinstance(value, list):
         return [_plain_values(item) for item in value]
     if not isinstance(value, dict):

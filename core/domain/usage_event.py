@@ -29,7 +29,7 @@ def parse_price(value: object) -> Decimal:
     if isinstance(value, str):
         value = parse_decimal(value)
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
-        raise ValueError("is not a decimal number")
+        raise ValueError("is not a decimal number")  # noqa: TRY004 - pydantic collects ValueError
     return quantize_price(Decimal(value))
 
 
@@ -37,7 +37,7 @@ def parse_time(value: object) -> datetime:
     """An RFC 3339 time with offset, as UTC, truncated to microseconds.
 
     Raises:
-        ValueError: it is anything else, for example without an offset, with second 60 or hour 24, or outside years 1–9999.
+        ValueError: it is anything else, for example without an offset, with second 60 or hour 24, or outside years 1 to 9999.
     """
     match = _RFC3339.fullmatch(value) if isinstance(value, str) else None
     if match is None:

@@ -38,7 +38,9 @@ def record_usage(
     own row. When it raises, nothing is known to be. Either way calling it again with the same events is safe.
 
     Args:
+        database: the books, under the worker's login.
         raw_events: the events' bytes, at most a few thousand; bad ones never harm their neighbours.
+        config: the rules that an operator may change.
         known_accounts: account ids met before by this process; shared by its threads.
         worker: the name that the batch's row carries.
         clock: the time of receipt (aware).

@@ -97,6 +97,6 @@ def move_balances(connection: Connection, deltas: Mapping[int, Decimal]) -> None
     connection.execute(_MOVE, {"ids": list(deltas), "deltas": list(deltas.values())})
 
 
-def credit_balances(connection: Connection, credits: Mapping[int, Decimal], thresholds: Mapping[int, Decimal]) -> None:
+def credit_balances(connection: Connection, amounts: Mapping[int, Decimal], thresholds: Mapping[int, Decimal]) -> None:
     """Adds each grant (CHF) to its account's balance, sets the warning threshold that follows and clears `grant_due`."""
-    connection.execute(_MOVE_WITH_THRESHOLD, {"ids": list(credits), "deltas": list(credits.values()), "thresholds": [thresholds[i] for i in credits]})
+    connection.execute(_MOVE_WITH_THRESHOLD, {"ids": list(amounts), "deltas": list(amounts.values()), "thresholds": [thresholds[i] for i in amounts]})

@@ -32,7 +32,15 @@ def begin_batch(connection: Connection) -> Batch:
 
 
 def write_batch(
-    connection: Connection, batch: Batch, *, worker: str, kind: str, counts: dict[str, int], released: int, unknown_user: int, transaction_ids: list[int]
+    connection: Connection,
+    batch: Batch,
+    *,
+    worker: str,
+    kind: str,
+    counts: dict[str, int],
+    released: int,
+    unknown_user: int,
+    transaction_ids: list[int],
 ) -> None:
     """Writes the batch's row, and where it recorded anything the note that lets the rollup see it."""
     connection.execute(

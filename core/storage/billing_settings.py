@@ -1,6 +1,7 @@
 """SQL of billing settings and their history."""
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
 from sqlalchemy import Connection, Row, text
@@ -33,6 +34,25 @@ _OPEN = text("""
     RETURNING mandate_id
 """)
 
+_CHANGE = text("""
+    WITH changed AS (
+        UPDATE billing_settings
+           SET billing_model = :billing_model, default_user_credit = :default_user_credit, warning_threshold_percent = :warning_threshold_percent,
+               block_on_zero_balance = :block_on_zero_balance, notify_on_warning = :notify_on_warning,
+               notification_emails = CAST(:notification_emails AS text[]), billing_address = CAST(:billing_address AS jsonb),
+               time_zone = :time_zone, version = version + 1, updated_at = now()
+         WHERE mandate_id = :mandate_id
+        RETURNING *
+    )
+    INSERT INTO billing_settings_history (mandate_id, version, billing_model, default_user_credit, warning_threshold_percent,
+                                          block_on_zero_balance, notify_on_warning, notification_emails, billing_address, time_zone, changed_by)
+    SELECT mandate_id, version, billing_model, default_user_credit, warning_threshold_percent,
+           block_on_zero_balance, notify_on_warning, notification_emails, billing_address, time_zone, :changed_by
+      FROM changed
+""")
+
+_HAS_TRANSACTIONS = text("SELECT EXISTS (SELECT FROM transactions WHERE mandate_id = :mandate_id)")
+
 
 DEFAULT_BILLING_MODEL = BillingModel.PREPAY_USER
 DEFAULT_USER_CREDIT = Decimal(10)  # CHF
@@ -62,6 +82,21 @@ def open_settings(connection: Connection, time_zones: dict[str, str], changed_by
         },
     )
     return len(rows.all())
+
+
+def change_settings(connection: Connection, mandate_id: str, values: Mapping[str, object], changed_by: str) -> None:
+    """Sets every column that `values` (amounts in CHF) names, raises the version by one and keeps it in the history.
+
+    `values` names all that may change, `billing_address` as a dictionary. The caller holds the mandate.
+    """
+    address = json.dumps(values["billing_address"])
+    connection.execute(_CHANGE, {**values, "billing_address": address, "mandate_id": mandate_id, "changed_by": changed_by})
+
+
+def has_transactions(connection: Connection, mandate_id: str) -> bool:
+    """Whether anything was ever booked for the mandate."""
+    found: bool = connection.execute(_HAS_TRANSACTIONS, {"mandate_id": mandate_id}).scalar_one()
+    return found
 
 
 def _settings(row: Row[tuple[object, ...]]) -> BillingSettings:

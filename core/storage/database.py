@@ -50,8 +50,8 @@ class Database:
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
         """One read-only REPEATABLE READ transaction: every read in the block sees the same moment."""
-        with translated(), self._engine.connect() as connection:
-            connection = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        with translated(), self._engine.connect() as plain:
+            connection = plain.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             with connection.begin():
                 yield connection
 

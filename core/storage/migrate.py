@@ -67,7 +67,7 @@ def head() -> str:
     return revision
 
 
-def is_ours(thing: Any, name: str | None, kind: str, reflected: bool, compare_to: Any) -> bool:
+def is_ours(thing: Any, name: str | None, kind: str, reflected: bool, _compare_to: Any) -> bool:
     """Leaves the monthly partitions of `transactions` and what hangs on them out of comparisons."""
     table = name if kind == "table" else getattr(getattr(thing, "table", None), "name", None)
     return not (reflected and table is not None and table.startswith("transactions_"))
@@ -82,7 +82,9 @@ def _let_in(connection: Connection, worker: str) -> None:
 
 @contextmanager
 def _connected(url: str) -> Iterator[Connection]:
-    engine = create_engine(driver_url(url), connect_args={"connect_timeout": 10, "options": f"-c lock_timeout={_LOCK_TIMEOUT_SECONDS}s -c timezone=UTC"})
+    engine = create_engine(
+        driver_url(url), connect_args={"connect_timeout": 10, "options": f"-c lock_timeout={_LOCK_TIMEOUT_SECONDS}s -c timezone=UTC"}
+    )
     try:
         with translated(), engine.begin() as connection:
             yield connection

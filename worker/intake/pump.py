@@ -61,7 +61,16 @@ class Pump(threading.Thread):
     """One thread that empties the queues of a source into a door until it is stopped."""
 
     def __init__(
-        self, name: str, source: Source, open_entry: Open, handle: Handle, reporter: Reporter, config: Configuration, *, worker: str, on_fatal: Callable[[str], None]
+        self,
+        name: str,
+        source: Source,
+        open_entry: Open,
+        handle: Handle,
+        reporter: Reporter,
+        config: Configuration,
+        *,
+        worker: str,
+        on_fatal: Callable[[str], None],
     ) -> None:
         super().__init__(name=name, daemon=True)
         self.progress = Progress()
@@ -114,7 +123,9 @@ class Pump(threading.Thread):
             return False
         full = len(claim.entries) >= self._messages_max
         self._settle(claim, [self._open(entry) for entry in claim.entries])
-        self._messages_max = min(self._messages_max * 2, self._config.intake_batch_messages * BACKLOG_FACTOR_MAX) if full else self._config.intake_batch_messages
+        self._messages_max = (
+            min(self._messages_max * 2, self._config.intake_batch_messages * BACKLOG_FACTOR_MAX) if full else self._config.intake_batch_messages
+        )
         return full
 
     def _take_over(self) -> bool:
@@ -148,7 +159,7 @@ class Pump(threading.Thread):
             report.failed(error)
             self._release(claim)
             self._on_fatal(str(error))
-        except Exception as error:  # noqa: BLE001 - a fault of ours: as if the process had died, so that the claim is taken over, split, counted
+        except Exception as error:
             log.exception("intake.batch_abandoned", claim=claim.id, messages=len(messages))
             report.failed(error)
             self.progress.last_error = repr(error)
@@ -197,7 +208,7 @@ class Pump(threading.Thread):
 
     def _note(self, state: State, error: str) -> None:
         if self.progress.state is not state or self.progress.last_error != error:
-            log.warning(f"intake.{state}", error=error)
+            log.warning("intake.waiting", state=state.value, error=error)
         self.progress.state, self.progress.last_error = state, error
 
 

@@ -88,7 +88,7 @@ class RedisSource:
         """See `Source`."""
         if claim_ids:
             with _translated():
-                now: int = self._client.time()[0]  # type: ignore[index]
+                now: int = self._client.time()[0]
                 self._client.zadd(self._index, dict.fromkeys(claim_ids, now), xx=True)
 
     def acknowledge(self, claim: Claim) -> None:

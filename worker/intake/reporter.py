@@ -63,7 +63,7 @@ class Report:
         self._reporter, self._uuid, self._began = reporter, str(uuid4()), perf_counter()
         tasks = Counter(message.task for message in messages)
         name = tasks.most_common(1)[0][0]
-        contents = ", ".join(f"{n} × {queue}" for queue, n in sorted(Counter(m.queue for m in messages).items()))
+        contents = ", ".join(f"{queue} {n}" for queue, n in sorted(Counter(m.queue for m in messages).items()))
         self._waiting: list[tuple[str, dict[str, Any]]] = [
             ("task-received", {"uuid": self._uuid, "name": name, "args": f"({contents})", "kwargs": "{}", "retries": 0, "eta": None}),
             ("task-started", {"uuid": self._uuid}),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 
-class BrokerUnavailable(Exception):  # noqa: N818
+class BrokerUnavailable(Exception):
     """The broker can't answer now; trying again is safe."""
 
 

@@ -36,7 +36,7 @@ class IntakeStep(bootsteps.StartStopStep):
         """Only where the configuration says `pump` and the worker serves a usage queue."""
         return configuration().intake == "pump" and bool(_served(worker.app))
 
-    def create(self, worker: Any) -> "IntakeStep":
+    def create(self, worker: Any) -> Any:
         """Takes the usage queues away from Celery's consumer and makes the pumps for them."""
         queues = _served(worker.app)
         worker.app.amqp.queues.deselect(queues)
@@ -70,7 +70,7 @@ def _intake(worker: Any, queues: list[str], config: Configuration) -> Intake:
 
     def fatal(error: str) -> None:
         log.error("intake.misconfigured", error=error)
-        worker_state.should_stop = EXIT_CONFIGURATION
+        worker_state.should_stop = EXIT_CONFIGURATION  # type: ignore[assignment]
 
     def events_enabled() -> bool:
         dispatcher = getattr(getattr(worker, "consumer", None), "event_dispatcher", None)

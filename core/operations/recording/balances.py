@@ -3,7 +3,7 @@
 from collections import defaultdict
 from decimal import Decimal
 
-from core.domain.billing import alerts_at, crossings
+from core.domain.billing import AlertKind, alerts_at, crossings
 from core.domain.money import ZERO
 from core.domain.settings import BillingSettings
 from core.operations.recording.work import Work
@@ -29,7 +29,7 @@ def debit_balances(work: Work, debits: list[UsageDebit], settings: dict[str, Bil
 def _alerts(account: LockedAccount, delta: Decimal, settings: BillingSettings) -> list[BalanceAlert]:
     after = account.balance + delta
 
-    def lines(balance: Decimal) -> dict[object, Decimal]:
-        return alerts_at(settings.billing_model, balance, account.warning_threshold, account.credit_limit, settings.warning_threshold_percent)  # type: ignore[return-value]
+    def lines(balance: Decimal) -> dict[AlertKind, Decimal]:
+        return alerts_at(settings.billing_model, balance, account.warning_threshold, account.credit_limit, settings.warning_threshold_percent)
 
-    return [BalanceAlert(account, after, crossing, settings) for crossing in crossings(lines(account.balance), lines(after))]  # type: ignore[arg-type]
+    return [BalanceAlert(account, after, crossing, settings) for crossing in crossings(lines(account.balance), lines(after))]

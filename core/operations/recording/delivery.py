@@ -51,20 +51,28 @@ def judge(raw_events: Iterable[RawEvent], now: datetime, lateness_days: int) -> 
     """Each raw event read and judged by itself, before any database is asked.
 
     Args:
-        now: the time of receipt; `lateness_days`: the age in days beyond which an unseen event is too late.
+        raw_events: the bytes of each.
+        now: the time of receipt.
+        lateness_days: the age beyond which an unseen event is too late, in days.
     """
     latest, earliest = now + CLOCK_SKEW, now - timedelta(days=lateness_days)
     deliveries = []
     for raw in raw_events:
         try:
             event = parse_event(raw)
-            if event.occurred_at > latest:
-                raise Rejection(Reason.FUTURE, f"occurred_at is more than 5 minutes ahead of {now:%Y-%m-%dT%H:%M:%SZ} (got {shown(event.occurred_at.isoformat())})")
         except Rejection as rejection:
-            deliveries.append(Delivery(raw, None, outcome=Outcome.REJECTED, rejection=rejection))
+            deliveries.append(_refused(raw, rejection))
+            continue
+        if event.occurred_at > latest:
+            ahead = f"occurred_at is more than 5 minutes ahead of {now:%Y-%m-%dT%H:%M:%SZ} (got {shown(event.occurred_at.isoformat())})"
+            deliveries.append(_refused(raw, Rejection(Reason.FUTURE, ahead)))
         else:
             deliveries.append(Delivery(raw, event, payload_hash(event), late=event.occurred_at < earliest))
     return deliveries
+
+
+def _refused(raw: RawEvent, rejection: Rejection) -> Delivery:
+    return Delivery(raw, None, outcome=Outcome.REJECTED, rejection=rejection)
 
 
 def too_late(delivery: Delivery, lateness_days: int) -> Rejection:

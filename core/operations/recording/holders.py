@@ -22,6 +22,9 @@ def open_holders(work: Work, events: list[UsageEvent], settings: dict[str, Billi
     """Every event's user account, and the pool where it pays, exists afterwards; race-free, at most one grant each.
 
     Args:
+        work: the transaction.
+        events: what is to be recorded.
+        settings: of every mandate among them.
         learned: accounts met earlier in this transaction; those that this call meets are added.
     """
     wanted: set[Holder] = {(e.mandate_id, e.user_id) for e in events}
@@ -75,6 +78,6 @@ def _grant(work: Work, opened: dict[Holder, int], settings: dict[str, BillingSet
     if not grants:
         return
     made = insert_grants(work.connection, list(grants.values()), work.batch.id)
-    credits = {i: grants[i].amount for i in sorted(made)}
-    thresholds = {i: warning_threshold(grants[i].settings.warning_threshold_percent, amount) for i, amount in credits.items()}
-    credit_balances(work.connection, credits, thresholds)
+    amounts = {i: grants[i].amount for i in sorted(made)}
+    thresholds = {i: warning_threshold(grants[i].settings.warning_threshold_percent, amount) for i, amount in amounts.items()}
+    credit_balances(work.connection, amounts, thresholds)

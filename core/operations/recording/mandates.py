@@ -44,7 +44,8 @@ def admit(work: Work, mandate_ids: Iterable[str]) -> Mandates:
 def _openable(work: Work, mandate_ids: list[str]) -> tuple[dict[str, str], dict[str, str]]:
     """Time zones of the mandates that may get settings, and why the others may not."""
     states = mandate_states(work.connection, mandate_ids)
-    zones, unknown = {}, {}
+    zones: dict[str, str] = {}
+    unknown: dict[str, str] = {}
     for mandate_id in mandate_ids:
         state = states.get(mandate_id)
         if state is not None and not state.enabled:
@@ -52,11 +53,11 @@ def _openable(work: Work, mandate_ids: list[str]) -> tuple[dict[str, str], dict[
         elif state is None and work.config.unknown_mandates == "park":
             unknown[mandate_id] = "unknown_mandate"
         else:
-            zone = state.time_zone if state else None
+            zone = (state.time_zone if state else None) or work.config.default_time_zone
             zones[mandate_id] = zone if zone in _zones() else work.config.default_time_zone
-    return zones, unknown  # type: ignore[return-value]
+    return zones, unknown
 
 
 @lru_cache(maxsize=1)
-def _zones() -> frozenset[str | None]:
+def _zones() -> frozenset[str]:
     return frozenset(available_timezones())

@@ -2,7 +2,7 @@
 
 from core.domain.outcome import Outcome
 from core.domain.payload import HASH_VERSION
-from core.domain.rejection import Reason, Rejection
+from core.domain.rejection import Reason, Rejection, shown
 from core.operations.recording.conflicts import compare
 from core.operations.recording.delivery import Delivery, Groups, too_late
 from core.operations.recording.work import Work
@@ -18,16 +18,13 @@ def park(work: Work, groups: Groups, reasons: dict[str, str]) -> None:
     if not groups:
         return
     parked = find_parked(work.connection, list(groups))
-    for key, group in groups.items():
-        if key not in parked and not work.releasing:
-            for delivery in group:
-                if delivery.late:
-                    delivery.reject(too_late(delivery, work.config.lateness_days))
+    for delivery in (d for key, group in groups.items() if key not in parked for d in group):
+        if delivery.late and not work.releasing:
+            delivery.reject(too_late(delivery, work.config.lateness_days))
     new = {key: first for key, group in groups.items() if key not in parked and (first := _first_undecided(group))}
     for key in _without_room(work, list(new)):
-        for delivery in groups[key]:
-            if delivery.outcome is None:
-                delivery.reject(Rejection(Reason.PARKED_LIMIT, f"mandate {key[0]!a} is unknown and its car park is full"))
+        for delivery in (d for d in groups[key] if d.outcome is None):
+            delivery.reject(Rejection(Reason.PARKED_LIMIT, f"mandate {shown(key[0])} is unknown and its car park is full"))
         del new[key]
     if new:
         arrived = park_events(work.connection, [_parked(key, delivery, reasons[key[0]]) for key, delivery in new.items()])

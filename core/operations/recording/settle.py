@@ -73,7 +73,9 @@ def _record(work: Work, groups: Groups, mandates: Mandates) -> Settled:
         assert event is not None
         account_id = holders.accounts[key[0], event.user_id]
         payer = holders.accounts[key[0], None] if settings.billing_model.pool_pays else account_id
-        debits.append(UsageDebit(transaction_id, event, account_id, payer if settings.billing_model is not BillingModel.UNLIMITED else None, settings))
+        debits.append(
+            UsageDebit(transaction_id, event, account_id, payer if settings.billing_model is not BillingModel.UNLIMITED else None, settings)
+        )
     if debits:
         insert_usage(work.connection, debits, work.batch.id)
         debit_balances(work, debits, mandates.settings)

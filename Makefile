@@ -1,0 +1,64 @@
+# Everything a newcomer needs; `make` alone lists it. Nothing but make, git and Python 3.11–3.13 with pip is assumed.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	"$$p" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo "$$p" && break; done)
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+TRACE ?=
+DEMO_ARGS ?=
+TEST_ARGS ?=
+BENCH_ARGS ?=
+# Configuration of the caller's shell must not leak into tests, checks and the demo's own servers.
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: help install demo test test-long check format bench lock clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' $(MAKEFILE_LIST) | column -t -s @ 2>/dev/null || grep '##' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## make .venv with `tollbook` and `celery` in .venv/bin
+
+$(INSTALLED): requirements-dev.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed; name it with: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -m venv --clear .venv >/dev/null 2>&1 || $(PYTHON) -m venv --clear --without-pip .venv
+	@echo "Installing into .venv …"
+	@if test -x $(BIN)/pip; then pip="$(BIN)/python -m pip"; else pip="$(PYTHON) -m pip --python $(BIN)/python"; fi; \
+	$$pip install --quiet --require-hashes --requirement requirements-dev.lock && \
+	$$pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $(INSTALLED)
+
+demo: install ## real servers, real traffic, a killed worker, exact books (TRACE=path.csv, DEMO_ARGS=--keep)
+	@$(BIN)/tollbook demo --trace "$(TRACE)" $(DEMO_ARGS)
+
+test: install ## every test but the long ones (TEST_ARGS="-k name")
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long" $(TEST_ARGS)
+
+test-long: install ## the tests that take minutes
+	@$(BIN)/python -m pytest -m long --timeout 3600 $(TEST_ARGS)
+
+check: install ## format, lint, types, import contracts, migrations = models, docs in step, lock in step
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache | tail -n 3
+	@$(BIN)/python -m lab.docs --check
+	@$(BIN)/python -m pytest -q -p no:cacheprovider tests/architecture
+
+format: install ## write the format and what the linter can mend
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/python -m lab.docs
+
+bench: install ## events per second of each path into PostgreSQL, in one run (BENCH_ARGS=--json)
+	@$(BIN)/python -m lab.bench $(BENCH_ARGS)
+
+lock: install ## write the requirements files anew from pyproject.toml
+	@$(BIN)/uv lock --quiet
+	@$(BIN)/uv export --quiet --locked --extra embedded --all-groups --no-emit-project --no-header --no-annotate -o requirements-dev.lock
+	@$(BIN)/uv export --quiet --locked --no-dev --no-emit-project --no-header --no-annotate -o requirements.lock
+
+clean: ## stop the embedded servers and remove what was made here
+	@test ! -x $(BIN)/tollbook || $(BIN)/tollbook services down --delete >/dev/null 2>&1 || true
+	@rm -rf .venv .local .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

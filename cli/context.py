@@ -1,0 +1,44 @@
+"""Where the commands find the database and the broker: the environment, else the embedded servers that run."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from core.config import Configuration, configuration
+from core.storage.database import Database
+
+
+def find_servers() -> Configuration:
+    """The configuration, after the URLs of running embedded servers took the place of those that the environment lacks.
+
+    They go into this process's environment, so that whatever reads it later finds the same servers. Call it before anything
+    else asks for the configuration.
+
+    Raises:
+        Misconfigured: the environment contradicts itself.
+    """
+    try:
+        from lab import services  # noqa: PLC0415 - an installation may lack the embedded servers
+    except ModuleNotFoundError:
+        return configuration()
+    found = services.running(services.default_dir())
+    if found is not None:
+        for name, url in found.environment().items():
+            if not os.environ.get(name):
+                os.environ[name] = url
+    return configuration()
+
+
+@contextmanager
+def open_database() -> Iterator[Database]:
+    """The database under the worker's login, closed when the block ends.
+
+    Raises:
+        Misconfigured: no URL is set and no embedded server runs.
+    """
+    config = find_servers()
+    database = Database(config.require_database_url(), config)
+    try:
+        yield database
+    finally:
+        database.dispose()

@@ -1,0 +1,33 @@
+"""`tollbook db`: the tables."""
+
+import typer
+
+from cli.context import find_servers
+from cli.options import AsJson
+from cli.output.json_out import print_json
+from core.storage import migrate
+
+app = typer.Typer(help="The tables of the database, under the owner's login.", no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+
+
+@app.command(epilog="Example: tollbook db upgrade")
+def upgrade(as_json: AsJson = False) -> None:
+    """Bring the tables to what this program needs, and let the worker's login in. Repeatable."""
+    config = find_servers()
+    before, after = migrate.upgrade(config.require_owner_url(), config.require_database_url())
+    if as_json:
+        print_json({"before": before, "after": after})
+    else:
+        typer.echo(f"up to date: revision {after}" if before == after else f"upgraded: revision {before or 'none'} to {after}")
+
+
+@app.command(epilog="Example: tollbook db check")
+def check(as_json: AsJson = False) -> None:
+    """Tell what differs between the database and this program; exit code 1 if anything does."""
+    differences = migrate.check(find_servers().require_owner_url())
+    if as_json:
+        print_json({"ok": not differences, "differences": differences})
+    else:
+        typer.echo("\n".join(differences) or "ok: the database is what this program needs")
+    if differences:
+        raise typer.Exit(1)

@@ -1,0 +1,75 @@
+"""`tollbook directory`: which mandates, users and memberships exist."""
+
+import os
+import socket
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.context import find_servers, open_database
+from cli.options import AsJson
+from cli.output.json_out import print_json
+from core.config import Configuration
+from core.domain.outcome import BatchResult
+from core.operations.import_directory import import_directory
+from core.operations.recording.work import KnownAccounts
+from core.operations.release_parked import release_parked
+from core.storage.database import Database
+from core.storage.directory.csv_files import RefusedRow, read_mandates, read_memberships, read_users
+
+app = typer.Typer(
+    help="The directory's mirror: which mandates, users and memberships exist.", no_args_is_help=True, add_completion=False, rich_markup_mode=None
+)
+REFUSED_SHOWN_MAX = 100
+
+
+@app.callback()
+def directory() -> None:
+    """Keeps `import` a command of its own while it is the only one."""
+
+
+@app.command("import", epilog="Example: tollbook directory import --mandates mandates.csv --memberships memberships.csv --users users.csv")
+def import_files(
+    mandates: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="CSV with id, name, label, enabled, time_zone.")] = None,
+    memberships: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="CSV with user_id, mandate_id, enabled.")] = None,
+    users: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="CSV with id, username, display_name.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take the rows of CSV files over into the directory, then record the parked events of mandates known by now.
+
+    Rows that can't be used are named on standard error and left out (exit code 1), the rest is imported. Repeatable.
+    """
+    if mandates is None and memberships is None and users is None:
+        raise typer.BadParameter("name at least one of --mandates, --memberships and --users")
+    refused: list[RefusedRow] = []
+    config = find_servers()
+    with open_database() as database:
+        imported = import_directory(
+            database,
+            users=read_users(users, refused) if users else (),
+            memberships=read_memberships(memberships, refused) if memberships else (),
+            mandates=read_mandates(mandates, refused) if mandates else (),
+        )
+        released = _release_all(database, config)
+    for row in refused[:REFUSED_SHOWN_MAX]:
+        typer.echo(f"refused: {row}", err=True)
+    if len(refused) > REFUSED_SHOWN_MAX:
+        typer.echo(f"refused: {len(refused) - REFUSED_SHOWN_MAX} further rows", err=True)
+    if as_json:
+        print_json({"imported": imported, "refused": refused, "released": {outcome.value: n for outcome, n in released.counts().items()}})
+    else:
+        typer.echo(
+            f"imported: {imported.mandates} mandates, {imported.memberships} memberships, {imported.users} users; refused: {len(refused)} rows"
+        )
+        typer.echo(f"parked events: {released.summary()}")
+    if refused:
+        raise typer.Exit(1)
+
+
+def _release_all(database: Database, config: Configuration) -> BatchResult:
+    known_accounts, results = KnownAccounts(), []
+    worker = f"tollbook directory import@{socket.gethostname()}:{os.getpid()}"
+    while (result := release_parked(database, config=config, known_accounts=known_accounts, worker=worker)).outcomes:
+        results.append(result)
+    return BatchResult.joined(results)

@@ -1,0 +1,74 @@
+"""`tollbook`: the commands, each loaded when it is asked for, so that help comes at once."""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from cli.output.text import printable
+from core.errors import TollbookError
+
+# A command's name: the module whose `app` it is, and its line in the help. A new command is one line here.
+COMMANDS = {
+    "services": ("cli.services", "Embedded PostgreSQL and Valkey: up, status, down, env."),
+    "db": ("cli.db", "The tables: upgrade, check."),
+    "settings": ("cli.settings", "Billing settings of mandates: show, list, update."),
+    "accounts": ("cli.accounts", "Accounts: list, show."),
+    "balance": ("cli.balance", "The balance that pays for a mandate's or a user's usage."),
+    "transactions": ("cli.transactions", "Transactions of a mandate, account or user."),
+    "deadletters": ("cli.dead_letters", "Messages that can't be recorded: list, show."),
+    "parked": ("cli.parked", "Events whose mandate isn't known yet: list."),
+    "batches": ("cli.batches", "Committed recording transactions."),
+    "directory": ("cli.directory", "Which mandates, users and memberships exist: import."),
+    "verify": ("cli.verify", "Check the invariants of the books."),
+    "publish": ("cli.publish", "Usage events out of a JSONL or CSV file into the queue."),
+    "demo": ("cli.demo", "Everything at work, on servers of its own: a day of usage, a crash, a statement."),
+}
+EXIT_FAILURE = 1
+EXIT_INTERRUPTED = 130
+
+
+class LazyCommands(TyperGroup):
+    """Shows every command's line of help without importing it."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = {name: TyperCommand(name=name, help=help_line) for name, (_, help_line) in COMMANDS.items()}
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """The command that is asked for, imported now."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if name in COMMANDS:
+            command = typer.main.get_command(import_module(COMMANDS[name][0]).app)
+            command.name = name
+            command.params = [p for p in command.params if p.name not in ("install_completion", "show_completion")]  # the whole program's business
+        return name, command, rest
+
+
+app = typer.Typer(cls=LazyCommands, no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+@app.callback(epilog="Example: tollbook balance acme ada --json")
+def tollbook() -> None:
+    """A usage ledger: events of AI usage become exactly-once debits in PostgreSQL."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs one command and ends the process.
+
+    Exit codes: 0 done, 1 failed or violated (the reason is one line on standard error), 2 wrong usage, 130 interrupted.
+    """
+    try:
+        app(arguments, prog_name="tollbook")
+    except (TollbookError, OSError, UnicodeError) as error:
+        typer.echo(f"error: {printable(str(error))}", err=True)
+        sys.exit(EXIT_FAILURE)
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""`tollbook parked`: events whose mandate isn't known yet."""
+
+from typing import Annotated
+
+import typer
+
+from cli.context import open_database
+from cli.options import AsJson, Limit, Offset
+from cli.output.json_out import print_json
+from cli.output.tables import print_table
+from core.views.parked_events import list_parked, parked_per_mandate
+
+app = typer.Typer(
+    help="Parked events: recorded by themselves as soon as their mandate is known.", no_args_is_help=True, add_completion=False, rich_markup_mode=None
+)
+
+
+@app.callback()
+def parked() -> None:
+    """Keeps `list` a command of its own while it is the only one."""
+
+
+@app.command("list", epilog="Example: tollbook parked list --per-mandate")
+def list_all(
+    mandate: Annotated[str | None, typer.Option(help="Only those of this mandate.")] = None,
+    per_mandate: Annotated[bool, typer.Option("--per-mandate", help="Count them per mandate instead, the most first.")] = False,
+    limit: Limit = 100,
+    offset: Offset = 0,
+    as_json: AsJson = False,
+) -> None:
+    """List parked events, newest first, or count them per mandate."""
+    if per_mandate and mandate is not None:
+        raise typer.BadParameter("name --mandate or --per-mandate, not both")
+    with open_database() as database:
+        if per_mandate:
+            counts = parked_per_mandate(database, limit=limit, offset=offset)
+        else:
+            found = list_parked(database, mandate_id=mandate, limit=limit, offset=offset)
+    if as_json:
+        print_json(counts if per_mandate else found)
+    elif per_mandate:
+        print_table(("mandate", "events", "oldest"), [(c.mandate_id, c.events, c.oldest_received_at) for c in counts])
+    else:
+        columns = ("mandate", "event", "reason", "received", "bytes", "origin")
+        print_table(columns, [(p.mandate_id, p.event_id, p.reason, p.received_at, p.body_length, p.origin) for p in found])

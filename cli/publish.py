@@ -1,0 +1,189 @@
+"""`tollbook publish`: usage events out of a file, as Celery messages."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO
+
+import typer
+from kombu.exceptions import OperationalError
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from cli.context import find_servers
+from cli.event_files import EventFormat, EventLine, Fields, read_events
+from cli.options import AsJson
+from cli.output.json_out import print_json
+from cli.output.text import printable
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+BATCH_BYTES_MAX = 768 * 1024  # of events in one message, which the worker takes up to 1 MiB
+PLAIN_PROGRESS_SECONDS = 5.0
+EXIT_INTERRUPTED = 130
+_SUFFIXES = {".jsonl": EventFormat.JSONL, ".ndjson": EventFormat.JSONL, ".json": EventFormat.JSONL, ".csv": EventFormat.CSV}
+
+
+@dataclass(slots=True)
+class Tally:
+    """What has been done so far; `events` and `messages` count only what the broker has confirmed."""
+
+    events: int = 0
+    messages: int = 0
+    refused: int = 0
+    position: int = 0
+    began: float = field(default_factory=time.monotonic)
+
+    def as_json(self) -> dict[str, Any]:
+        """What `--json` prints; `rate` in events per second."""
+        seconds = max(time.monotonic() - self.began, 0.001)
+        return {
+            "published": self.events,
+            "messages": self.messages,
+            "refused": self.refused,
+            "seconds": round(seconds, 3),
+            "rate": round(self.events / seconds, 1),
+        }
+
+    def in_words(self) -> str:
+        """One line for people."""
+        return f"published {self.events} events in {self.messages} messages ({self.as_json()['rate']:.0f} events/s)"
+
+
+class Publisher:
+    """Sends events to the queue of the usage tasks over one connection, `batch` to a message.
+
+    With `batch` 1 a message is one event (`usage.record`), else it is `usage.record_batch`.
+    """
+
+    def __init__(self, producer: Any, batch: int, tally: Tally) -> None:
+        self._producer, self._batch, self._tally = producer, batch, tally
+        self._waiting: list[Fields] = []
+        self._waiting_bytes = 0
+
+    def add(self, event: Fields) -> None:
+        """Publishes the event, at once or with those that follow."""
+        if self._batch == 1:
+            self._send("usage.record", event, 1)
+            return
+        size = len(json.dumps(event))
+        if self._waiting and self._waiting_bytes + size > BATCH_BYTES_MAX:
+            self.flush()
+        self._waiting.append(event)
+        self._waiting_bytes += size
+        if len(self._waiting) == self._batch:
+            self.flush()
+
+    def flush(self) -> None:
+        """Publishes what waits for its message to be full."""
+        if self._waiting:
+            self._send("usage.record_batch", self._waiting, len(self._waiting))
+            self._waiting, self._waiting_bytes = [], 0
+
+    def _send(self, task: str, argument: Fields | list[Fields], events: int) -> None:
+        from tasks import usage  # noqa: PLC0415 - reads the configuration, which find_servers completes
+
+        door = {usage.RECORD: usage.record, usage.RECORD_BATCH: usage.record_batch}[task]
+        door.apply_async(args=[argument], producer=self._producer, argsrepr="(...)")
+        self._tally.events += events
+        self._tally.messages += 1
+
+
+@app.command(epilog="Example: tollbook publish usage.jsonl --batch 500")
+def publish(
+    file: Annotated[str, typer.Argument(help="A file of events, or - for standard input.")],
+    batch: Annotated[int, typer.Option(min=1, max=1000, help="Events per message.")] = 1,
+    kind: Annotated[EventFormat | None, typer.Option("--format", help="Default: by the file's extension; JSONL for standard input.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Publish usage events: JSON objects, one per line, or CSV with the contract's field names as header.
+
+    In CSV, columns such as input_tokens go into `usage`, and an empty cell is an absent field. Lines that are no event are named
+    on standard error and left out (exit code 1), the rest is published. Prices are sent exactly as written.
+    """
+    kind = kind or _kind_of(file)
+    find_servers().require_broker_url()
+    tally = Tally()
+    try:
+        with _opened(file) as (stream, size):
+            _publish_all(read_events(stream, kind), batch, tally, size)
+    except KeyboardInterrupt:
+        typer.echo(f"interrupted: {tally.in_words()}; at most one message more is on its way", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    except OperationalError as error:
+        reason = printable(str(error)) or type(error).__name__
+        typer.echo(f"error: the broker does not take messages: {reason}; {tally.in_words()} for sure, at most one message more", err=True)
+        raise typer.Exit(1) from None
+    if as_json:
+        print_json(tally.as_json())
+    else:
+        typer.echo(tally.in_words() + (f"; {tally.refused} lines left out" if tally.refused else ""))
+    if tally.refused:
+        raise typer.Exit(1)
+
+
+def _kind_of(file: str) -> EventFormat:
+    if file == "-":
+        return EventFormat.JSONL
+    kind = _SUFFIXES.get(Path(file).suffix.lower())
+    if kind is None:
+        raise typer.BadParameter(f"{file} ends in none of {', '.join(_SUFFIXES)}: name its --format")
+    return kind
+
+
+@contextmanager
+def _opened(file: str) -> Iterator[tuple[BinaryIO, int | None]]:
+    """The file and its length in bytes; standard input has none."""
+    if file == "-":
+        yield sys.stdin.buffer, None
+        return
+    path = Path(file)
+    with path.open("rb") as stream:
+        yield stream, path.stat().st_size if path.is_file() else None
+
+
+def _publish_all(lines: Iterator[EventLine], batch: int, tally: Tally, size: int | None) -> None:
+    from worker.app import app as celery_app  # noqa: PLC0415 - reads the configuration, which find_servers completes
+
+    with celery_app.producer_pool.acquire(block=True) as producer, _progress(size) as show:
+        publisher = Publisher(producer, batch, tally)
+        tally.began = time.monotonic()
+        for line in lines:
+            tally.position = line.position
+            if line.fields is None:
+                tally.refused += 1
+                typer.echo(f"line {line.number} {line.problem}", err=True)
+            else:
+                publisher.add(line.fields)
+            show(tally)
+        publisher.flush()
+        show(tally)
+
+
+@contextmanager
+def _progress(size: int | None) -> Iterator[Any]:
+    """A bar on a terminal, else a line now and then, on standard error."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _PlainProgress()
+        return
+    columns = (BarColumn(), TextColumn("{task.fields[events]} events"), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("publishing", total=size, events=0)
+        yield lambda tally: bar.update(task, completed=tally.position, events=tally.events)
+
+
+class _PlainProgress:
+    """Tells every few seconds how far it is."""
+
+    def __init__(self) -> None:
+        self._next = time.monotonic() + PLAIN_PROGRESS_SECONDS
+
+    def __call__(self, tally: Tally) -> None:
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + PLAIN_PROGRESS_SECONDS
+            typer.echo(tally.in_words(), err=True)

@@ -1,0 +1,29 @@
+"""`tollbook verify`: whether the books are in order."""
+
+import typer
+
+from cli.context import open_database
+from cli.options import AsJson
+from cli.output.json_out import print_json
+from cli.output.tables import cell, print_table
+from core.views.verify import verify as verify_books
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command(epilog="Example: tollbook verify --json")
+def verify(as_json: AsJson = False) -> None:
+    """Check every invariant that the database can answer, at one moment, and change nothing; exit code 1 if one is broken."""
+    with open_database() as database:
+        verdicts = verify_books(database)
+    violations = sum(verdict.violations for verdict in verdicts)
+    if as_json:
+        print_json({"ok": not violations, "violations": violations, "invariants": verdicts})
+    else:
+        print_table(("invariant", "what must hold", "violations"), [(v.invariant, v.description, v.violations) for v in verdicts])
+        for verdict in verdicts:
+            for sample in verdict.samples:
+                typer.echo(f"{verdict.invariant}: {cell(sample.subject)}: {cell(sample.detail)}")
+        typer.echo(f"verify: {violations} violations" if violations else "verify: ok")
+    if violations:
+        raise typer.Exit(1)

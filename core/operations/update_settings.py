@@ -1,0 +1,161 @@
+"""Changing a mandate's billing settings: checked as a whole, versioned, never the billing model once money has moved."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Annotated, Any
+from zoneinfo import available_timezones
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+
+from core.config import Configuration
+from core.domain.billing import BillingModel
+from core.domain.money import parse_decimal
+from core.domain.rejection import shown
+from core.domain.usage_event import Label
+from core.errors import NotFound, RequestRefused
+from core.storage.billing_settings import change_settings, has_transactions, open_settings
+from core.storage.database import Database
+from core.storage.directory.mirror import MandateState, mandate_states
+from core.storage.locks import hold_mandates
+from core.storage.reading.billing_settings import MandateSettings, find_settings
+
+_CREDIT_MAX = 10_000_000_000  # CHF, what the column holds
+
+
+def _exact(value: object) -> Decimal:
+    if isinstance(value, str):
+        value = parse_decimal(value)
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        raise ValueError("is not a decimal number")  # noqa: TRY004 - pydantic turns a ValueError into a finding
+    return Decimal(value)
+
+
+def _iana(value: str) -> str:
+    if value not in available_timezones():
+        raise ValueError("is not an IANA time zone")
+    return value
+
+
+Email = Annotated[str, StringConstraints(strict=True, max_length=254, pattern=r"^[^\s\p{Cc}@]+@[^\s\p{Cc}@]+$")]
+
+
+class BillingAddress(BaseModel):
+    """Where invoices go; a field that is None is taken out of the address."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    company: Label | None = None
+    street: Label | None = None
+    postal_code: Label | None = None
+    city: Label | None = None
+    country: Label | None = None
+    vat_number: Label | None = None
+
+
+class SettingsChanges(BaseModel):
+    """What is to change; a field that isn't given stays as it is, and of the address only the fields given change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    billing_model: BillingModel = BillingModel.PREPAY_USER
+    default_user_credit: Annotated[Decimal, BeforeValidator(_exact), Field(ge=0, le=_CREDIT_MAX, decimal_places=9)] = Decimal(0)
+    warning_threshold_percent: Annotated[Decimal, BeforeValidator(_exact), Field(ge=0, le=100, decimal_places=3)] = Decimal(0)
+    block_on_zero_balance: Annotated[bool, Field(strict=True)] = True
+    notify_on_warning: Annotated[bool, Field(strict=True)] = True
+    notification_emails: Annotated[list[Email], Field(max_length=50)] = []
+    billing_address: BillingAddress = BillingAddress()
+    time_zone: Annotated[str, Field(strict=True), AfterValidator(_iana)] = "UTC"
+
+    @classmethod
+    def checked(cls, changes: Mapping[str, object]) -> dict[str, Any]:
+        """The fields that `changes` gives, each as its column takes it.
+
+        Raises:
+            RequestRefused: naming every wrong field and its value.
+        """
+        try:
+            return cls.model_validate(dict(changes)).model_dump(exclude_unset=True)
+        except ValidationError as error:
+            problems = error.errors(include_url=False, include_context=False)
+        raise RequestRefused("; ".join(_problem(".".join(map(str, p["loc"])), p["type"], p["msg"], p["input"]) for p in problems))
+
+
+def update_settings(
+    database: Database,
+    mandate_id: str,
+    changes: Mapping[str, object],
+    *,
+    expected_version: int | None = None,
+    changed_by: str,
+    config: Configuration,
+) -> MandateSettings:
+    """Changes the fields that `changes` names and returns the settings as they are then; nothing moves, no usage waits long.
+
+    A mandate that the directory has enabled first gets the defaults. What changes nothing makes no version: a replay is harmless.
+
+    Args:
+        database: under the worker's login.
+        mandate_id: whose settings.
+        changes: any fields of `SettingsChanges`; amounts in CHF, exact.
+        expected_version: the version that the caller has seen; None: whatever it is.
+        changed_by: who asks for it, kept in the history.
+        config: its default time zone and rule for unknown mandates are used where the settings are opened.
+
+    Raises:
+        NotFound: the mandate has no settings and the directory doesn't have it enabled.
+        RequestRefused: a field is wrong, the version is another one, or the billing model would change after transactions.
+        StorageUnavailable: it is not known whether it was done; look at the version, then ask again.
+        Misconfigured: only an operator can help.
+    """
+    checked = SettingsChanges.checked(changes)
+    with database.transaction() as connection:
+        hold_mandates(connection, [mandate_id])
+        current = find_settings(connection, mandate_id)
+        if current is None:
+            zone = _zone_of_new(mandate_states(connection, [mandate_id]).get(mandate_id), mandate_id, config)
+            open_settings(connection, {mandate_id: zone}, changed_by)
+            current = find_settings(connection, mandate_id)
+            assert current is not None, "settings just opened are there"
+        if expected_version is not None and expected_version != current.version:
+            raise RequestRefused(
+                f"conflict: mandate {shown(mandate_id)} has settings version {current.version}, not {expected_version}: read them again"
+            )
+        before = {name: getattr(current, name) for name in SettingsChanges.model_fields}
+        after = {**before, **checked, "billing_address": _merged(current.billing_address, checked.get("billing_address", {}))}
+        if after == before:
+            return current
+        if after["billing_model"] != current.billing_model and has_transactions(connection, mandate_id):
+            raise RequestRefused(_model_switch_needed(current, after["billing_model"]))
+        change_settings(connection, mandate_id, {**after, "billing_model": after["billing_model"].value}, changed_by)
+        changed = find_settings(connection, mandate_id)
+    assert changed is not None, "settings are never deleted"
+    return changed
+
+
+def _model_switch_needed(current: MandateSettings, wanted: BillingModel) -> str:
+    return (
+        f"billing_model: mandate {shown(current.mandate_id)} has transactions under {current.billing_model}; a plain update can't make it"
+        f" {wanted}: ask for a model switch, which moves the balances as well"
+    )
+
+
+def _zone_of_new(state: MandateState | None, mandate_id: str, config: Configuration) -> str:
+    """The time zone of the settings to be opened."""
+    known = state is not None and state.enabled
+    if not known and not (state is None and config.unknown_mandates == "create"):
+        why = "unknown to the directory" if state is None else "disabled in the directory"
+        raise NotFound(f"mandate {shown(mandate_id)} has no billing settings and is {why}")
+    zone = state.time_zone if state else None
+    return zone if zone is not None and zone in available_timezones() else config.default_time_zone
+
+
+def _merged(address: dict[str, str], changes: Mapping[str, str | None]) -> dict[str, str]:
+    return {name: value for name, value in {**address, **changes}.items() if value is not None}
+
+
+def _problem(field: str, kind: str, message: str, value: object) -> str:
+    if kind == "extra_forbidden":
+        return f"{shown(field)} is not a field of billing settings (got {shown(value)})"
+    if kind == "string_pattern_mismatch":
+        message = "is not an e-mail address" if field.startswith("notification_emails") else "has a control character or a noncharacter"
+    return f"{field}: {message.removeprefix('Value error, ')} (got {shown(value)})"

@@ -1,0 +1,181 @@
+"""The directory out of CSV files: one for mandates, one for memberships, one for users.
+
+A file is UTF-8 (a byte order mark is accepted) with a header line; its columns are the fields of the dataclasses in
+`mirror.py`, in any order. `enabled` may be left out. A row that can't be used is reported and skipped, never the rest.
+"""
+
+import csv
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TypeVar
+from zoneinfo import available_timezones
+
+from core.domain.rejection import shown
+from core.errors import RequestRefused
+from core.storage.directory.mirror import Mandate, Membership, User
+
+ID_LENGTH_MAX = 64
+NAME_LENGTH_MAX = 256
+_NOT_TEXT = re.compile(
+    "[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef" + "".join(f"{chr(p * 65536 + 65534)}{chr(p * 65536 + 65535)}" for p in range(17)) + "]"
+)
+_TRUE, _FALSE = frozenset({"true", "1", "yes"}), frozenset({"false", "0", "no"})
+_OPTIONAL = frozenset({"enabled"})
+
+Entry = TypeVar("Entry", Mandate, Membership, User)
+Row = dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedRow:
+    """A row that was skipped: where it stands, and what is wrong with which value. Plain ASCII."""
+
+    file: str
+    line: int
+    field: str
+    value: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.field} {self.reason} (got {self.value})"
+
+
+class _Fault(ValueError):
+    """What is wrong with one row."""
+
+    def __init__(self, field: str, value: object, reason: str) -> None:
+        super().__init__(reason)
+        self.field, self.value, self.reason = field, value, reason
+
+
+def read_mandates(path: Path, refused: list[RefusedRow]) -> Iterator[Mandate]:
+    """The mandates in the file, read as they are asked for; what can't be used goes into `refused` meanwhile.
+
+    Raises:
+        RequestRefused: at once, if the file has no header or one with an unknown or missing column.
+        OSError: the file can't be read.
+    """
+    _check_header(path, Mandate)
+    return _read(path, refused, _mandate, lambda m: (m.id,))
+
+
+def read_memberships(path: Path, refused: list[RefusedRow]) -> Iterator[Membership]:
+    """As `read_mandates`, for memberships."""
+    _check_header(path, Membership)
+    return _read(path, refused, _membership, lambda m: (m.mandate_id, m.user_id))
+
+
+def read_users(path: Path, refused: list[RefusedRow]) -> Iterator[User]:
+    """As `read_mandates`, for users."""
+    _check_header(path, User)
+    return _read(path, refused, _user, lambda u: (u.id,))
+
+
+def _mandate(row: Row) -> Mandate:
+    return Mandate(_id(row, "id"), _name(row, "name") or "", _name(row, "label"), _enabled(row), _time_zone(row))
+
+
+def _membership(row: Row) -> Membership:
+    return Membership(_id(row, "user_id"), _id(row, "mandate_id"), _enabled(row))
+
+
+def _user(row: Row) -> User:
+    return User(_id(row, "id"), _name(row, "username"), _name(row, "display_name"))
+
+
+def _read(path: Path, refused: list[RefusedRow], entry_of: Callable[[Row], Entry], key_of: Callable[[Entry], tuple[str, ...]]) -> Iterator[Entry]:
+    seen: dict[tuple[str, ...], int] = {}  # the hash of each entry, not the entry: files may have millions of rows
+    for line, cells in _rows(path):
+        try:
+            entry = entry_of(_whole(cells))
+            _check_first(key_of(entry), hash(entry), seen)
+        except _Fault as fault:
+            refused.append(RefusedRow(_shown(path), line, fault.field, shown(fault.value), fault.reason))
+        else:
+            yield entry
+
+
+def _whole(cells: Row | _Fault) -> Row:
+    if isinstance(cells, _Fault):
+        raise cells
+    return cells
+
+
+def _check_first(key: tuple[str, ...], content: int, seen: dict[tuple[str, ...], int]) -> None:
+    if seen.setdefault(key, content) != content:
+        raise _Fault("row", ",".join(key), "has the id of an earlier row and other content")
+
+
+def _rows(path: Path) -> Iterator[tuple[int, Row | _Fault]]:
+    """Each row after the header with the line it begins on; blank lines are no rows."""
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        reader = csv.reader(file)
+        header = next(reader)
+        while True:
+            line = reader.line_num + 1
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                yield line, _Fault("row", "", f"is not CSV: {error}")
+                continue
+            if cells and len(cells) != len(header):
+                yield line, _Fault("row", ",".join(cells), f"has {len(cells)} fields, the header {len(header)}")
+            elif cells:
+                yield line, dict(zip(header, cells, strict=True))
+
+
+def _check_header(path: Path, entry: type[Mandate | Membership | User]) -> None:
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        header = next(csv.reader(file), [])
+    known = [field.name for field in fields(entry)]
+    name = _shown(path)
+    if not header:
+        raise RequestRefused(f"{name}: the header line is missing: {','.join(known)}")
+    for column in header:
+        if column not in known:
+            raise RequestRefused(f"{name}: unknown column {shown(column)} in the header; known are {', '.join(known)}")
+        if header.count(column) > 1:
+            raise RequestRefused(f"{name}: column {column} is in the header twice")
+    for column in known:
+        if column not in header and column not in _OPTIONAL:
+            raise RequestRefused(f"{name}: column {column} is missing in the header")
+
+
+def _shown(path: Path) -> str:
+    return shown(str(path)).strip("'\"")
+
+
+def _id(row: Row, field: str) -> str:
+    if not row[field]:
+        raise _Fault(field, row[field], "is empty")
+    return _text(row, field, ID_LENGTH_MAX)
+
+
+def _name(row: Row, field: str) -> str | None:
+    return _text(row, field, NAME_LENGTH_MAX) or None
+
+
+def _text(row: Row, field: str, length_max: int) -> str:
+    if len(row[field]) > length_max:
+        raise _Fault(field, row[field], f"has more than {length_max} characters")
+    if _NOT_TEXT.search(row[field]):
+        raise _Fault(field, row[field], "has a control character, or is not UTF-8")
+    return row[field]
+
+
+def _enabled(row: Row) -> bool:
+    value = row.get("enabled", "").lower()
+    if value and value not in _TRUE | _FALSE:
+        raise _Fault("enabled", row["enabled"], "is not true, false, 1, 0, yes or no")
+    return value not in _FALSE
+
+
+def _time_zone(row: Row) -> str | None:
+    zone = row["time_zone"]
+    if zone and zone not in available_timezones():
+        raise _Fault("time_zone", zone, "is not an IANA time zone")
+    return zone or None

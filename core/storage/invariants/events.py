@@ -1,0 +1,81 @@
+"""Invariants of recorded events: one debit each, its payload as it came, and nothing for a contradiction."""
+
+from sqlalchemy import text
+
+from core.storage.invariants.invariant import Invariant
+
+# core.domain.payload.payload_hash_v1 in SQL: chr(31) between the fields, chr(30) for an absent one.
+_USAGE = r"""
+    WITH usage AS NOT MATERIALIZED (
+        SELECT t.id, t.mandate_id, t.event_id, t.amount, t.recorded_at,
+               sha256(convert_to(array_to_string(ARRAY[
+                   t.mandate_id, t.event_id, t.created_by_user_id, t.provider, t.model, t.feature_code, t.feature_instance_id, t.workflow_id,
+                   CAST(t.amount AS text), to_char(t.occurred_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24\:MI\:SS.US'),
+                   CAST(t.input_tokens AS text), CAST(t.output_tokens AS text), CAST(t.cached_input_tokens AS text),
+                   CAST(t.cache_write_tokens AS text), CAST(t.reasoning_tokens AS text)], chr(31), chr(30)), 'UTF8')) AS payload_hash_v1
+          FROM transactions t WHERE t.reference_type = 'WORKFLOW'
+    )
+"""
+
+_CHANGED_DEBITS = """
+    SELECT format('event %s of mandate %s', k.event_id, k.mandate_id) AS subject,
+           CASE WHEN k.hash_version <> 1 THEN format('this program does not know payload hash version %s', k.hash_version)
+                ELSE format('transaction %s has another payload than its key', u.id) END AS detail
+      FROM event_keys k JOIN usage u ON u.mandate_id = k.mandate_id AND u.event_id = k.event_id
+     WHERE k.hash_version <> 1 OR k.payload_hash <> u.payload_hash_v1
+    UNION ALL
+    SELECT format('mandate %s', s.mandate_id), format('usage debits sum to %s CHF, those of accepted events to %s CHF', s.debited, s.accepted)
+      FROM (SELECT u.mandate_id, sum(u.amount) AS debited, coalesce(sum(u.amount) FILTER (WHERE k.event_id IS NOT NULL), 0) AS accepted
+              FROM usage u
+              LEFT JOIN event_keys k ON k.mandate_id = u.mandate_id AND k.event_id = u.event_id
+                                    AND k.transaction_id = u.id AND k.recorded_at = u.recorded_at
+             GROUP BY u.mandate_id) AS s
+     WHERE s.debited <> s.accepted
+"""
+
+_CONFLICTS_BOOKED = """
+    SELECT format('dead letter %s', l.id) AS subject,
+           format('event %s of mandate %s: transaction %s has the payload that was refused', l.event_id, l.mandate_id, u.id) AS detail
+      FROM dead_letters l
+      JOIN usage u ON u.mandate_id = l.mandate_id AND u.event_id = l.event_id
+      LEFT JOIN event_keys k ON k.mandate_id = l.mandate_id AND k.event_id = l.event_id
+     WHERE l.reason = 'conflict' AND l.payload_hash = u.payload_hash_v1
+       AND (k.payload_hash IS DISTINCT FROM l.payload_hash OR u.recorded_at <= l.first_seen_at)
+"""
+
+
+def one_debit_per_event() -> Invariant:
+    """I1. The key names its debit, so that the first of two payloads can be found again."""
+    return Invariant(
+        "I1",
+        "each accepted event has exactly one usage debit",
+        text("""
+            SELECT format('event %s of mandate %s', coalesce(k.event_id, d.event_id), coalesce(k.mandate_id, d.mandate_id)) AS subject,
+                   CASE WHEN k.event_id IS NULL THEN format('%s usage debits without a key', d.debits)
+                        WHEN d.event_id IS NULL THEN 'a key without a usage debit'
+                        WHEN d.entries <> 1 OR d.debits <> 1 THEN format('%s usage entries, %s of them debits', d.entries, d.debits)
+                        ELSE format('its key names transaction %s, its debit is %s', k.transaction_id, d.id) END AS detail
+              FROM event_keys k
+              FULL JOIN (SELECT mandate_id, event_id, count(*) AS entries, count(*) FILTER (WHERE transaction_type = 'DEBIT') AS debits,
+                                min(id) AS id, min(recorded_at) AS recorded_at
+                           FROM transactions WHERE reference_type = 'WORKFLOW' GROUP BY mandate_id, event_id) AS d
+                ON d.mandate_id = k.mandate_id AND d.event_id = k.event_id
+             WHERE k.event_id IS NULL OR d.event_id IS NULL OR d.entries <> 1 OR d.debits <> 1
+                OR k.transaction_id <> d.id OR k.recorded_at <> d.recorded_at
+        """),
+    )
+
+
+def debits_are_what_came() -> Invariant:
+    """I2, as far as the database knows it: the accepted payloads. What the producers sent, only their journals tell."""
+    return Invariant(
+        "I2", "every usage debit has the payload that was accepted, and their sum is that of the accepted prices", text(_USAGE + _CHANGED_DEBITS)
+    )
+
+
+def conflicts_move_nothing() -> Invariant:
+    """I10. A refused payload may be the accepted one only where it was recorded after the refusal.
+
+    (What it contradicted was parked, and could not be recorded in the end.)
+    """
+    return Invariant("I10", "a conflicting replay never moved money", text(_USAGE + _CONFLICTS_BOOKED))

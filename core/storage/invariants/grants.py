@@ -1,0 +1,47 @@
+"""The invariant of grants: one initial credit for whom it is due, and never a second."""
+
+from sqlalchemy import text
+
+from core.storage.invariants.invariant import Invariant
+
+
+def grants_are_single() -> Invariant:
+    """I14. A member not yet known at the opening has `grant_due` until the grant is made, so one of the two must hold.
+
+    Left out where nothing can be said: accounts that a model switch opened (in the transaction of a version with another
+    model than the one before), since it makes no grants, and those that had no credit to expect under some later version.
+    """
+    return Invariant(
+        "I14",
+        "every account has at most one grant, and exactly one if it was opened for a known member under PREPAY_USER; jobs run once a period",
+        text("""
+            SELECT format('account %s', a.id) AS subject,
+                   format('opened as %s under %s with %s grants, %s grant keys%s', a.account_type, coalesce(h.billing_model, 'no settings'),
+                          coalesce(g.grants, 0), coalesce(k.keys, 0), CASE WHEN a.grant_due THEN ', one due' ELSE '' END) AS detail
+              FROM accounts a
+              LEFT JOIN billing_settings_history h ON h.mandate_id = a.mandate_id AND h.version = a.opened_version
+              LEFT JOIN (SELECT account_id, count(*) AS grants,
+                                bool_and(transaction_type = 'CREDIT' AND balance_account_id IS NOT DISTINCT FROM account_id) AS own
+                           FROM transactions WHERE reference_type = 'SYSTEM' GROUP BY account_id) AS g ON g.account_id = a.id
+              LEFT JOIN (SELECT mandate_id, idempotency_key, count(*) AS keys
+                           FROM operation_keys WHERE operation = 'grant' GROUP BY mandate_id, idempotency_key) AS k
+                ON k.mandate_id = a.mandate_id AND k.idempotency_key = 'grant:' || a.id
+             CROSS JOIN LATERAL (
+                       SELECT EXISTS (SELECT FROM billing_settings_history n
+                                        JOIN billing_settings_history p ON p.mandate_id = n.mandate_id AND p.version = n.version - 1
+                                       WHERE n.mandate_id = a.mandate_id AND n.changed_at = a.opened_at
+                                         AND n.billing_model <> p.billing_model) AS by_switch,
+                              EXISTS (SELECT FROM billing_settings_history l
+                                       WHERE l.mandate_id = a.mandate_id AND l.version >= a.opened_version
+                                         AND l.default_user_credit = 0) AS without_credit
+                   ) AS opened
+             WHERE h.version IS NULL
+                OR coalesce(g.grants, 0) > 1 OR coalesce(g.grants, 0) <> coalesce(k.keys, 0) OR NOT coalesce(g.own, true)
+                OR (coalesce(g.grants, 0) > 0 AND a.account_type = 'MANDATE')
+                OR (NOT opened.by_switch AND coalesce(g.grants, 0) > 0 AND h.billing_model IN ('PREPAY_MANDATE', 'CREDIT_POSTPAY'))
+                OR (NOT opened.by_switch AND NOT opened.without_credit AND a.account_type = 'USER' AND h.billing_model = 'PREPAY_USER'
+                    AND NOT a.grant_due AND coalesce(g.grants, 0) = 0)
+            UNION ALL
+            SELECT format('job %s, period %s', job, period), format('%s rows', count(*)) FROM job_runs GROUP BY job, period HAVING count(*) > 1
+        """),
+    )

@@ -1,0 +1,89 @@
+"""Invariants of what transactions refer to: accounts of their own mandate, settings of their time, their local day."""
+
+from sqlalchemy import text
+
+from core.storage.invariants.invariant import Invariant
+
+
+def mandates_stay_apart() -> Invariant:
+    """I11. The tables have no foreign keys, so this is also where a reference into nothing shows."""
+    return Invariant(
+        "I11",
+        "no transaction crosses mandates, and usage is about the account of its user",
+        text("""
+            SELECT format('transaction %s of mandate %s', t.id, t.mandate_id) AS subject,
+                   CASE WHEN a.id IS NULL THEN format('its account %s does not exist', t.account_id)
+                        WHEN a.mandate_id <> t.mandate_id THEN format('its account %s is one of mandate %s', a.id, a.mandate_id)
+                        WHEN b.id IS NULL AND t.balance_account_id IS NOT NULL
+                        THEN format('its balance account %s does not exist', t.balance_account_id)
+                        WHEN b.mandate_id <> t.mandate_id THEN format('its balance account %s is one of mandate %s', b.id, b.mandate_id)
+                        ELSE format('its account %s is not the one of user %s', a.id, t.created_by_user_id) END AS detail
+              FROM transactions t
+              LEFT JOIN accounts a ON a.id = t.account_id
+              LEFT JOIN accounts b ON b.id = t.balance_account_id
+             WHERE a.id IS NULL OR a.mandate_id <> t.mandate_id OR b.mandate_id <> t.mandate_id
+                OR (t.balance_account_id IS NOT NULL AND b.id IS NULL)
+                OR (t.reference_type = 'WORKFLOW' AND a.user_id IS DISTINCT FROM t.created_by_user_id)
+            UNION ALL
+            SELECT format('transaction %s of mandate %s', t.id, t.mandate_id),
+                   format('it reverses %s, which is not one of its mandate', t.reverses_id)
+              FROM transactions t LEFT JOIN transactions o ON o.id = t.reverses_id AND o.mandate_id = t.mandate_id
+             WHERE t.reverses_id IS NOT NULL AND o.id IS NULL
+            UNION ALL
+            SELECT format('alert %s of mandate %s', l.id, l.mandate_id), format('its account %s is not one of its mandate', l.account_id)
+              FROM balance_alerts l LEFT JOIN accounts a ON a.id = l.account_id AND a.mandate_id = l.mandate_id WHERE a.id IS NULL
+        """),
+    )
+
+
+def settings_are_those_of_the_time() -> Invariant:
+    """I13. Who paid for usage follows from the billing model of that version; the newest version is the present one."""
+    return Invariant(
+        "I13",
+        "each transaction carries a settings version that the history has, and usage was paid as that version says",
+        text("""
+            SELECT format('transaction %s of mandate %s', t.id, t.mandate_id) AS subject,
+                   CASE WHEN h.version IS NULL THEN format('the history has no settings version %s', t.settings_version)
+                        ELSE format('under %s (version %s) account %s can not have paid', h.billing_model, h.version,
+                                    coalesce(CAST(t.balance_account_id AS text), 'none')) END AS detail
+              FROM transactions t
+              LEFT JOIN billing_settings_history h ON h.mandate_id = t.mandate_id AND h.version = t.settings_version
+              LEFT JOIN accounts b ON b.id = t.balance_account_id
+             WHERE h.version IS NULL
+                OR (t.reference_type = 'WORKFLOW'
+                    AND NOT CASE h.billing_model WHEN 'UNLIMITED' THEN t.balance_account_id IS NULL
+                                                 WHEN 'PREPAY_USER' THEN t.balance_account_id IS NOT DISTINCT FROM t.account_id
+                                                 ELSE coalesce(b.account_type = 'MANDATE', false) END)
+            UNION ALL
+            SELECT format('mandate %s', s.mandate_id),
+                   format('its settings, version %s, are not the newest of their history, version %s', s.version, n.newest)
+              FROM billing_settings s
+              LEFT JOIN (SELECT mandate_id, max(version) AS newest FROM billing_settings_history GROUP BY mandate_id) AS n
+                ON n.mandate_id = s.mandate_id
+              LEFT JOIN billing_settings_history h ON h.mandate_id = s.mandate_id AND h.version = s.version
+             WHERE h.version IS NULL OR n.newest <> s.version OR h.time_zone <> s.time_zone
+                OR (h.billing_model, h.default_user_credit, h.warning_threshold_percent, h.block_on_zero_balance, h.notify_on_warning)
+                   IS DISTINCT FROM
+                   (s.billing_model, s.default_user_credit, s.warning_threshold_percent, s.block_on_zero_balance, s.notify_on_warning)
+        """),
+    )
+
+
+def local_days_are_those_of_the_time() -> Invariant:
+    """I16. A correction may stand in the local day of what it corrects. A zone that the server doesn't know is reported, not asked for."""
+    return Invariant(
+        "I16",
+        "each transaction's local day is that of its time in the mandate's zone as of recording",
+        text("""
+            SELECT format('transaction %s of mandate %s', t.id, t.mandate_id) AS subject,
+                   CASE WHEN z.known THEN format('local day %s, %s in %s is another', t.local_date, t.occurred_at, z.time_zone)
+                        ELSE format('time zone %s is not known to the database', z.time_zone) END AS detail
+              FROM transactions t
+              JOIN (SELECT h.mandate_id, h.version, h.time_zone, n.name IS NOT NULL AS known
+                      FROM billing_settings_history h LEFT JOIN pg_timezone_names n ON n.name = h.time_zone) AS z
+                ON z.mandate_id = t.mandate_id AND z.version = t.settings_version
+              LEFT JOIN transactions o ON o.id = t.reverses_id AND o.mandate_id = t.mandate_id
+             WHERE CASE WHEN z.known THEN CAST(t.occurred_at AT TIME ZONE z.time_zone AS date) <> t.local_date ELSE true END
+               AND t.local_date IS DISTINCT FROM o.local_date
+        """),
+    )

@@ -1,0 +1,63 @@
+"""SQL that shows billing settings, each mandate's with its name."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection, Row, text
+
+from core.domain.billing import BillingModel
+
+_FIND = text("""
+    SELECT s.mandate_id, coalesce(nullif(d.label, ''), nullif(d.name, ''), s.mandate_id) AS mandate_name, s.billing_model, s.default_user_credit,
+           s.warning_threshold_percent, s.block_on_zero_balance, s.notify_on_warning, s.notification_emails, s.billing_address, s.time_zone,
+           s.version, s.created_at, s.updated_at
+      FROM billing_settings s
+      LEFT JOIN directory_mandates d ON d.id = s.mandate_id
+     WHERE s.mandate_id = :mandate_id
+""")
+
+_LIST = text("""
+    SELECT s.mandate_id, coalesce(nullif(d.label, ''), nullif(d.name, ''), s.mandate_id) AS mandate_name, s.billing_model, s.default_user_credit,
+           s.warning_threshold_percent, s.block_on_zero_balance, s.notify_on_warning, s.notification_emails, s.billing_address, s.time_zone,
+           s.version, s.created_at, s.updated_at
+      FROM billing_settings s
+      LEFT JOIN directory_mandates d ON d.id = s.mandate_id
+     ORDER BY s.mandate_id LIMIT :limit OFFSET :offset
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class MandateSettings:
+    """A mandate's billing settings, whole; amounts in CHF."""
+
+    mandate_id: str
+    mandate_name: str
+    billing_model: BillingModel
+    default_user_credit: Decimal
+    warning_threshold_percent: Decimal
+    block_on_zero_balance: bool
+    notify_on_warning: bool
+    notification_emails: list[str]
+    billing_address: dict[str, str]
+    time_zone: str
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
+def find_settings(connection: Connection, mandate_id: str) -> MandateSettings | None:
+    """The mandate's settings, if it has some."""
+    row = connection.execute(_FIND, {"mandate_id": mandate_id}).one_or_none()
+    return None if row is None else _settings(row)
+
+
+def list_settings(connection: Connection, limit: int, offset: int) -> list[MandateSettings]:
+    """The settings of every mandate, by mandate id."""
+    return [_settings(row) for row in connection.execute(_LIST, {"limit": limit, "offset": offset})]
+
+
+def _settings(row: Row[Any]) -> MandateSettings:
+    columns: list[Any] = list(row)
+    return MandateSettings(columns[0], columns[1], BillingModel(columns[2]), *columns[3:])

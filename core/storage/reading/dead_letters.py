@@ -1,0 +1,67 @@
+"""SQL that shows dead letters."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+
+from core.domain.billing import DeadLetterStatus
+
+_LIST = text("""
+    SELECT id, reason, detail, status, mandate_id, event_id, origin, body_length, attempts, first_seen_at, last_seen_at
+      FROM dead_letters
+     WHERE status = ANY(:statuses) AND (CAST(:reason AS text) IS NULL OR reason = :reason)
+     ORDER BY id DESC LIMIT :limit OFFSET :offset
+""")
+
+_FIND = text("""
+    SELECT id, reason, detail, status, mandate_id, event_id, origin, body_length, attempts, first_seen_at, last_seen_at,
+           body, body_sha256, typed_json, difference, batch_id, resolved_at, resolved_by, resolution
+      FROM dead_letters WHERE id = :dead_letter_id
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterSummary:
+    """A dead letter without its bytes; `body_length` in bytes as it came."""
+
+    id: int
+    reason: str
+    detail: str
+    status: str
+    mandate_id: str | None
+    event_id: str | None
+    origin: str
+    body_length: int
+    attempts: int
+    first_seen_at: datetime
+    last_seen_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class WholeDeadLetter(DeadLetterSummary):
+    """A dead letter with its bytes: all of them, or of more than 256 KiB the first 256 KiB."""
+
+    body: bytes
+    body_sha256: bytes
+    typed_json: bool
+    difference: dict[str, list[object]] | None
+    batch_id: int | None
+    resolved_at: datetime | None
+    resolved_by: str | None
+    resolution: str | None
+
+
+def list_dead_letters(
+    connection: Connection, reason: str | None, status: DeadLetterStatus | None, limit: int, offset: int
+) -> list[DeadLetterSummary]:
+    """Dead letters with this reason and status, newest first; None: with any."""
+    statuses = [s.value for s in ([status] if status else DeadLetterStatus)]
+    rows = connection.execute(_LIST, {"reason": reason, "statuses": statuses, "limit": limit, "offset": offset})
+    return [DeadLetterSummary(*row) for row in rows]
+
+
+def find_dead_letter(connection: Connection, dead_letter_id: int) -> WholeDeadLetter | None:
+    """The dead letter with this id, if there is one."""
+    row = connection.execute(_FIND, {"dead_letter_id": dead_letter_id}).one_or_none()
+    return None if row is None else WholeDeadLetter(*row)

@@ -1,0 +1,208 @@
+"""The books: settings, accounts, transactions and their keys, statistics, alerts."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    Numeric,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+from core.domain.billing import AccountType, AlertKind, BillingModel, ReferenceType, TransactionType
+from core.storage.schema.columns import MONEY_MAX, TOKEN_COLUMNS, count, in_range, key, metadata, money, one_of, time
+
+
+def _settings_columns() -> list[Column[object]]:
+    columns: list[Column[object]] = [
+        Column("billing_model", Text, nullable=False),
+        money("default_user_credit"),
+        Column("warning_threshold_percent", Numeric(6, 3), nullable=False),
+        Column("block_on_zero_balance", Boolean, nullable=False),
+        Column("notify_on_warning", Boolean, nullable=False),
+        Column("notification_emails", ARRAY(Text), nullable=False, server_default=text("'{}'")),
+        Column("billing_address", JSONB, nullable=False, server_default=text("'{}'")),
+        Column("time_zone", Text, nullable=False),
+    ]
+    return columns
+
+
+def _settings_checks() -> list[CheckConstraint]:
+    return [
+        one_of("billing_model", BillingModel),
+        CheckConstraint(f"default_user_credit BETWEEN 0 AND {MONEY_MAX}", name="default_user_credit_range"),
+        CheckConstraint("warning_threshold_percent BETWEEN 0 AND 100", name="warning_threshold_percent_range"),
+    ]
+
+
+billing_settings = Table(
+    "billing_settings",
+    metadata,
+    Column("mandate_id", Text(collation="C"), primary_key=True),
+    *_settings_columns(),
+    Column("version", Integer, nullable=False, server_default=text("1")),
+    time("created_at", now=True),
+    time("updated_at", now=True),
+    *_settings_checks(),
+)
+
+billing_settings_history = Table(
+    "billing_settings_history",
+    metadata,
+    key("mandate_id"),
+    Column("version", Integer, nullable=False),
+    *_settings_columns(),
+    Column("changed_by", Text, nullable=False),
+    time("changed_at", now=True),
+    PrimaryKeyConstraint("mandate_id", "version"),
+    *_settings_checks(),
+)
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    key("mandate_id"),
+    key("user_id", nullable=True),
+    Column("account_type", Text, nullable=False),
+    money("balance", default="0"),
+    money("credit_limit", nullable=True),
+    money("warning_threshold", default="0"),
+    Column("enabled", Boolean, nullable=False, server_default=text("true")),
+    Column("grant_due", Boolean, nullable=False, server_default=text("false")),
+    Column("opened_version", Integer, nullable=False),
+    time("opened_at", now=True),
+    one_of("account_type", AccountType),
+    CheckConstraint("(account_type = 'USER') = (user_id IS NOT NULL)", name="user_named"),
+    *in_range("balance", "warning_threshold"),
+    CheckConstraint(f"credit_limit BETWEEN 0 AND {MONEY_MAX}", name="credit_limit_range"),
+    UniqueConstraint("mandate_id", "user_id", postgresql_nulls_not_distinct=True),  # one pool (no user) per mandate
+    postgresql_with={"fillfactor": 70},  # room for heap-only updates of the balance
+)
+
+transactions = Table(
+    "transactions",
+    metadata,
+    Column("id", BigInteger, Identity(always=False), nullable=False),
+    key("mandate_id"),
+    key("event_id", nullable=True),
+    Column("account_id", BigInteger, nullable=False),
+    Column("balance_account_id", BigInteger),
+    Column("transaction_type", Text, nullable=False),
+    money("amount"),
+    Column("reference_type", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("workflow_id", Text),
+    Column("feature_instance_id", Text),
+    Column("feature_code", Text),
+    Column("provider", Text),
+    Column("model", Text),
+    *[Column(name, BigInteger) for name in TOKEN_COLUMNS],
+    key("created_by_user_id", nullable=True),
+    time("occurred_at"),
+    time("recorded_at", now=True),
+    Column("local_date", Date, nullable=False),
+    Column("settings_version", Integer, nullable=False),
+    Column("batch_id", BigInteger),
+    Column("reverses_id", BigInteger),
+    Column("operation_key", Text),
+    PrimaryKeyConstraint("id", "recorded_at"),
+    one_of("transaction_type", TransactionType),
+    one_of("reference_type", ReferenceType),
+    *in_range("amount"),
+    CheckConstraint("amount >= 0 OR transaction_type = 'ADJUSTMENT'", name="amount_sign"),
+    Index(None, "account_id", "recorded_at", "id"),
+    Index(None, "mandate_id", "recorded_at", "id"),
+    postgresql_partition_by="RANGE (recorded_at)",
+)
+
+event_keys = Table(
+    "event_keys",
+    metadata,
+    key("mandate_id"),
+    key("event_id"),
+    Column("payload_hash", LargeBinary, nullable=False),
+    Column("hash_version", SmallInteger, nullable=False),
+    Column("transaction_id", BigInteger, nullable=False),
+    time("recorded_at"),
+    PrimaryKeyConstraint("mandate_id", "event_id"),
+)
+
+operation_keys = Table(
+    "operation_keys",
+    metadata,
+    key("mandate_id"),
+    Column("operation", Text(collation="C"), nullable=False),
+    key("idempotency_key"),
+    Column("content_hash", LargeBinary, nullable=False),
+    Column("hash_version", SmallInteger, nullable=False),
+    Column("result", JSONB, nullable=False, server_default=text("'{}'")),
+    time("recorded_at", now=True),
+    PrimaryKeyConstraint("mandate_id", "operation", "idempotency_key"),
+)
+
+refunds = Table(
+    "refunds",
+    metadata,
+    key("mandate_id"),
+    Column("refund_transaction_id", BigInteger, nullable=False),
+    Column("transaction_id", BigInteger, nullable=False),
+    money("amount"),
+    time("recorded_at", now=True),
+    PrimaryKeyConstraint("mandate_id", "refund_transaction_id"),
+    CheckConstraint(f"amount BETWEEN 0 AND {MONEY_MAX}", name="amount_range"),
+    Index(None, "mandate_id", "transaction_id"),
+)
+
+usage_statistics = Table(
+    "usage_statistics",
+    metadata,
+    key("mandate_id"),
+    Column("account_id", BigInteger, nullable=False),
+    Column("period_type", Text, nullable=False),
+    Column("period_start", Date, nullable=False),
+    key("provider"),
+    key("model"),
+    key("feature_code"),
+    count("event_count"),
+    money("cost", default="0"),
+    money("billed_cost", default="0"),
+    money("refunded", default="0"),
+    *[count(name) for name in TOKEN_COLUMNS],
+    time("updated_at", now=True),
+    PrimaryKeyConstraint("mandate_id", "account_id", "period_type", "period_start", "provider", "model", "feature_code"),
+    CheckConstraint("period_type IN ('DAY', 'MONTH', 'YEAR')", name="period_type_known"),
+    *in_range("cost", "billed_cost", "refunded"),
+)
+
+balance_alerts = Table(
+    "balance_alerts",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    key("mandate_id"),
+    Column("account_id", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("recovered", Boolean, nullable=False),
+    money("balance_before"),
+    money("balance_after"),
+    money("threshold"),
+    Column("settings_version", Integer, nullable=False),
+    Column("batch_id", BigInteger),
+    time("recorded_at", now=True),
+    time("published_at", nullable=True),
+    one_of("kind", AlertKind),
+    *in_range("balance_before", "balance_after", "threshold"),
+    Index(None, "account_id", "id"),
+    Index(None, "mandate_id", "id"),
+)

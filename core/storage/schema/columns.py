@@ -1,0 +1,50 @@
+"""The kinds of columns and checks that every table is made of.
+
+Texts that identify something compare bytewise (COLLATE "C"), money is NUMERIC(20,9) in CHF, and every time is aware.
+"""
+
+from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, MetaData, Numeric, Text, func, text
+
+from core.domain.billing import AccountType, AlertKind, BillingModel, DeadLetterStatus, ReferenceType, TransactionType
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+MONEY_MAX = "10000000000"  # CHF; BETWEEN refuses NaN, which every other comparison sorts above all numbers
+TOKEN_COLUMNS = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens")
+
+
+def key(name: str, *, nullable: bool = False) -> Column[str]:
+    """A text that identifies something."""
+    return Column(name, Text(collation="C"), nullable=nullable)
+
+
+def money(name: str, *, nullable: bool = False, default: str | None = None) -> Column[object]:
+    """An amount in CHF."""
+    return Column(name, Numeric(20, 9), nullable=nullable, server_default=default)
+
+
+def time(name: str, *, nullable: bool = False, now: bool = False) -> Column[object]:
+    """An aware point in time; with `now` the database's own by default."""
+    return Column(name, DateTime(timezone=True), nullable=nullable, server_default=func.now() if now else None)
+
+
+def count(name: str) -> Column[int]:
+    """A number of something, 0 by default."""
+    return Column(name, BigInteger, nullable=False, server_default=text("0"))
+
+
+def in_range(*columns: str) -> list[CheckConstraint]:
+    """Checks that refuse NaN and what no ledger holds."""
+    return [CheckConstraint(f"{c} BETWEEN -{MONEY_MAX} AND {MONEY_MAX}", name=f"{c}_range") for c in columns]
+
+
+def one_of(column: str, values: type[BillingModel | AccountType | TransactionType | ReferenceType | AlertKind | DeadLetterStatus]) -> CheckConstraint:
+    """A check that the column holds a value of a closed list."""
+    return CheckConstraint(f"{column} IN ({', '.join(repr(v.value) for v in values)})", name=f"{column}_known")

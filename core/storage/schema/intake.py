@@ -1,0 +1,66 @@
+"""What deliveries leave behind beside debits: batches, dead letters, parked events."""
+
+from sqlalchemy import BigInteger, Boolean, Column, Identity, Index, Integer, LargeBinary, PrimaryKeyConstraint, SmallInteger, Table, Text, text
+from sqlalchemy.dialects.postgresql import JSONB
+
+from core.domain.billing import DeadLetterStatus
+from core.storage.schema.columns import count, key, metadata, one_of, time
+
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("body_sha256", LargeBinary, nullable=False, unique=True),
+    Column("body", LargeBinary, nullable=False),
+    Column("body_length", BigInteger, nullable=False),
+    Column("typed_json", Boolean, nullable=False),
+    Column("origin", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("difference", JSONB),
+    key("mandate_id", nullable=True),
+    key("event_id", nullable=True),
+    Column("payload_hash", LargeBinary),
+    Column("status", Text, nullable=False, server_default=text("'OPEN'")),
+    Column("attempts", Integer, nullable=False, server_default=text("1")),
+    time("first_seen_at", now=True),
+    time("last_seen_at", now=True),
+    Column("batch_id", BigInteger),
+    time("resolved_at", nullable=True),
+    Column("resolved_by", Text),
+    Column("resolution", Text),
+    one_of("status", DeadLetterStatus),
+    Index(None, "status", "reason", "id"),
+    Index(None, "mandate_id", "event_id"),
+)
+
+parked_events = Table(
+    "parked_events",
+    metadata,
+    key("mandate_id"),
+    key("event_id"),
+    Column("payload_hash", LargeBinary, nullable=False),
+    Column("hash_version", SmallInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("typed_json", Boolean, nullable=False),
+    Column("origin", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    time("received_at", now=True),
+    PrimaryKeyConstraint("mandate_id", "event_id"),
+    Index(None, "received_at"),
+)
+
+batches = Table(
+    "batches",
+    metadata,
+    Column("id", BigInteger, Identity(always=False), primary_key=True),
+    Column("worker", Text, nullable=False),
+    Column("kind", Text, nullable=False, server_default=text("'usage'")),
+    time("started_at", now=True),
+    time("committed_at"),
+    *[count(name) for name in ("recorded", "duplicate", "conflict", "rejected", "parked", "released", "unknown_user")],
+    Column("first_transaction_id", BigInteger),
+    Column("last_transaction_id", BigInteger),
+)
+
+rollup_pending = Table("rollup_pending", metadata, Column("batch_id", BigInteger, primary_key=True, autoincrement=False))

@@ -1,0 +1,63 @@
+"""Accounts, for reading."""
+
+from core.domain.rejection import shown
+from core.errors import NotFound
+from core.storage.database import Database
+from core.storage.reading import accounts
+from core.storage.reading.accounts import Account
+from core.views.paging import LIMIT_DEFAULT, check_page
+
+
+def account(database: Database, account_id: int) -> Account:
+    """The account with this id.
+
+    Raises:
+        NotFound: there is none.
+        StorageUnavailable, Misconfigured: the database can't be asked.
+    """
+    with database.snapshot() as connection:
+        found = accounts.find_account(connection, account_id)
+    if found is None:
+        raise NotFound(f"there is no account {account_id}")
+    return found
+
+
+def user_account(database: Database, mandate_id: str, user_id: str) -> Account:
+    """The account of this user in this mandate.
+
+    Raises:
+        NotFound: there is none.
+        StorageUnavailable, Misconfigured: the database can't be asked.
+    """
+    return _account_of(database, mandate_id, user_id)
+
+
+def pool(database: Database, mandate_id: str) -> Account:
+    """The pool account of this mandate.
+
+    Raises:
+        NotFound: there is none.
+        StorageUnavailable, Misconfigured: the database can't be asked.
+    """
+    return _account_of(database, mandate_id, None)
+
+
+def accounts_of(database: Database, mandate_id: str, *, limit: int = LIMIT_DEFAULT, offset: int = 0) -> list[Account]:
+    """The accounts of the mandate, its pool first, then its users' by user id; nothing for a mandate that has none.
+
+    Raises:
+        RequestRefused: a limit or offset out of range.
+        StorageUnavailable, Misconfigured: the database can't be asked.
+    """
+    check_page(limit, offset)
+    with database.snapshot() as connection:
+        return accounts.list_accounts(connection, mandate_id, limit, offset)
+
+
+def _account_of(database: Database, mandate_id: str, user_id: str | None) -> Account:
+    with database.snapshot() as connection:
+        found = accounts.find_account_of(connection, mandate_id, user_id)
+    if found is None:
+        whose = "pool" if user_id is None else f"account of user {shown(user_id)}"
+        raise NotFound(f"mandate {shown(mandate_id)} has no {whose}")
+    return found

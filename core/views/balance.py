@@ -1,0 +1,78 @@
+"""The balance that counts: the own one or the pool's, by billing model."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from core.domain.billing import AlertKind, BillingModel, alerts_at
+from core.domain.money import ZERO
+from core.domain.rejection import shown
+from core.errors import NotFound
+from core.storage.database import Database
+from core.storage.reading.accounts import Account, find_account_of, total_of_users
+from core.storage.reading.billing_settings import MandateSettings, find_settings
+
+
+@dataclass(frozen=True, slots=True)
+class EffectiveBalance:
+    """What pays for usage now; amounts in CHF. Without `account_id` no single account does."""
+
+    mandate_id: str
+    mandate_name: str
+    user_id: str | None
+    user_name: str | None
+    billing_model: BillingModel
+    account_id: int | None
+    balance: Decimal
+    warning_threshold: Decimal
+    is_warning: bool
+    credit_limit: Decimal | None
+
+
+def balance(database: Database, mandate_id: str, user_id: str | None = None) -> EffectiveBalance:
+    """The balance that pays for the user's usage, or for the mandate's.
+
+    PREPAY_USER: the user's own account, or for the mandate the sum over its users, which never warns. PREPAY_MANDATE and
+    CREDIT_POSTPAY: the pool, 0 before it exists. UNLIMITED: 0, nobody pays.
+
+    Raises:
+        NotFound: the mandate has no billing settings, or the user no account in it.
+        StorageUnavailable, Misconfigured: the database can't be asked.
+    """
+    payer, user, total = None, None, ZERO
+    with database.snapshot() as connection:
+        settings = find_settings(connection, mandate_id)
+        if settings is None:
+            raise NotFound(f"mandate {shown(mandate_id)} has no billing settings")
+        model = settings.billing_model
+        if user_id is not None:
+            user = find_account_of(connection, mandate_id, user_id)
+            if user is None:
+                raise NotFound(f"mandate {shown(mandate_id)} has no account of user {shown(user_id)}")
+        if model.pool_pays:
+            payer = find_account_of(connection, mandate_id, None)
+        elif model is BillingModel.PREPAY_USER and user is None:
+            total = total_of_users(connection, mandate_id)
+        elif model is BillingModel.PREPAY_USER:
+            payer = user
+    return _effective(settings, user, payer, total)
+
+
+def is_warning(settings: MandateSettings, payer: Account) -> bool:
+    """Whether this account, which pays under the mandate's model, has reached its warning threshold."""
+    beyond = alerts_at(settings.billing_model, payer.balance, payer.warning_threshold, payer.credit_limit, settings.warning_threshold_percent)
+    return AlertKind.WARNING in beyond
+
+
+def _effective(settings: MandateSettings, user: Account | None, payer: Account | None, total: Decimal) -> EffectiveBalance:
+    return EffectiveBalance(
+        settings.mandate_id,
+        settings.mandate_name,
+        user.user_id if user else None,
+        user.user_name if user else None,
+        settings.billing_model,
+        payer.id if payer else None,
+        payer.balance if payer else total,
+        payer.warning_threshold if payer else ZERO,
+        is_warning(settings, payer) if payer else False,
+        payer.credit_limit if payer else None,
+    )

@@ -1,0 +1,37 @@
+"""Dead letters, for reading."""
+
+from core.domain.billing import DeadLetterStatus
+from core.domain.rejection import Reason
+from core.errors import NotFound
+from core.storage.database import Database
+from core.storage.reading import dead_letters
+from core.storage.reading.dead_letters import DeadLetterSummary, WholeDeadLetter
+from core.views.paging import LIMIT_DEFAULT, check_page
+
+
+def list_dead_letters(
+    database: Database, *, reason: Reason | None = None, status: DeadLetterStatus | None = None, limit: int = LIMIT_DEFAULT, offset: int = 0
+) -> list[DeadLetterSummary]:
+    """Dead letters without their bytes, newest first, with this reason and status; None: with any.
+
+    Raises:
+        RequestRefused: a limit or offset out of range.
+        StorageUnavailable, Misconfigured: the database can't be asked.
+    """
+    check_page(limit, offset)
+    with database.snapshot() as connection:
+        return dead_letters.list_dead_letters(connection, reason, status, limit, offset)
+
+
+def dead_letter(database: Database, dead_letter_id: int) -> WholeDeadLetter:
+    """One dead letter with its bytes, up to 256 KiB of them, exactly as they came.
+
+    Raises:
+        NotFound: there is none with this id.
+        StorageUnavailable, Misconfigured: the database can't be asked.
+    """
+    with database.snapshot() as connection:
+        found = dead_letters.find_dead_letter(connection, dead_letter_id)
+    if found is None:
+        raise NotFound(f"there is no dead letter {dead_letter_id}")
+    return found

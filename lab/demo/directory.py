@@ -1,0 +1,42 @@
+"""Who uses AI in the demo: four mandates, one for each billing model, with ten users each."""
+
+from dataclasses import dataclass
+
+from core.config import Configuration
+from core.domain.billing import BillingModel
+from core.operations.import_directory import import_directory
+from core.operations.update_settings import update_settings
+from core.storage.database import Database
+from core.storage.directory.mirror import Mandate, Membership, User
+
+
+@dataclass(frozen=True, slots=True)
+class DemoMandate:
+    """A mandate of the demo."""
+
+    id: str
+    label: str
+    billing_model: BillingModel
+    time_zone: str
+
+
+MANDATES = (
+    DemoMandate("alpenblick", "Alpenblick Treuhand AG", BillingModel.PREPAY_USER, "Europe/Zurich"),
+    DemoMandate("harbour", "Harbour Analytics LLC", BillingModel.PREPAY_MANDATE, "America/New_York"),
+    DemoMandate("sakura", "Sakura Logistics KK", BillingModel.CREDIT_POSTPAY, "Asia/Tokyo"),
+    DemoMandate("ganga", "Ganga Research Institute", BillingModel.UNLIMITED, "Asia/Kolkata"),
+)
+_NAMES = ("Ada", "Ben", "Chen", "Dana", "Emil", "Fatima", "Goran", "Hana", "Ivo", "Jana")
+USERS = {mandate.id: [f"{name.lower()}@{mandate.id}" for name in _NAMES] for mandate in MANDATES}
+
+
+def open_books(database: Database, config: Configuration) -> None:
+    """The directory knows the mandates and their users, and each mandate has its billing model. Repeatable before the first transaction."""
+    import_directory(
+        database,
+        mandates=[Mandate(m.id, m.id, m.label, enabled=True, time_zone=m.time_zone) for m in MANDATES],
+        memberships=[Membership(user, mandate_id, enabled=True) for mandate_id, users in USERS.items() for user in users],
+        users=[User(user, user, user.partition("@")[0].capitalize()) for users in USERS.values() for user in users],
+    )
+    for mandate in MANDATES:
+        update_settings(database, mandate.id, {"billing_model": mandate.billing_model.value}, changed_by="demo", config=config)

@@ -1,0 +1,117 @@
+"""What the demo came to: the statement out of the database, and whether it is what the producers sent."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from core.views.verify import Verdict
+from lab.demo.producer import Journal
+from lab.demo.watch import Watch
+
+_STATEMENT = """
+    SELECT s.mandate_id, coalesce(d.label, d.name), s.billing_model, s.time_zone, coalesce(t.users, 0), coalesce(t.events, 0),
+           coalesce(t.debits, 0), coalesce(t.grants, 0), CASE WHEN s.billing_model <> 'UNLIMITED' THEN coalesce(a.balance, 0) END
+      FROM billing_settings s
+      JOIN directory_mandates d ON d.id = s.mandate_id
+      LEFT JOIN (SELECT mandate_id,
+                        count(DISTINCT account_id) FILTER (WHERE reference_type = 'WORKFLOW') AS users,
+                        count(*) FILTER (WHERE reference_type = 'WORKFLOW') AS events,
+                        sum(amount) FILTER (WHERE transaction_type = 'DEBIT') AS debits,
+                        sum(amount) FILTER (WHERE reference_type = 'SYSTEM') AS grants
+                   FROM transactions GROUP BY mandate_id) AS t ON t.mandate_id = s.mandate_id
+      LEFT JOIN (SELECT mandate_id, sum(balance) AS balance FROM accounts GROUP BY mandate_id) AS a ON a.mandate_id = s.mandate_id
+     ORDER BY s.mandate_id
+"""
+_WORKERS = "SELECT split_part(worker, ' ', 1), count(*), sum(recorded)::bigint FROM batches GROUP BY 1 ORDER BY 1"
+
+
+@dataclass(frozen=True, slots=True)
+class MandateLine:
+    """One mandate's statement; amounts in CHF. `balance` is that of all its accounts, None where nobody pays."""
+
+    mandate_id: str
+    name: str
+    billing_model: str
+    time_zone: str
+    users: int
+    events: int
+    debits: Decimal
+    grants: Decimal
+    balance: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Crash:
+    """The SIGKILL in the middle: whom it hit, what he had in hand, and when somebody else had finished it."""
+
+    worker: str
+    messages_held: int
+    taken_over_seconds: float | None
+
+
+@dataclass(slots=True)
+class Report:
+    """Everything that the demo tells at its end; `mismatches` is empty if all is as it must be."""
+
+    statement: list[MandateLine]
+    outcomes: dict[str, int]
+    dead_letters: dict[str, int]
+    channels: dict[str, int]
+    workers: dict[str, int]
+    total_chf: Decimal
+    sent_chf: Decimal
+    redelivered: int
+    verify: dict[str, int]
+    crash: Crash | None
+    mismatches: list[str]
+    seconds: float = 0.0
+    run_seconds: float = 0.0
+    flower: dict[str, str] = field(default_factory=dict)
+    kept: dict[str, Any] | None = None
+
+
+def make_report(watch: Watch, journal: Journal, verdicts: list[Verdict], crash: Crash | None) -> Report:
+    """Reads the books and compares them with the journal of the producers."""
+    sight = watch.look()
+    statement = [MandateLine(*row) for row in watch.rows(_STATEMENT)]
+    report = Report(
+        statement=statement,
+        outcomes=sight.outcomes,
+        dead_letters=dict(watch.rows("SELECT reason, count(*) FROM dead_letters GROUP BY reason ORDER BY reason")),  # type: ignore[arg-type]
+        channels=dict(journal.channels),
+        workers={worker: recorded for worker, _, recorded in watch.rows(_WORKERS)},
+        total_chf=sum((line.debits for line in statement), Decimal(0)),
+        sent_chf=journal.chf,
+        redelivered=sum(sight.outcomes.values()) - journal.delivered,
+        verify={verdict.invariant: verdict.violations for verdict in verdicts},
+        crash=crash,
+        mismatches=[],
+    )
+    report.mismatches += _mismatches(report, journal)
+    report.mismatches += [f"verify: {v.invariant} ({v.description}) is broken {v.violations} times" for v in verdicts if v.violations]
+    if not sight.idle:
+        report.mismatches.append(f"{sight.queued} messages and {sight.claims} claims are left at the broker")
+    return report
+
+
+def _mismatches(report: Report, journal: Journal) -> list[str]:
+    outcomes, broken = report.outcomes, journal.broken.total()
+    exact: list[tuple[str, object, object]] = [
+        ("recorded events", outcomes["recorded"], journal.events),
+        ("parked events", outcomes["parked"], 0),
+        ("total in CHF", report.total_chf, journal.chf),
+        ("dead letters by reason", Counter(report.dead_letters), journal.broken + Counter(conflict=journal.conflicts)),
+    ]
+    for line in report.statement:
+        sent = journal.mandates.get(line.mandate_id)
+        exact.append((f"events of {line.mandate_id}", line.events, sent.events if sent else 0))
+        exact.append((f"debits of {line.mandate_id} in CHF", line.debits, sent.chf if sent else 0))
+    # What the killed worker had committed but not acknowledged comes again; nothing else may.
+    at_least = [("duplicates", outcomes["duplicate"], journal.copies), ("conflicts", outcomes["conflict"], journal.conflicts)]
+    at_least += [("rejected messages", outcomes["rejected"], broken), ("deliveries", sum(outcomes.values()), journal.delivered)]
+    found = [f"{what}: the books have {there}, {expected} was sent" for what, there, expected in exact if there != expected]
+    found += [f"{what}: the books have {there}, at least {expected} was sent" for what, there, expected in at_least if there < expected]
+    if report.redelivered and report.crash is None:
+        found.append(f"deliveries: {report.redelivered} more than were sent, though no worker was killed")
+    return found

@@ -1,0 +1,104 @@
+"""The house keeps its shape: sizes, docstrings, names, and what a reader of the tree may rely on."""
+
+import ast
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from celery.app.defaults import SETTING_KEYS
+from kombu.transport.redis import PRIORITY_STEPS as KOMBU_STEPS
+from kombu.transport.redis import Channel
+
+import celeryconfig
+from core.storage import migrate
+from tests.conftest import DatabaseUrls
+from worker.intake.redis_source import PRIORITY_SEPARATOR, PRIORITY_STEPS
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("core", "tasks", "worker", "cli", "lab", "tests")
+MODULE_LINES_MAX, TEST_LINES_MAX, FUNCTION_LINES_MAX = 300, 600, 50
+
+
+def modules() -> Iterator[tuple[Path, ast.Module]]:
+    """Every Python file of the project with its syntax tree."""
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            yield path.relative_to(ROOT), ast.parse(path.read_text(encoding="utf-8"))
+
+
+def functions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Every function of a module, methods and inner ones too."""
+    return (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def test_no_module_is_long() -> None:
+    """A module has at most 300 lines, a test module 600."""
+    sizes = {path: len((ROOT / path).read_text(encoding="utf-8").splitlines()) for path, _ in modules()}
+    long = {str(path): n for path, n in sizes.items() if n > (TEST_LINES_MAX if path.parts[0] == "tests" else MODULE_LINES_MAX)}
+    assert long == {}
+
+
+def test_no_function_is_long() -> None:
+    """A function fits a screen: at most 50 lines, its docstring included."""
+    long = {
+        f"{path}:{function.name}": lines
+        for path, tree in modules()
+        for function in functions(tree)
+        if (lines := (function.end_lineno or 0) - function.lineno + 1) > FUNCTION_LINES_MAX
+    }
+    assert long == {}
+
+
+def test_every_test_states_its_fact() -> None:
+    """Each test has a docstring that says what it proves."""
+    silent = [
+        f"{path}:{function.name}"
+        for path, tree in modules()
+        for function in functions(tree)
+        if path.name.startswith("test_") and function.name.startswith("test_") and not ast.get_docstring(function)
+    ]
+    assert silent == []
+
+
+def test_every_celery_setting_is_known() -> None:
+    """Each public name of celeryconfig.py is a setting of Celery, which would ignore a mistyped one silently."""
+    names = {name for name in vars(celeryconfig) if name.islower() and not name.startswith("_")}
+    assert names - {"configuration", "crontab", "refuse"} <= SETTING_KEYS
+
+
+def test_the_queue_lists_are_kombus() -> None:
+    """The lists that the intake empties are those that kombu fills for each priority."""
+    assert Channel.sep == PRIORITY_SEPARATOR
+    assert tuple(KOMBU_STEPS) == PRIORITY_STEPS
+
+
+def test_migrations_and_models_say_the_same(database_urls: DatabaseUrls) -> None:
+    """A database made by the migrations has exactly the tables that the models describe."""
+    assert migrate.check(database_urls.owner) == []
+
+
+def test_lock_files_follow_the_project() -> None:
+    """Each requirement of pyproject.toml is in the lock, every line of it has a hash, and no package host is named."""
+    declared = re.findall(r'^ {4}"([a-z0-9-]+)(?:\[[a-z,]+\])?>=', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
+    for name in ("requirements.lock", "requirements-dev.lock"):
+        lock = (ROOT / name).read_text(encoding="utf-8")
+        assert "://" not in lock
+        pins = re.findall(r"^([a-z0-9-]+)(?:\[[^]]*\])?==", lock, re.MULTILINE)
+        assert lock.count("--hash=sha256:") >= len(pins) > 20
+    assert set(declared) <= set(pins)
+
+
+@pytest.mark.parametrize("pattern", [r"/(home|root|Users)/\w", r"\bTODO\b", r"\bFIXME\b"])
+def test_nothing_foreign_is_in_the_tree(pattern: str) -> None:
+    """No tracked source names a folder of somebody's machine or leaves work for later."""
+    tracked = subprocess.run(
+        ["git", "ls-files", "*.py", "*.md", "*.toml", "*.yml", "*.lua", "*.sql", "Makefile"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    found = [
+        name
+        for name in tracked.stdout.split()
+        if name != "tests/architecture/test_structure.py" and (ROOT / name).exists() and re.search(pattern, (ROOT / name).read_text(encoding="utf-8"))
+    ]
+    assert found == []

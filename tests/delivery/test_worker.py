@@ -1,0 +1,223 @@
+"""What a user of Celery sees: producers, queues, inspect, control, Flower's events, other pools of execution."""
+
+import base64
+import json
+import threading
+import uuid
+import zlib
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+import redis
+from celery import Celery
+
+from tests.conftest import Rows
+from tests.delivery.conftest import StartWorker, eventually
+from tests.events import body_of, event
+
+Counts = Callable[[], dict[str, int]]
+
+
+def in_envelope(body: bytes, task: str | None = "usage.record", /, **changes: Any) -> bytes:
+    """A kombu message with this body, as a stock producer pushes it; `changes` replace fields of the envelope."""
+    headers = {"lang": "py", "task": task, "id": str(uuid.uuid4())} if task else {}
+    envelope = {
+        "body": base64.b64encode(body).decode(),
+        "content-encoding": "utf-8",
+        "content-type": "application/json",
+        "headers": headers,
+        "properties": {"delivery_tag": str(uuid.uuid4()), "delivery_info": {"exchange": "", "routing_key": "usage"}, "body_encoding": "base64"},
+    }
+    return json.dumps(envelope | changes).encode()
+
+
+def recorded(counts: Counts, n: int) -> None:
+    """Waits until exactly `n` events are recorded."""
+    eventually(lambda: counts()["recorded"] >= n, f"{n} events are recorded")
+    assert counts()["recorded"] == n
+
+
+@pytest.mark.usefixtures("acme")
+def test_every_way_in_leads_to_one_debit_each(
+    producer: Celery, queue: redis.Redis, start_worker: StartWorker, counts: Counts, rows: Rows, is_drained: Callable[[], bool]
+) -> None:
+    """Celery messages of one event and of many, by position and by name, with priority, of protocol 1, Decimal objects and
+    plain JSON, one or an array, are each recorded once at their exact price, and the broker is empty afterwards.
+    """
+    send = producer.send_task
+    send("usage.record", args=[event(price_chf="0.1")], queue="usage", ignore_result=True)
+    send("usage.record", kwargs={"event": event(price_chf=Decimal("0.020000001"))}, queue="usage", eta=None, expires=1)
+    send("usage.record", args=[event(price_chf="0.003")], queue="usage", priority=9)
+    send("usage.record_batch", args=[[event(price_chf="0.0004"), event(price_chf="0.00005")]], queue="usage")
+    send("usage.record_batch", kwargs={"events": [event(price_chf="0.000006")]}, queue="usage")
+    old = json.dumps({"task": "usage.record", "id": "1", "args": [event(price_chf="0.0000007")], "kwargs": {}}).encode()
+    queue.lpush("usage", in_envelope(old, None))
+    text = json.dumps([[event(price_chf="0.00000008")], {}, {}])
+    queue.lpush("usage", in_envelope(b"", body=text, properties={"body_encoding": "utf-8", "delivery_tag": "x"}))
+    queue.lpush(
+        "usage.json", body_of(event(price_chf=...)).replace(b"}", b', "price_chf": 0.000000009}'), body_of([event(price_chf=1), event(price_chf=2)])
+    )
+    worker = start_worker().ready()
+    recorded(counts, 11)
+    assert rows("SELECT sum(amount) total FROM transactions WHERE transaction_type = 'DEBIT'")[0]["total"] == Decimal("3.123456790")
+    eventually(is_drained, "every message is acknowledged")
+    assert worker.terminate() == 0
+
+
+@pytest.mark.usefixtures("acme")
+def test_what_is_no_event_becomes_a_dead_letter_with_its_bytes(
+    queue: redis.Redis, start_worker: StartWorker, rows: Rows, is_drained: Callable[[], bool]
+) -> None:
+    """Entries of any other shape end in the dead letters under their reason with the bytes that came, never executed, and
+    the event beside them is recorded.
+    """
+    v2 = json.dumps([[event()], {}, {}]).encode()
+    bad: dict[bytes, str] = {
+        b"\x80\x04not json": "malformed_message",
+        b"[]": "malformed_message",
+        in_envelope(b"[[1], {}]"): "malformed_message",
+        in_envelope(v2, body="%%%"): "malformed_message",
+        in_envelope(v2, **{"content-type": "application/x-python-serialize"}): "unsupported_content",
+        in_envelope(v2, **{"content-encoding": "latin-1"}): "unsupported_content",
+        in_envelope(zlib.compress(v2), headers={"task": "usage.record", "compression": "application/x-gzip"}): "unsupported_content",
+        in_envelope(v2, "os.system"): "unknown_task",
+        in_envelope(v2, "books.housekeep"): "unknown_task",
+        in_envelope(json.dumps([[1, 2], {}, {}]).encode()): "malformed_arguments",
+        in_envelope(json.dumps([[[event()] * 1001], {}, {}]).encode(), "usage.record_batch"): "too_many_events",
+        in_envelope(b"x" * 3_000_000): "message_too_large",
+    }
+    queue.lpush("usage", *bad, in_envelope(v2))
+    queue.lpush("usage.json", b"{nope", b"[1, 2")
+    start_worker().ready()
+    eventually(is_drained, "every message is acknowledged")
+    letters = {(bytes(row["body"]), row["body_length"]): row["reason"] for row in rows("SELECT body, body_length, reason FROM dead_letters")}
+    expected = {(body[: 256 * 1024], len(body)): reason for body, reason in bad.items()}
+    assert letters == expected | {(b"{nope", 5): "malformed_json", (b"[1, 2", 5): "malformed_arguments"}
+    assert rows("SELECT count(*) n FROM transactions WHERE transaction_type = 'DEBIT'") == [{"n": 1}]
+
+
+@pytest.mark.usefixtures("acme")
+def test_inspect_shows_the_intake_and_control_pauses_it(producer: Celery, queue: redis.Redis, start_worker: StartWorker, counts: Counts) -> None:
+    """`inspect intake` tells queues, state, outcomes and rate; while paused nothing is claimed, and resuming goes on."""
+    start_worker().ready()
+
+    def ask(command: str) -> Any:
+        return producer.control.broadcast(command, reply=True, destination=["w@test"], timeout=10)[0]["w@test"]
+
+    def state() -> Any:
+        return ask("intake")
+
+    eventually(lambda: state().get("state") == ["idle", "idle"], "the intake is idle")
+    assert state()["queues"] == ["usage", "usage.json"]
+    assert ask("intake_pause") == {"ok": "intake paused"}
+    eventually(lambda: state()["state"] == ["paused", "paused"], "the intake is paused")
+    producer.send_task("usage.record", args=[event()], queue="usage")
+    assert state()["held"] == 0
+    assert queue.llen("usage") == 1
+    assert ask("intake_resume") == {"ok": "intake resumed"}
+    recorded(counts, 1)
+    eventually(lambda: state()["events"].get("recorded") == 1, "the intake tells what it did")
+    assert state()["messages"] == 1
+
+
+@pytest.mark.usefixtures("acme")
+def test_flower_sees_one_task_per_batch(producer: Celery, queue: redis.Redis, start_worker: StartWorker, counts: Counts) -> None:
+    """A batch of messages is one task with the events received, started and succeeded, whose result counts the outcomes."""
+    seen: list[dict[str, Any]] = []
+    done = threading.Event()
+
+    def on_event(one: dict[str, Any]) -> None:
+        seen.append(one)
+        if one["type"] == "task-succeeded":
+            done.set()
+
+    start_worker(TOLLBOOK_INTAKE_THREADS="1").ready()
+    producer.control.broadcast("intake_pause", reply=True, destination=["w@test"])
+    twice = event()
+    for body in (twice, twice, event(), event(price_chf="-1")):
+        producer.send_task("usage.record", args=[body], queue="usage")
+    with producer.connection_for_read() as connection:
+        receiver = producer.events.Receiver(connection, handlers={"task-received": on_event, "task-started": on_event, "task-succeeded": on_event})
+        watching = threading.Thread(target=lambda: receiver.capture(limit=None, timeout=60, wakeup=False), daemon=True)
+        watching.start()
+        eventually(lambda: queue.pubsub_numpat() >= 1, "somebody listens to events")
+        producer.control.broadcast("intake_resume", reply=True, destination=["w@test"])
+        assert done.wait(60)
+        receiver.should_stop = True
+    assert [one["type"] for one in seen] == ["task-received", "task-started", "task-succeeded"]
+    assert len({one["uuid"] for one in seen}) == 1
+    assert seen[0]["name"] == "usage.record"
+    assert seen[2]["result"] == "recorded 2, duplicate 1, rejected 1"
+
+
+@pytest.mark.usefixtures("acme")
+def test_a_worker_serves_the_queues_that_it_was_started_with(
+    producer: Celery, queue: redis.Redis, start_worker: StartWorker, rows: Rows, counts: Counts
+) -> None:
+    """With `-Q maintenance` jobs run and usage waits; with `-Q usage` it is the other way round; a plain worker serves both."""
+    producer.send_task("usage.record", args=[event()], queue="usage")
+    producer.send_task("books.housekeep", queue="maintenance")
+    jobs = start_worker("-Q", "maintenance", name="jobs").ready()
+    eventually(lambda: rows("SELECT FROM job_runs WHERE ended_at IS NOT NULL"), "the job has run")
+    assert queue.llen("usage") == 1
+    assert jobs.terminate() == 0
+    producer.send_task("parked.release", queue="maintenance")
+    usage = start_worker("-Q", "usage", name="usage").ready()
+    recorded(counts, 1)
+    assert queue.llen("maintenance") == 1
+    assert usage.terminate() == 0
+    producer.send_task("usage.record", args=[event()], queue="usage")
+    start_worker(name="plain").ready()
+    recorded(counts, 2)
+    eventually(lambda: queue.llen("maintenance") == 0, "the job is taken")
+
+
+@pytest.mark.usefixtures("acme")
+def test_celerys_own_consumer_records_as_well(producer: Celery, queue: redis.Redis, start_worker: StartWorker, counts: Counts, rows: Rows) -> None:
+    """With `intake=celery` the same tasks run one message at a time and decide the same outcomes."""
+    twice = event(price_chf="0.123456789")
+    for body in (twice, twice, event(user_id="")):
+        producer.send_task("usage.record", args=[body], queue="usage")
+    producer.send_task("usage.record_batch", args=[[event(price_chf="1"), event(price_chf="2")]], queue="usage")
+    worker = start_worker(TOLLBOOK_INTAKE="celery").ready()
+    eventually(lambda: counts() == {"recorded": 3, "duplicate": 1, "conflict": 0, "rejected": 1, "parked": 0}, "every event has its outcome")
+    assert rows("SELECT sum(amount) total FROM transactions WHERE transaction_type = 'DEBIT'")[0]["total"] == Decimal("3.123456789")
+    assert worker.terminate() == 0
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "told"),
+    [
+        ("CELERY_BROKER_URL", "", "CELERY_BROKER_URL is not set"),
+        ("DATABASE_URL", "", "DATABASE_URL is not set"),
+        ("CELERY_BROKER_URL", "wrong password", "the broker refuses the login"),
+        ("DATABASE_URL", "wrong password", "the database refuses the login"),
+        ("DATABASE_URL", "empty database", "run `tollbook db upgrade`"),
+        ("TOLLBOOK_LATENESS_DAYS", "-4", "lateness_days"),
+    ],
+)
+def test_what_only_an_operator_can_mend_ends_the_worker_at_once(
+    variable: str, value: str, told: str, environment: dict[str, str], request: pytest.FixtureRequest, start_worker: StartWorker
+) -> None:
+    """A worker that lacks something it can't wait for ends with exit code 78 and a line that says what to do."""
+    if value == "wrong password":
+        head, _, tail = environment[variable].rpartition("@")
+        value = f"{head[:-4]}xxxx@{tail}"
+    if value == "empty database":
+        value = request.getfixturevalue("empty_database_urls").owner
+    worker = start_worker(**{variable: value})
+    assert worker.process.wait(60) == 78, worker.output()
+    assert told in worker.output()
+
+
+def test_a_broker_that_may_evict_messages_is_refused(queue: redis.Redis, start_worker: StartWorker) -> None:
+    """With an eviction policy the broker would throw usage away when full: exit code 78, and the policy is named."""
+    queue.config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        worker = start_worker()
+        assert worker.process.wait(60) == 78
+        assert "maxmemory-policy allkeys-lru" in worker.output()
+    finally:
+        queue.config_set("maxmemory-policy", "noeviction")

@@ -1,0 +1,251 @@
+"""The commands: what they print for people and for programs, and how they end."""
+
+import base64
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.main import COMMANDS, main
+from core.config import configuration
+from core.domain.billing import BillingModel
+from core.storage.database import Database
+from core.storage.directory.mirror import User, put_users
+from lab import services
+from tests.conftest import DatabaseUrls, Record, Rows
+from tests.events import event
+from tests.storage.conftest import PutMandate, PutSettings
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Its output as the one JSON document that it is."""
+        assert self.err == ""
+        return json.loads(self.out)
+
+
+Run = Callable[..., Ended]
+
+
+@pytest.fixture
+def run(database_urls: DatabaseUrls, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Iterator[Run]:
+    """Runs a command in this process, on the test's database."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DATABASE_URL", database_urls.worker)
+    monkeypatch.setenv("DATABASE_OWNER_URL", database_urls.owner)
+    monkeypatch.setenv("CELERY_BROKER_URL", "redis://127.0.0.1:1/0")
+
+    def call(*arguments: str) -> Ended:
+        configuration.cache_clear()
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        captured = capsys.readouterr()
+        return Ended(int(caught.value.code or 0), captured.out, captured.err)
+
+    configuration.cache_clear()
+    yield call
+    configuration.cache_clear()
+
+
+def test_help_names_every_command_without_loading_them() -> None:
+    """`tollbook --help` imports neither the database library nor pydantic, and lists every command."""
+    script = (
+        "import sys\nfrom cli.main import main\ntry:\n    main(['--help'])\nfinally:\n"
+        "    print(sorted({'sqlalchemy', 'pydantic', 'celery'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
+    assert done.returncode == 0
+    assert done.stdout.endswith("[]\n")
+    assert all(f"  {name} " in done.stdout for name in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "services", "db", "db upgrade", "db check", "settings show", "settings list", "settings update", "accounts list", "accounts show", "balance",
+        "transactions", "deadletters list", "deadletters show", "parked list", "batches", "directory import", "verify",
+    ],
+)  # fmt: skip
+def test_every_command_has_help(run: Run, command: str) -> None:
+    """Help tells what the command does; every command of the books has an example."""
+    ended = run(*command.split(), "--help")
+    assert ended.code == 0
+    assert f"Usage: tollbook {command}" in ended.out
+    assert "Example: tollbook " in ended.out or command in ("services", "db")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "nonsense", "settings update acme", "transactions", "transactions --account 1 --mandate acme", "batches --limit 0", "directory import",
+        "transactions --mandate acme --before yesterday", "transactions --mandate acme --before 2026-01-01T00:00:00,1", "accounts show ada",
+        "deadletters list --reason nonsense", "parked list --mandate acme --per-mandate", "directory import --users /nowhere/users.csv",
+    ],
+)  # fmt: skip
+def test_wrong_usage_ends_with_2(run: Run, command: str) -> None:
+    """What can't be understood ends with exit code 2 and says why on standard error."""
+    ended = run(*command.split())
+    assert (ended.code, ended.out) == (2, "")
+    assert "Error: " in ended.err
+
+
+def test_an_error_is_one_line_on_standard_error(run: Run) -> None:
+    """A failure ends with exit code 1, one line, and no control character of whatever was asked for."""
+    ended = run("balance", "ac\x1b[2Jme\nx")
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err == "error: mandate 'ac\\x1b[2Jme\\nx' has no billing settings\n"
+
+
+def test_an_interrupted_command_ends_with_130(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C is no failure of the program's own."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("core.storage.migrate.check", interrupted)
+    assert run("db", "check").code == 130
+
+
+def test_without_a_database_the_error_says_what_to_do(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No URL and no embedded server: the line names the variable and the command that helps."""
+    for name in ("DATABASE_URL", "DATABASE_OWNER_URL", "CELERY_BROKER_URL"):
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(services, "running", lambda _: None)
+    ended = run("batches")
+    assert ended.code == 1
+    assert ended.err.startswith("error: DATABASE_URL is not set")
+    assert "tollbook services up" in ended.err
+
+
+def test_running_embedded_servers_are_found(run: Run, monkeypatch: pytest.MonkeyPatch, database_urls: DatabaseUrls) -> None:
+    """Where the environment names no database, that of the embedded servers is used and put into the environment."""
+    found = services.Services(database_urls.worker, database_urls.owner, "redis://127.0.0.1:1/0", Path("/nowhere"), None, None)
+    for name in ("DATABASE_URL", "DATABASE_OWNER_URL", "CELERY_BROKER_URL"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setattr(services, "running", lambda _: found)
+    assert run("batches", "--json").json == []
+
+
+def test_the_tables_are_upgraded_and_checked(run: Run, monkeypatch: pytest.MonkeyPatch, empty_database_urls: DatabaseUrls) -> None:
+    """`db check` fails on an empty database, `db upgrade` makes the tables, again without harm, and then the check is content."""
+    monkeypatch.setenv("DATABASE_URL", empty_database_urls.worker)
+    monkeypatch.setenv("DATABASE_OWNER_URL", empty_database_urls.owner)
+    assert run("db", "check").code == 1
+    assert run("db", "upgrade").out.startswith("upgraded: revision none to ")
+    assert run("db", "upgrade").out.startswith("up to date: revision ")
+    assert run("db", "check", "--json").json == {"ok": True, "differences": []}
+
+
+def test_settings_are_shown_and_changed(run: Run, put_mandate: PutMandate) -> None:
+    """`settings update` makes the defaults where there are none, changes them, and refuses by field and value."""
+    put_mandate()
+    changed = run(
+        "settings", "update", "acme", "--default-user-credit", "2.5", "--no-notify-on-warning", "--city", "Bern", "--by", "ops", "--json"
+    ).json
+    assert (changed["default_user_credit"], changed["notify_on_warning"], changed["billing_address"]) == ("2.500000000", False, {"city": "Bern"})
+    assert changed["version"] == 2
+    assert run("settings", "update", "acme", "--city", "", "--json").json["billing_address"] == {}
+    assert "Europe/Zurich" in run("settings", "update", "acme", "--time-zone", "Europe/Zurich").out
+    assert run("settings", "show", "acme", "--json").json["version"] == 4
+    assert [s["mandate_id"] for s in run("settings", "list", "--json").json] == ["acme"]
+    assert "acme's name" in run("settings", "list").out
+    refused = run("settings", "update", "acme", "--default-user-credit", "NaN")
+    assert (refused.code, refused.err) == (1, "error: default_user_credit: is not a plain decimal number (got 'NaN')\n")
+    assert "conflict" in run("settings", "update", "acme", "--country", "CH", "--expected-version", "1").err
+
+
+def test_balances_accounts_and_transactions_are_shown(run: Run, record: Record, put_settings: PutSettings) -> None:
+    """Amounts are exact, decimals are strings in JSON, and a page ends with where the next one begins."""
+    put_settings(users=["ada"])
+    record(event(price_chf="0.000000001"), event(price_chf="3"))
+    assert run("balance", "acme", "ada", "--json").json["balance"] == "6.999999999"
+    assert "6.999999999" in run("balance", "acme").out
+    (account,) = run("accounts", "list", "acme", "--json").json
+    assert account == run("accounts", "show", str(account["id"]), "--json").json
+    assert "6.999999999" in run("accounts", "list", "acme").out + run("accounts", "show", str(account["id"])).out
+    everything = run("transactions", "--mandate", "acme", "--json").json
+    assert len(everything) == 3
+    assert run("transactions", "--account", str(account["id"]), "--json").json == everything
+    assert run("transactions", "--user", "ada", "--json").json == everything
+    page = run("transactions", "--mandate", "acme", "--limit", "2").out
+    cursor = page.splitlines()[-1].removeprefix("next page: --before ")
+    assert run("transactions", "--mandate", "acme", "--before", cursor, "--json").json == everything[2:]
+
+
+def test_batches_and_parked_events_are_shown(run: Run, record: Record) -> None:
+    """What recording committed, and what waits for its mandate."""
+    record(event(mandate_id="strange"))
+    (batch,) = run("batches", "--json").json
+    assert (batch["parked"], batch["worker"]) == (1, "test")
+    assert "test" in run("batches").out
+    assert run("parked", "list", "--per-mandate", "--json").json[0]["events"] == 1
+    assert [p["mandate_id"] for p in run("parked", "list", "--json").json] == ["strange"]
+    assert "unknown_mandate" in run("parked", "list").out
+    assert "strange" in run("parked", "list", "--per-mandate").out
+
+
+def test_hostile_text_can_not_reach_the_terminal(run: Run, record: Record, owner_database: Database, put_settings: PutSettings) -> None:
+    """Names and bytes that carry control sequences, bidirectional marks or markup are shown as what they are."""
+    put_settings(users=["ada"])
+    with owner_database.transaction() as connection:
+        put_users(connection, [User("ada", None, "[red]A\x1b]0;owned\x07\u202eda\x9b31m")])
+    body = b'{"a": "\x1b[2J\xff\xc2\x9b[bold]x"}'
+    record(event(), body)
+    shown = run("accounts", "list", "acme").out + run("transactions", "--mandate", "acme").out
+    (letter,) = run("deadletters", "list", "--json").json
+    shown += run("deadletters", "list").out + run("deadletters", "show", str(letter["id"])).out
+    assert not {"\x1b", "\x07", "\u202e", "\x9b"} & set(shown)
+    assert "[red]A\\x1b]0;owned\\x07\\u202eda\\x9b31m" in shown
+    assert '{"a": "\\x1b[2J\\xff\\x9b[bold]x"}\n' in shown
+    whole = run("deadletters", "show", str(letter["id"]), "--json")
+    assert base64.b64decode(whole.json["body"]) == body
+    assert whole.out.isascii()
+    assert run("deadletters", "list", "--status", "DISCARDED", "--json").json == []
+
+
+def test_an_import_records_what_was_parked(run: Run, record: Record, rows: Rows, tmp_path: Path) -> None:
+    """Good rows are imported and release their parked events, bad ones are named and make the exit code 1."""
+    record(event(), event())
+    (tmp_path / "mandates.csv").write_text("id,name,label,time_zone\nacme,Acme,,UTC\n")
+    (tmp_path / "memberships.csv").write_text("user_id,mandate_id,enabled\nada,acme,yes\nbob,acme,perhaps\n")
+    (tmp_path / "users.csv").write_text("id,username,display_name\nada,ada.l,Ada\n")
+    ended = run("directory", "import", "--mandates", "mandates.csv", "--memberships", "memberships.csv", "--users", "users.csv")
+    assert ended.code == 1
+    assert ended.err == "refused: memberships.csv:3: enabled is not true, false, 1, 0, yes or no (got 'perhaps')\n"
+    assert ended.out == "imported: 1 mandates, 1 memberships, 1 users; refused: 1 rows\nparked events: recorded 2\n"
+    assert rows("SELECT balance::text FROM accounts") == [{"balance": "9.500000000"}]
+    again = run("directory", "import", "--users", "users.csv", "--json")
+    assert again.code == 0
+    assert again.json["imported"] == {"mandates": 0, "memberships": 0, "users": 1}
+    assert again.json["released"]["recorded"] == 0
+    (tmp_path / "wrong.csv").write_text("id,colour\n")
+    assert "unknown column 'colour'" in run("directory", "import", "--users", "wrong.csv").err
+
+
+def test_verify_tells_whether_the_books_are_in_order(run: Run, record: Record, rows: Rows, put_settings: PutSettings) -> None:
+    """In order: `verify: ok` and exit code 0; tampered with: the invariant, what breaks it, and exit code 1."""
+    put_settings(model=BillingModel.PREPAY_MANDATE)
+    record(event())
+    assert run("verify").out.endswith("verify: ok\n")
+    rows("UPDATE accounts SET balance = 5 WHERE user_id IS NULL")
+    ended = run("verify", "--json")
+    assert ended.code == 1
+    assert not ended.json["ok"]
+    assert [v["invariant"] for v in ended.json["invariants"] if v["violations"]] == ["I3", "I15"]
+    people = run("verify")
+    assert people.code == 1
+    assert "I3: account " in people.out
+    assert people.out.endswith("verify: 2 violations\n")

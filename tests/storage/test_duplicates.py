@@ -1,0 +1,188 @@
+"""Copies and contradictions of an event: nothing moves twice, and the first one stays."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from core.config import Configuration
+from core.domain.outcome import Outcome
+from core.domain.payload import payload_hash
+from tests.conftest import Record, Rows
+from tests.events import NOW, OCCURRED_AT, body_of, event, parsed
+from tests.storage.conftest import PutMandate
+
+RECORDED, DUPLICATE, CONFLICT, REJECTED = Outcome.RECORDED, Outcome.DUPLICATE, Outcome.CONFLICT, Outcome.REJECTED
+Balances = Callable[[], dict[tuple[str, str | None], Decimal]]
+USAGE = "SELECT * FROM transactions WHERE reference_type = 'WORKFLOW'"
+LETTERS = "SELECT * FROM dead_letters ORDER BY id"
+
+
+@pytest.fixture(autouse=True)
+def known(put_mandate: PutMandate) -> None:
+    """The mandates `acme` and `other` are known, with the users ada and bob."""
+    put_mandate("acme", users=["ada", "bob"])
+    put_mandate("other", users=["ada", "bob"])
+
+
+@pytest.mark.parametrize("batches", [[10], [1] * 10, [5, 5], [1, 9]])
+def test_copies_are_duplicates_however_they_are_split(batches: list[int], record: Record, rows: Rows, balances: Balances) -> None:
+    """Ten copies, in one batch or in many: one recorded, nine duplicates, one debit."""
+    fields = event(price_chf="1")
+    outcomes = [outcome for size in batches for outcome in record(*[fields] * size).outcomes]
+    assert outcomes == [RECORDED] + [DUPLICATE] * 9
+    assert len(rows(USAGE)) == len(rows("SELECT * FROM event_keys")) == 1
+    assert balances() == {("acme", "ada"): Decimal(9)}
+    assert rows(LETTERS) == []
+
+
+def test_a_copy_in_another_spelling_is_a_duplicate(record: Record) -> None:
+    """Aliases, order, envelope, description, schema version and spelling of price and time don't matter."""
+    fields = event(price_chf="1.5", occurred_at="2026-06-01T12:00:00+02:00", description="one")
+    spelled = {
+        "specversion": "1.0",
+        "id": fields["event_id"],
+        "time": "2026-06-01T10:00:00.0Z",
+        "data": {"priceCHF": 1.50, "userId": "ada", "mandateId": "acme", "description": "other", "schema_version": 1},
+    }
+    assert record(fields, spelled, clock=lambda: NOW).outcomes == [RECORDED, DUPLICATE]
+
+
+def test_a_duplicate_keeps_the_first_description(record: Record, rows: Rows) -> None:
+    """What is recorded stays as it was first told."""
+    fields = event(description="one")
+    record(fields, {**fields, "description": "other"})
+    record({**fields, "description": "third"})
+    assert [row["description"] for row in rows(USAGE)] == ["one"]
+
+
+def test_the_same_id_in_another_mandate_is_another_event(record: Record, balances: Balances) -> None:
+    """Event ids are unique per mandate."""
+    one, other = (event(event_id="same", mandate_id=mandate, price_chf="1") for mandate in ("acme", "other"))
+    assert record(one, other).outcomes == [RECORDED, RECORDED]
+    assert record(other, one).outcomes == [DUPLICATE, DUPLICATE]
+    assert balances() == {("acme", "ada"): Decimal(9), ("other", "ada"): Decimal(9)}
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_second_payload_is_a_conflict_and_never_moves_money(together: bool, record: Record, rows: Rows, balances: Balances) -> None:
+    """The first stays and is charged; the second is a dead letter with mandate, event id, hash and the difference."""
+    first = event(price_chf="1", model="a")
+    second = event(**{**first, "price_chf": "2", "model": ...})
+    outcomes = record(first, second).outcomes if together else record(first).outcomes + record(second).outcomes
+    assert outcomes == [RECORDED, CONFLICT]
+    (letter,) = rows(LETTERS)
+    assert letter["difference"] == {"model": ["a", None], "price_chf": ["1.000000000", "2.000000000"]}
+    assert (letter["reason"], letter["mandate_id"], letter["event_id"]) == ("conflict", "acme", first["event_id"])
+    assert (bytes(letter["body"]), bytes(letter["payload_hash"])) == (body_of(second), payload_hash(parsed(second)))
+    assert all(name in letter["detail"] for name in ("model", "price_chf"))
+    assert balances() == {("acme", "ada"): Decimal(9)}
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("user_id", ["bob", "stranger"])
+def test_a_conflict_opens_no_account_and_makes_no_grant(together: bool, user_id: str, record: Record, rows: Rows, balances: Balances) -> None:
+    """A payload that is not recorded leaves nothing behind for its user: no account, no credit, nothing due."""
+    first = event(price_chf="1")
+    second = {**first, "user_id": user_id}
+    for batch in [[first, second]] if together else [[first], [second]]:
+        record(*batch)
+    assert balances() == {("acme", "ada"): Decimal(9)}
+    assert len(rows("SELECT * FROM transactions WHERE reference_type = 'SYSTEM'")) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("occurred_at", (OCCURRED_AT - timedelta(microseconds=1)).isoformat()), ("workflow_id", "w"), ("usage", {"input_tokens": 0}), ("provider", "")],
+    ids=["occurred_at", "workflow_id", "usage", "provider"],
+)
+def test_each_billed_field_makes_a_conflict(name: str, value: object, record: Record, rows: Rows) -> None:
+    """A difference in any billed field counts, and is told alone."""
+    first = event()
+    assert record(first).outcomes == [RECORDED]
+    assert record({**first, name: value}).outcomes == [CONFLICT]
+    assert list(rows(LETTERS)[0]["difference"]) == ["input_tokens" if name == "usage" else name]
+
+
+def test_many_payloads_under_one_key(record: Record, rows: Rows, balances: Balances) -> None:
+    """The first of a batch wins; copies of it are duplicates, each other payload is a dead letter once."""
+    first = event(price_chf="1")
+    second, third = {**first, "price_chf": "2"}, {**first, "price_chf": "3"}
+    assert record(first, second, first, third, second).outcomes == [RECORDED, CONFLICT, DUPLICATE, CONFLICT, CONFLICT]
+    assert record(third, first, second).outcomes == [CONFLICT, DUPLICATE, CONFLICT]
+    assert [(bytes(row["body"]), row["attempts"]) for row in rows(LETTERS)] == sorted(
+        [(body_of(second), 3), (body_of(third), 2)], key=lambda letter: [bytes(row["body"]) for row in rows(LETTERS)].index(letter[0])
+    )
+    assert balances() == {("acme", "ada"): Decimal(9)}
+
+
+def test_the_first_of_a_conflict_is_told_as_it_was_recorded(record: Record, rows: Rows) -> None:
+    """The difference is against the transaction, in the same notation as the new one."""
+    first = event(price_chf="0.000000001", occurred_at="2026-06-01T12:00:00.000001+14:00", usage={"output_tokens": 2**53 - 1})
+    record(first, clock=lambda: NOW)
+    record({**first, "price_chf": "0.000000002", "occurred_at": "2026-06-01T12:00:00Z", "usage": {}}, clock=lambda: NOW)
+    assert rows(LETTERS)[0]["difference"] == {
+        "occurred_at": ["2026-05-31T22:00:00.000001+00:00", "2026-06-01T12:00:00.000000+00:00"],
+        "output_tokens": [2**53 - 1, None],
+        "price_chf": ["0.000000001", "0.000000002"],
+    }
+
+
+def test_a_late_event_that_nobody_saw_is_rejected(record: Record, rows: Rows) -> None:
+    """Older than the lateness: a dead letter `too_late` with its bytes, and no key, so that an operator may replay it."""
+    fields = event(occurred_at=(NOW - timedelta(days=400, seconds=1)).isoformat())
+    assert record(fields, fields, clock=lambda: NOW).reasons == {"too_late": 2}
+    (letter,) = rows(LETTERS)
+    assert (letter["reason"], bytes(letter["body"]), letter["attempts"], letter["event_id"]) == ("too_late", body_of(fields), 2, fields["event_id"])
+    assert "400 days" in letter["detail"]
+    assert rows("SELECT * FROM event_keys") == []
+
+
+def test_the_lateness_itself_is_not_late(record: Record, make_config: Callable[..., Configuration]) -> None:
+    """Exactly as old as allowed is allowed; the limit is configured in days."""
+    edge = NOW - timedelta(days=30)
+    config = make_config(lateness_days=30)
+    assert record(event(occurred_at=edge.isoformat()), clock=lambda: NOW, config=config).outcomes == [RECORDED]
+    before = event(occurred_at=(edge - timedelta(microseconds=1)).isoformat())
+    assert record(before, clock=lambda: NOW, config=config).outcomes == [REJECTED]
+
+
+def test_a_copy_of_a_recorded_event_is_a_duplicate_however_old(record: Record, rows: Rows) -> None:
+    """Years later a copy is a duplicate, another payload a conflict, and an unseen event of the same age too late."""
+    fields = event()
+    record(fields)
+    later = {"clock": lambda: NOW + timedelta(days=3650)}
+    result = record(fields, {**fields, "price_chf": "9"}, event(), **later)  # type: ignore[arg-type]
+    assert result.outcomes == [DUPLICATE, CONFLICT, REJECTED]
+    assert result.reasons == {"conflict": 1, "too_late": 1}
+    assert len(rows(USAGE)) == 1
+
+
+def test_a_late_payload_and_a_timely_one_under_one_key(record: Record, rows: Rows) -> None:
+    """The late one is too late, the timely one is recorded, in either order and in one batch."""
+    for number in range(2):
+        timely = event(event_id=f"e{number}")
+        late = {**timely, "occurred_at": (NOW - timedelta(days=500)).isoformat()}
+        batch = [timely, late] if number else [late, timely]
+        assert sorted(record(*batch).outcomes) == [RECORDED, REJECTED]
+    assert len(rows(USAGE)) == 2
+
+
+@pytest.mark.parametrize("ahead", [timedelta(), timedelta(minutes=5)])
+def test_a_producers_clock_may_be_five_minutes_ahead(ahead: timedelta, record: Record) -> None:
+    """Up to five minutes the event is recorded; a microsecond more is `future`."""
+    assert record(event(occurred_at=(NOW + ahead).isoformat()), clock=lambda: NOW).outcomes == [RECORDED]
+    beyond = event(occurred_at=(NOW + timedelta(minutes=5, microseconds=1)).isoformat())
+    assert record(beyond, clock=lambda: NOW).reasons == {"future": 1}
+
+
+@pytest.mark.parametrize("moment", ["9999-12-31T23:59:59Z", "9999-12-31T23:59:59.999999+00:00"])
+def test_the_far_future_is_rejected(moment: str, record: Record) -> None:
+    """The last moment of the calendar overflows nothing."""
+    assert record(event(occurred_at=moment)).reasons == {"future": 1}
+
+
+def test_the_far_past_is_too_late(record: Record) -> None:
+    """The first moment of the calendar overflows nothing."""
+    assert record(event(occurred_at="0001-01-01T00:00:00Z"), event(occurred_at="0001-01-01T14:00:00+14:00")).reasons == {"too_late": 2}
