@@ -4,16 +4,16 @@ Never called settings: settings are a mandate's billing settings (docs/glossary.
 """
 
 from functools import lru_cache
-from typing import Annotated, Literal, Self
-from zoneinfo import available_timezones
+from typing import Annotated, Literal
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from core.domain.time_zones import is_time_zone
 from core.errors import Misconfigured
 
 PositiveInt = Annotated[int, Field(ge=1)]
-PositiveSeconds = Annotated[float, Field(gt=0)]
+PositiveSeconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Configuration(BaseSettings):
@@ -57,7 +57,7 @@ class Configuration(BaseSettings):
         " or `create` the mandate's settings at its first usage (for those who have no directory).",
     )
     default_time_zone: str = Field("UTC", description="IANA zone of a mandate for which the directory names none.")
-    lateness_days: PositiveInt = Field(400, description="Age at which an unseen event is rejected as `too_late`, in days.")
+    lateness_days: Annotated[int, Field(ge=1, le=36_500)] = Field(400, description="Age at which an unseen event is rejected as `too_late`, in days.")
     parked_limit_per_mandate: PositiveInt = Field(
         100_000, description="Parked events of one mandate beyond which further ones become dead letters, in events."
     )
@@ -73,11 +73,12 @@ class Configuration(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe log line that is written.")
     log_format: Literal["auto", "json", "console"] = Field("auto", description="`json`, `console`, or `auto`: console on a terminal, else JSON.")
 
-    @model_validator(mode="after")
-    def _known_zone(self) -> Self:
-        if self.default_time_zone not in available_timezones():
-            raise ValueError(f"default_time_zone: {self.default_time_zone!r} is not an IANA time zone")
-        return self
+    @field_validator("default_time_zone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        if not is_time_zone(name):
+            raise ValueError("is not an IANA time zone")
+        return name
 
     def require_database_url(self) -> str:
         """The worker's database URL.

@@ -57,6 +57,8 @@ def parse_event(raw: RawEvent) -> UsageEvent:
         raise Rejection(Reason.MALFORMED_JSON, f"an event is a JSON object (got {shown(fields)})")
     if not fields.keys() <= _FIELDS:
         fields = _merged(_canonical(fields))
+        if unknown := [name for name in fields if name not in _FIELDS]:
+            raise Rejection(Reason.UNKNOWN_FIELD, f"{', '.join(map(shown, unknown[:5]))} is not a field of the contract")
     return UsageEvent.from_fields(fields)
 
 

@@ -14,7 +14,7 @@ _COUNTS = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_
 
 
 def payload_hash_v1(event: UsageEvent) -> bytes:
-    """SHA-256 (32 bytes) of the billed fields; `core/storage/invariants.py` computes the same in SQL from a transaction."""
+    """SHA-256 (32 bytes) of the billed fields; `core/storage/invariants/events.py` computes the same in SQL from a transaction."""
     e, u = event, event.usage
     fields = (
         e.mandate_id,

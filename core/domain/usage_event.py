@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, StringConstraints, ValidationError, WithJsonSchema
 
@@ -104,7 +104,7 @@ class UsageEvent(BaseModel):
     workflow_id: Label | None = None
     description: Annotated[str, _text(500)] | None = None
     usage: Annotated[TokenCounts, BeforeValidator(lambda value: NO_TOKENS if value is None else value)] = NO_TOKENS
-    schema_version: Literal[1] | None = None
+    schema_version: Annotated[int, Field(strict=True, ge=1, le=1)] | None = None
 
     @classmethod
     def from_fields(cls, fields: dict[str, object]) -> Self:

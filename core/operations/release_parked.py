@@ -36,7 +36,7 @@ def release_parked(database: Database, *, config: Configuration, known_accounts:
 def _released(settle: Settle, database: Database, config: Configuration, known_accounts: KnownAccounts, worker: str) -> BatchResult:
     started = perf_counter()
     with database.transaction() as connection:
-        parked = take_releasable(connection, BATCH_EVENTS_MAX, everything=config.unknown_mandates == "create")
+        parked = take_releasable(connection, BATCH_EVENTS_MAX, without_directory=config.unknown_mandates == "create")
         if not parked:
             return BatchResult([])
         deliveries: list[Delivery] = judge([event.raw for event in parked], utc_now(), config.lateness_days)

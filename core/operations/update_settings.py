@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any
-from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
@@ -11,6 +10,7 @@ from core.config import Configuration
 from core.domain.billing import BillingModel
 from core.domain.money import parse_decimal
 from core.domain.rejection import shown
+from core.domain.time_zones import is_time_zone
 from core.domain.usage_event import Label
 from core.errors import NotFound, RequestRefused
 from core.storage.billing_settings import change_settings, has_transactions, open_settings
@@ -31,7 +31,7 @@ def _exact(value: object) -> Decimal:
 
 
 def _iana(value: str) -> str:
-    if value not in available_timezones():
+    if not is_time_zone(value):
         raise ValueError("is not an IANA time zone")
     return value
 
@@ -146,7 +146,7 @@ def _zone_of_new(state: MandateState | None, mandate_id: str, config: Configurat
         why = "unknown to the directory" if state is None else "disabled in the directory"
         raise NotFound(f"mandate {shown(mandate_id)} has no billing settings and is {why}")
     zone = state.time_zone if state else None
-    return zone if zone is not None and zone in available_timezones() else config.default_time_zone
+    return zone if zone is not None and is_time_zone(zone) else config.default_time_zone
 
 
 def _merged(address: dict[str, str], changes: Mapping[str, str | None]) -> dict[str, str]:

@@ -36,9 +36,8 @@ _COUNT = text("""
 _TAKE_RELEASABLE = text("""
     SELECT p.mandate_id, p.event_id, p.payload_hash, p.hash_version, p.body, p.typed_json, p.origin
       FROM parked_events p
-     WHERE :everything
-        OR EXISTS (SELECT FROM billing_settings s WHERE s.mandate_id = p.mandate_id)
-        OR EXISTS (SELECT FROM directory_mandates d WHERE d.id = p.mandate_id AND d.enabled)
+     WHERE EXISTS (SELECT FROM billing_settings s WHERE s.mandate_id = p.mandate_id)
+        OR coalesce((SELECT d.enabled FROM directory_mandates d WHERE d.id = p.mandate_id), :without_directory)
      ORDER BY p.received_at, p.mandate_id, p.event_id LIMIT :events_max
        FOR UPDATE OF p SKIP LOCKED
 """)
@@ -94,9 +93,9 @@ def count_parked(connection: Connection, mandate_ids: Iterable[str], limit_per_m
     return row.total, dict(zip(ids, row.per_mandate, strict=True))
 
 
-def take_releasable(connection: Connection, events_max: int, *, everything: bool) -> list[ParkedEvent]:
-    """Locks the oldest parked events whose mandate is known by now, or all of them where nothing need be known."""
-    rows = connection.execute(_TAKE_RELEASABLE, {"events_max": events_max, "everything": everything})
+def take_releasable(connection: Connection, events_max: int, *, without_directory: bool) -> list[ParkedEvent]:
+    """Locks the oldest parked events whose mandate is known by now, or need not be where there is no directory."""
+    rows = connection.execute(_TAKE_RELEASABLE, {"events_max": events_max, "without_directory": without_directory})
     return [ParkedEvent((row[0], row[1]), *row[2:]) for row in rows]
 
 

@@ -167,4 +167,4 @@ def _celery_message(task: str, body: str) -> str:
 def serving_workers(broker_url: str) -> list[str]:
     """The workers that answer at this broker within a second."""
     with Celery("producer", broker=broker_url, set_as_current=False) as app:
-        return sorted(name for reply in app.control.ping(timeout=1.0) for name in reply)
+        return sorted(name for reply in app.control.ping(timeout=1.0) or [] for name in reply)

@@ -78,7 +78,7 @@ def make_report(watch: Watch, journal: Journal, verdicts: list[Verdict], crash: 
     report = Report(
         statement=statement,
         outcomes=sight.outcomes,
-        dead_letters=dict(watch.rows("SELECT reason, count(*) FROM dead_letters GROUP BY reason ORDER BY reason")),  # type: ignore[arg-type]
+        dead_letters=dict(watch.rows("SELECT reason, count(*) FROM dead_letters GROUP BY reason ORDER BY reason")),
         channels=dict(journal.channels),
         workers={worker: recorded for worker, _, recorded in watch.rows(_WORKERS)},
         total_chf=sum((line.debits for line in statement), Decimal(0)),

@@ -72,7 +72,7 @@ def run_demo(trace: Path | None, *, keep: bool = False) -> Report:
 def _termination_as_interrupt() -> Iterator[None]:
     """SIGTERM and a closed terminal end the demo as Ctrl-C does: in order."""
 
-    def interrupt(number: int, frame: FrameType | None) -> None:
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
     before = {number: signal.signal(number, interrupt) for number in _SIGNALS}

@@ -49,7 +49,9 @@ class Watch:
     def look_at_broker(self) -> Sight:
         """The queues and claims, at one moment; without outcomes."""
         with self._broker.pipeline(transaction=True) as pipeline:
-            pipeline.llen(QUEUE).llen(PLAIN_QUEUE).zcard(CLAIMS)
+            pipeline.llen(QUEUE)
+            pipeline.llen(PLAIN_QUEUE)
+            pipeline.zcard(CLAIMS)
             usage, plain, claims = pipeline.execute()
         return Sight(queued=usage + plain, claims=claims)
 

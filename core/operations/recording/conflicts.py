@@ -4,37 +4,53 @@ from collections.abc import Mapping
 
 from core.domain.outcome import Outcome
 from core.domain.parsing import parse_event
-from core.domain.payload import billed_fields, difference
+from core.domain.payload import PAYLOAD_HASHES, billed_fields, difference
 from core.domain.rejection import Reason, Rejection
+from core.errors import StorageUnavailable
 from core.operations.recording.delivery import Delivery, Groups
 from core.operations.recording.work import Work
 from core.storage.event_keys import EventKey, StoredHash
 from core.storage.parked_events import find_parked
 from core.storage.transactions import recorded_fields
 
+_MOVED = "an event was released from the parked ones in this moment"
+
 
 def compare(work: Work, groups: Groups, stored: Mapping[EventKey, StoredHash]) -> None:
-    """Every delivery still undecided is a copy of the first one under its key, or contradicts it."""
-    conflicts = []
+    """Every delivery still undecided is a copy of the first one under its key, or contradicts it.
+
+    Raises:
+        StorageUnavailable: what was first has just moved from the parked events to the recorded ones; try again.
+    """
+    different = []
     for key, group in groups.items():
-        for delivery in group:
-            if delivery.outcome is None:
-                if delivery.matches(stored[key]):
-                    delivery.outcome = Outcome.DUPLICATE
-                else:
-                    conflicts.append(delivery)
-    if conflicts:
-        first = _first_fields(work, groups, stored, {d.key for d in conflicts})
-        for delivery in conflicts:
-            _mark(delivery, first[delivery.key])
+        for delivery in (d for d in group if d.outcome is None):
+            if key not in stored:
+                raise StorageUnavailable(_MOVED)
+            if delivery.matches(stored[key]):
+                delivery.outcome = Outcome.DUPLICATE
+            else:
+                different.append(delivery)
+    if different:
+        first = _first_fields(work, groups, stored, {d.key for d in different})
+        for delivery in different:
+            if delivery.key not in first:
+                raise StorageUnavailable(_MOVED)
+            _decide(delivery, first[delivery.key], stored[delivery.key])
 
 
-def _mark(delivery: Delivery, first: dict[str, object]) -> None:
-    """It becomes a dead letter that tells field by field how it differs from the first one under its key."""
+def _decide(delivery: Delivery, first: dict[str, object], stored: StoredHash) -> None:
+    """It becomes a dead letter that tells field by field how it differs from the first one under its key.
+
+    A hash that a newer program wrote can't be computed here; then the fields themselves decide.
+    """
     assert delivery.event is not None
-    delivery.outcome = Outcome.CONFLICT
-    delivery.difference = difference(first, billed_fields(delivery.event))
-    delivery.rejection = Rejection(Reason.CONFLICT, f"same event id, other payload: {', '.join(delivery.difference)}")
+    differing = difference(first, billed_fields(delivery.event))
+    if not differing and stored.hash_version not in PAYLOAD_HASHES:
+        delivery.outcome = Outcome.DUPLICATE
+        return
+    delivery.outcome, delivery.difference = Outcome.CONFLICT, differing
+    delivery.rejection = Rejection(Reason.CONFLICT, f"same event id, other payload: {', '.join(differing)}")
 
 
 def _first_fields(work: Work, groups: Groups, stored: Mapping[EventKey, StoredHash], keys: set[EventKey]) -> dict[EventKey, dict[str, object]]:

@@ -6,9 +6,10 @@ from datetime import datetime, timedelta
 
 from core.domain.outcome import Outcome
 from core.domain.parsing import RawEvent, parse_event
-from core.domain.payload import payload_hash
+from core.domain.payload import PAYLOAD_HASHES, payload_hash
 from core.domain.rejection import Reason, Rejection, shown
 from core.domain.usage_event import UsageEvent
+from core.storage.accounts import Holder
 from core.storage.event_keys import EventKey, StoredHash
 
 CLOCK_SKEW = timedelta(minutes=5)  # how far in the future a producer's clock may be
@@ -32,14 +33,22 @@ class Delivery:
         assert self.event is not None
         return self.event.mandate_id, self.event.event_id
 
+    @property
+    def holder(self) -> Holder:
+        """Whose usage it is."""
+        assert self.event is not None
+        return self.event.mandate_id, self.event.user_id
+
     def reject(self, rejection: Rejection) -> None:
         """It becomes a dead letter."""
         self.outcome, self.rejection = Outcome.REJECTED, rejection
 
     def matches(self, stored: StoredHash) -> bool:
-        """Whether it is a copy of what was accepted first, judged by the hash version that was used then."""
+        """Whether it is a copy of what was accepted first, by the hash version that was used then; never by one we don't know."""
         assert self.event is not None
-        return self.payload_hash == stored.payload_hash or (payload_hash(self.event, stored.hash_version) == stored.payload_hash)
+        if stored.hash_version not in PAYLOAD_HASHES:
+            return False
+        return self.payload_hash == stored.payload_hash or payload_hash(self.event, stored.hash_version) == stored.payload_hash
 
     def undecided(self) -> None:
         """Takes back an outcome that was rolled back with its savepoint."""

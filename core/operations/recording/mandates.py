@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
-from zoneinfo import available_timezones
 
 from core.domain.settings import BillingSettings
+from core.domain.time_zones import is_time_zone
 from core.operations.recording.work import Work
 from core.storage.billing_settings import load_settings, open_settings
 from core.storage.directory.mirror import mandate_states
@@ -54,10 +53,5 @@ def _openable(work: Work, mandate_ids: list[str]) -> tuple[dict[str, str], dict[
             unknown[mandate_id] = "unknown_mandate"
         else:
             zone = (state.time_zone if state else None) or work.config.default_time_zone
-            zones[mandate_id] = zone if zone in _zones() else work.config.default_time_zone
+            zones[mandate_id] = zone if is_time_zone(zone) else work.config.default_time_zone
     return zones, unknown
-
-
-@lru_cache(maxsize=1)
-def _zones() -> frozenset[str]:
-    return frozenset(available_timezones())

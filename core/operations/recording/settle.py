@@ -47,7 +47,7 @@ def settle_isolating(work: Work, deliveries: list[Delivery]) -> Settled:
         for delivery in deliveries:
             delivery.undecided()
         if len(deliveries) == 1:
-            deliveries[0].reject(Rejection(Reason.DATA_ERROR, str(error).encode("ascii", "backslashreplace").decode()))
+            deliveries[0].reject(Rejection(Reason.DATA_ERROR, ascii(str(error))[1:-1]))
             return Settled()
     half = len(deliveries) // 2
     return Settled().add([settle_isolating(work, deliveries[:half]), settle_isolating(work, deliveries[half:])])
@@ -57,6 +57,9 @@ def _record(work: Work, groups: Groups, mandates: Mandates) -> Settled:
     """Records the first delivery of each new key; every other one is a duplicate or a conflict."""
     stored = _seen_before(work, groups, mandates)
     new = {key: group[0] for key, group in groups.items() if group and key not in stored}
+    if not_met := [key for key, delivery in new.items() if work.known_accounts.get(delivery.holder) is None]:
+        stored |= find_keys(work.connection, not_met)  # a conflicting copy must not open an account for whom it names
+        new = {key: delivery for key, delivery in new.items() if key not in stored}
     learned: dict[tuple[str, str | None], int] = {}
     events = [d.event for d in new.values() if d.event is not None]
     holders = open_holders(work, events, mandates.settings, learned)

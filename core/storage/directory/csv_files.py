@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TypeVar
-from zoneinfo import available_timezones
 
 from core.domain.rejection import shown
+from core.domain.time_zones import is_time_zone
 from core.errors import RequestRefused
 from core.storage.directory.mirror import Mandate, Membership, User
 
@@ -176,6 +176,6 @@ def _enabled(row: Row) -> bool:
 
 def _time_zone(row: Row) -> str | None:
     zone = row["time_zone"]
-    if zone and zone not in available_timezones():
+    if zone and not is_time_zone(zone):
         raise _Fault("time_zone", zone, "is not an IANA time zone")
     return zone or None
