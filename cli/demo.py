@@ -1,5 +1,6 @@
 """`tollbook demo`: everything at work, for real."""
 
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,7 +8,7 @@ import typer
 
 from cli.options import AsJson
 from cli.output.json_out import print_json
-from cli.output.tables import print_table
+from cli.output.tables import cell
 from core.errors import Misconfigured
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 EXIT_INTERRUPTED = 130
-_COLUMNS = ("mandate", "billing model", "time zone", "users", "events", "debits CHF", "grants CHF", "balance CHF")
+_COLUMNS = ("mandate", "billing model", "users", "events", "debits CHF", "grants CHF", "balance CHF")
 
 
 @app.command(epilog="Example: tollbook demo --trace calls.csv --keep")
@@ -47,8 +48,7 @@ def demo(
 
 
 def _print_report(report: "Report") -> None:
-    lines = [(m.name, m.billing_model, m.time_zone, m.users, m.events, m.debits, m.grants, m.balance) for m in report.statement]
-    print_table(_COLUMNS, lines)
+    _print_statement(report)
     typer.echo(f"sent: {_counts(report.channels)}")
     typer.echo(f"outcomes: {_counts(report.outcomes)} (redelivered after the kill: {report.redelivered})")
     typer.echo(f"dead letters: {_counts(report.dead_letters)}")
@@ -69,6 +69,21 @@ def _print_report(report: "Report") -> None:
         typer.echo(f"Flower was at {flower}; --keep leaves it running")
     else:
         typer.echo(f"Flower: {flower}\nservers, workers and logs: {report.kept['dir']}\nto stop everything: {report.kept['stop']}")
+
+
+def _print_statement(report: "Report") -> None:
+    """Columns without lines: exact amounts have many digits, and a terminal may have 80 columns."""
+    rows: list[tuple[object, ...]] = [
+        (m.mandate_id, m.billing_model, m.users, m.events, f"{m.debits:.9f}", f"{m.grants:.9f}", None if m.balance is None else f"{m.balance:.9f}")
+        for m in report.statement
+    ]
+    debits, grants = report.total_chf, sum((m.grants for m in report.statement), Decimal(0))
+    rows.append(("total", "", sum(m.users for m in report.statement), sum(m.events for m in report.statement), f"{debits:.9f}", f"{grants:.9f}", ""))
+    cells = [_COLUMNS, *(tuple(map(cell, row)) for row in rows)]
+    widths = [max(len(row[n]) for row in cells) for n in range(len(_COLUMNS))]
+    for row in cells:
+        text = " ".join(value.ljust(width) if n < 2 else value.rjust(width) for n, (value, width) in enumerate(zip(row, widths, strict=True)))
+        typer.echo(text.rstrip())
 
 
 def _counts(numbers: dict[str, int]) -> str:

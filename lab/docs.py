@@ -123,7 +123,7 @@ def _value(schema: dict[str, Any], field: dict[str, Any]) -> str:
     """What a property may hold, in words."""
     if "$ref" in field:
         counts = schema["$defs"][field["$ref"].rpartition("/")[2]]["properties"]
-        return f"Object of token counts, each an integer from 0 to 2^53 − 1: {', '.join(f'`{name}`' for name in counts)}."
+        return f"Object of token counts, each an integer from 0 to 2^53 - 1: {', '.join(f'`{name}`' for name in counts)}."
     kinds = [kind for kind in field.get("anyOf", [field]) if kind.get("type") != "null"]
     if len(kinds) != 1:
         return ""  # its description says it

@@ -6,11 +6,14 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
+from core.storage.packing import packed, unpacked
+
 # Waits for a concurrent claimant of the same key, then returns only the keys that are ours.
-_CLAIM = text("""
+_CLAIM = text(f"""
     INSERT INTO event_keys (mandate_id, event_id, payload_hash, hash_version, transaction_id, recorded_at)
-    SELECT k.mandate_id, k.event_id, k.payload_hash, :hash_version, nextval('transactions_id_seq'), now()
-      FROM unnest(CAST(:mandate_ids AS text[]), CAST(:event_ids AS text[]), CAST(:hashes AS bytea[])) AS k(mandate_id, event_id, payload_hash)
+    SELECT k.mandate_id, k.event_id, decode(k.payload_hash, 'hex'), :hash_version, nextval('transactions_id_seq'), now()
+      FROM unnest({unpacked("mandate_ids")}, {unpacked("event_ids")}, {unpacked("hashes")}) AS k(mandate_id, event_id, payload_hash)
+     WHERE k.mandate_id IS NOT NULL
      ORDER BY k.mandate_id COLLATE "C", k.event_id COLLATE "C"
     ON CONFLICT DO NOTHING
     RETURNING mandate_id, event_id, transaction_id
@@ -39,7 +42,12 @@ def claim_keys(connection: Connection, keys: Sequence[EventKey], hashes: Sequenc
     """The keys that nobody had before, each with the id of the transaction to write. Keys must not repeat."""
     rows = connection.execute(
         _CLAIM,
-        {"mandate_ids": [k[0] for k in keys], "event_ids": [k[1] for k in keys], "hashes": hashes, "hash_version": hash_version},
+        {
+            "mandate_ids": packed(k[0] for k in keys),
+            "event_ids": packed(k[1] for k in keys),
+            "hashes": packed(h.hex() for h in hashes),
+            "hash_version": hash_version,
+        },
     )
     return {(mandate_id, event_id): transaction_id for mandate_id, event_id, transaction_id in rows}
 

@@ -10,26 +10,38 @@ from core.domain.payload import billed_fields
 from core.domain.settings import BillingSettings
 from core.domain.usage_event import TokenCounts, UsageEvent
 from core.storage.event_keys import StoredHash
+from core.storage.packing import packed, unpacked
+
+_USAGE_COLUMNS = {
+    "id": "bigint",
+    "mandate_id": "text",
+    "event_id": "text",
+    "account_id": "bigint",
+    "balance_account_id": "bigint",
+    "amount": "numeric",
+    "description": "text",
+    "workflow_id": "text",
+    "feature_instance_id": "text",
+    "feature_code": "text",
+    "provider": "text",
+    "model": "text",
+    "input_tokens": "bigint",
+    "output_tokens": "bigint",
+    "cached_input_tokens": "bigint",
+    "cache_write_tokens": "bigint",
+    "reasoning_tokens": "bigint",
+    "created_by_user_id": "text",
+    "occurred_at": "timestamptz",
+    "settings_version": "int",
+}
 
 # The local day is taken here, once and for ever: what a zone means later must not move an entry to another day.
-_RECORD_USAGE = text("""
-    INSERT INTO transactions (id, mandate_id, event_id, account_id, balance_account_id, transaction_type, amount, reference_type, description,
-                              workflow_id, feature_instance_id, feature_code, provider, model,
-                              input_tokens, output_tokens, cached_input_tokens, cache_write_tokens, reasoning_tokens,
-                              created_by_user_id, occurred_at, recorded_at, local_date, settings_version, batch_id)
-    SELECT d.id, d.mandate_id, d.event_id, d.account_id, d.balance_account_id, 'DEBIT', d.amount, 'WORKFLOW', d.description,
-           d.workflow_id, d.feature_instance_id, d.feature_code, d.provider, d.model,
-           d.input_tokens, d.output_tokens, d.cached_input_tokens, d.cache_write_tokens, d.reasoning_tokens,
-           d.user_id, d.occurred_at, now(), (d.occurred_at AT TIME ZONE d.time_zone)::date, d.settings_version, :batch_id
-      FROM unnest(CAST(:id AS bigint[]), CAST(:mandate_id AS text[]), CAST(:event_id AS text[]), CAST(:account_id AS bigint[]),
-                  CAST(:balance_account_id AS bigint[]), CAST(:amount AS numeric[]), CAST(:description AS text[]), CAST(:workflow_id AS text[]),
-                  CAST(:feature_instance_id AS text[]), CAST(:feature_code AS text[]), CAST(:provider AS text[]), CAST(:model AS text[]),
-                  CAST(:input_tokens AS bigint[]), CAST(:output_tokens AS bigint[]), CAST(:cached_input_tokens AS bigint[]),
-                  CAST(:cache_write_tokens AS bigint[]), CAST(:reasoning_tokens AS bigint[]), CAST(:user_id AS text[]),
-                  CAST(:occurred_at AS timestamptz[]), CAST(:time_zone AS text[]), CAST(:settings_version AS int[]))
-           AS d(id, mandate_id, event_id, account_id, balance_account_id, amount, description, workflow_id, feature_instance_id, feature_code,
-                provider, model, input_tokens, output_tokens, cached_input_tokens, cache_write_tokens, reasoning_tokens, user_id,
-                occurred_at, time_zone, settings_version)
+_RECORD_USAGE = text(f"""
+    INSERT INTO transactions ({", ".join(_USAGE_COLUMNS)}, transaction_type, reference_type, recorded_at, local_date, batch_id)
+    SELECT {", ".join(f"d.{name}" for name in _USAGE_COLUMNS)}, 'DEBIT', 'WORKFLOW', now(), (d.occurred_at AT TIME ZONE d.time_zone)::date, :batch_id
+      FROM unnest({", ".join(unpacked(name, kind) for name, kind in _USAGE_COLUMNS.items())}, {unpacked("time_zone")})
+           AS d({", ".join(_USAGE_COLUMNS)}, time_zone)
+     WHERE d.id IS NOT NULL
 """)
 
 # One grant per account for ever: the operation key decides, whoever tries it and however often.
@@ -59,7 +71,7 @@ _USAGE_OF = text("""
       JOIN transactions t ON t.id = wanted.id AND t.recorded_at = wanted.recorded_at
 """)
 
-_TEXTS = ("event_id", "mandate_id", "user_id", "workflow_id", "feature_instance_id", "feature_code", "provider", "model", "occurred_at")
+_TEXTS = ("event_id", "mandate_id", "workflow_id", "feature_instance_id", "feature_code", "provider", "model", "occurred_at")
 _TOKENS = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens")
 DEFAULT_DESCRIPTION = "AI Usage"
 
@@ -87,19 +99,19 @@ class Grant:
 def insert_usage(connection: Connection, debits: Sequence[UsageDebit], batch_id: int) -> None:
     """Writes one DEBIT per usage event, under the ids that its key was claimed with."""
     events = [d.event for d in debits]
-    parameters: dict[str, object] = {name: [getattr(e, name) for e in events] for name in _TEXTS}
-    parameters |= {name: [getattr(e.usage, name) for e in events] for name in _TOKENS}
-    parameters |= {
+    columns: dict[str, list[object]] = {name: [getattr(e, name) for e in events] for name in _TEXTS}
+    columns |= {name: [getattr(e.usage, name) for e in events] for name in _TOKENS}
+    columns |= {
         "id": [d.id for d in debits],
         "account_id": [d.account_id for d in debits],
         "balance_account_id": [d.balance_account_id for d in debits],
         "amount": [e.price_chf for e in events],
         "description": [e.description or DEFAULT_DESCRIPTION for e in events],
+        "created_by_user_id": [e.user_id for e in events],
         "time_zone": [d.settings.time_zone for d in debits],
         "settings_version": [d.settings.version for d in debits],
-        "batch_id": batch_id,
     }
-    connection.execute(_RECORD_USAGE, parameters)
+    connection.execute(_RECORD_USAGE, {name: packed(values) for name, values in columns.items()} | {"batch_id": batch_id})
 
 
 def insert_grants(connection: Connection, grants: Sequence[Grant], batch_id: int | None) -> set[int]:

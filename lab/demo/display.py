@@ -39,7 +39,7 @@ class Display:
 
     def progress(self, sent: int, sight: Sight) -> None:
         """How far it is."""
-        line = ", ".join(f"{outcome} {n:,}" for outcome, n in sight.outcomes.items()) + f"; {sight.queued:,} messages waiting, {sight.claims} claims"
+        line = ", ".join(f"{outcome} {n:,}" for outcome, n in sight.outcomes.items()) + f", waiting {sight.queued:,}"
         if self._live:
             self._sent.update(self._task, completed=sent)
             self._live.update(Group(self._sent, Text(line)))

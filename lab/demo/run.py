@@ -57,7 +57,7 @@ def run_demo(trace: Path | None, *, keep: bool = False) -> Report:
             leave_data, leave_running = bool(report.mismatches) or keep, keep
             if keep:
                 report.kept = play.how_to_stop()
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, RequestRefused):
             leave_data = False
             raise
         finally:
@@ -145,7 +145,7 @@ class _Play:
         return {"dir": str(self._folder), "pids": pids, "stop": f"{kill}; tollbook services down --delete --dir {self._folder}"}
 
     def _start_servers(self) -> tuple[Services, Configuration]:
-        self._display.note("starting PostgreSQL and Valkey")
+        self._display.note("starting the servers")
         found = self._services = services.up(self._folder)
         self._watch = watch = Watch(found.database_owner_url, found.broker_url)
         if used := watch.used_tables():

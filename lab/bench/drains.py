@@ -1,0 +1,121 @@
+"""Real workers emptying a filled queue, and how long a debit takes at a steady rate."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import perf_counter
+
+import psycopg
+import redis
+
+from lab.bench import naive
+from lab.bench.traffic import celery_message, events, fill
+from lab.services import Services
+
+ROOT = Path(__file__).resolve().parents[2]
+_PATIENCE_SECONDS = 300
+_COUNT = "SELECT coalesce(sum(recorded), 0)::bigint FROM batches"
+
+
+@contextmanager
+def workers(services: Services, n: int, *arguments: str, app: str = "worker.app", **environment: str) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """`n` worker processes on the services, stopped at the end."""
+    own = os.environ | services.environment() | environment | {"PYTHONPATH": str(ROOT), "TOLLBOOK_LOG_LEVEL": "ERROR"}
+    command = [sys.executable, "-m", "celery", "-A", app, "worker", "-l", "ERROR", "--without-gossip", "--without-mingle", *arguments]
+    started = [
+        subprocess.Popen([*command, "-n", f"bench{i}@bench"], cwd=ROOT, env=own, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for i in range(n)
+    ]
+    try:
+        yield started
+    finally:
+        for process in started:
+            process.terminate()
+        for process in started:
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def drain(services: Services, kind: str, n: int, processes: int, *, hot: bool = False) -> float:
+    """Events/s with which real workers empty a queue of `n` events, from the first tenth to the last one."""
+    with redis.Redis.from_url(services.broker_url) as client, psycopg.connect(services.database_owner_url, autocommit=True) as connection:
+        fill(client, kind, n, hot=hot)
+        with workers(services, processes):
+            return _rate(lambda: _number(connection, _COUNT), n)
+
+
+def drain_naive(services: Services, n: int) -> float:
+    """Events/s of the task-per-event worker with two prefork processes."""
+    with psycopg.connect(services.database_owner_url, autocommit=True) as connection, redis.Redis.from_url(services.broker_url) as client:
+        for statement in naive.TABLES:
+            connection.execute(statement)
+        for i in range(n):
+            fields = {
+                "event_id": str(uuid.uuid4()),
+                "account": i % 1000 + 1,
+                "amount": "0.001234",
+                "provider": "anthropic",
+                "model": "m",
+                "feature": "chat",
+            }
+            client.lpush(naive.QUEUE, celery_message("naive.record", fields))
+        with workers(services, 1, "-P", "prefork", "-c", "2", app="lab.bench.naive"):
+            rate = _rate(lambda: _number(connection, "SELECT count(*) FROM naive.entry"), n)
+        connection.execute("DROP SCHEMA naive CASCADE")
+    return rate
+
+
+def latency_p99_seconds(services: Services, per_second: int, seconds: int) -> float:
+    """99th percentile of the time from publishing an event to its committed debit at a steady rate, in seconds."""
+    sent: dict[str, float] = {}
+    with redis.Redis.from_url(services.broker_url) as client, psycopg.connect(services.database_owner_url, autocommit=True) as connection:
+        before = _number(connection, _COUNT)
+        with workers(services, 1):
+            fill(client, "single", per_second)  # opens accounts, prepares statements
+            _wait(lambda: _number(connection, _COUNT) - before >= per_second)
+            started = perf_counter()
+            for i, event in enumerate(events(per_second * seconds)):
+                pause = started + i / per_second - perf_counter()
+                if pause > 0:
+                    threading.Event().wait(pause)
+                sent[event["event_id"]] = time.time()
+                client.lpush("usage", celery_message("usage.record", event))
+            _wait(lambda: _number(connection, _COUNT) - before >= per_second * (seconds + 1))
+        rows = connection.execute(
+            "SELECT t.event_id, extract(epoch FROM b.committed_at)::float8"
+            " FROM transactions t JOIN batches b ON b.id = t.batch_id WHERE t.event_id = ANY(%s)",
+            [list(sent)],
+        )
+        delays: list[float] = sorted(committed - sent[event_id] for event_id, committed in rows)
+    return delays[int(len(delays) * 0.99)]
+
+
+def _rate(count: Callable[[], int], n: int) -> float:
+    before = count()
+    _wait(lambda: count() - before >= n // 10)
+    first, started = count(), perf_counter()
+    _wait(lambda: count() - before >= n)
+    return (before + n - first) / (perf_counter() - started)
+
+
+def _wait(condition: Callable[[], bool]) -> None:
+    deadline = perf_counter() + _PATIENCE_SECONDS
+    while not condition():
+        if perf_counter() > deadline:
+            raise TimeoutError(f"not done within {_PATIENCE_SECONDS} s")
+        time.sleep(0.01)
+
+
+def _number(connection: psycopg.Connection[tuple[int]], statement: str) -> int:
+    row = connection.execute(statement).fetchone()
+    assert row is not None
+    return row[0]

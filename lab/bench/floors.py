@@ -1,0 +1,93 @@
+"""What PostgreSQL itself can do on this machine: the least SQL there is, and the recorder's own statements."""
+
+import random
+import uuid
+from datetime import UTC, datetime
+from decimal import Decimal
+from time import perf_counter
+
+import psycopg
+
+from core.config import Configuration
+from core.operations.recording.closing import close_batch
+from core.operations.recording.delivery import judge
+from core.operations.recording.settle import settle
+from core.operations.recording.work import KnownAccounts, Work
+from core.storage.batches import begin_batch
+from core.storage.database import Database
+from lab.bench.traffic import raw_events
+
+_NARROW_TABLES = """
+    DROP SCHEMA IF EXISTS bench CASCADE;
+    CREATE SCHEMA bench;
+    CREATE TABLE bench.account (id int PRIMARY KEY, balance numeric(20,9) NOT NULL DEFAULT 0);
+    INSERT INTO bench.account SELECT g, 100 FROM generate_series(1, 1000) g;
+    CREATE TABLE bench.entry (
+        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, event_id text NOT NULL UNIQUE, account_id int NOT NULL, balance_account_id int NOT NULL,
+        kind smallint NOT NULL, amount numeric(20,9) NOT NULL, provider text, model text, feature text, description text,
+        occurred_at timestamptz NOT NULL, recorded_at timestamptz NOT NULL DEFAULT now());
+    CREATE INDEX ON bench.entry (account_id, occurred_at DESC);
+"""
+
+_NARROW_RECORD = """
+    WITH given AS (SELECT * FROM unnest(%b::text[], %b::int[], %b::numeric[], %b::text[], %b::text[], %b::text[], %b::timestamptz[])
+                          AS g(event_id, account_id, amount, provider, model, feature, occurred_at)),
+    inserted AS (INSERT INTO bench.entry (event_id, account_id, balance_account_id, kind, amount, provider, model, feature, description, occurred_at)
+                 SELECT event_id, account_id, account_id, 1, amount, provider, model, feature, 'AI Usage', occurred_at FROM given ORDER BY event_id
+                 ON CONFLICT (event_id) DO NOTHING RETURNING balance_account_id, amount),
+    folded AS (SELECT balance_account_id AS id, sum(amount) AS total FROM inserted GROUP BY 1),
+    locked AS (SELECT a.id FROM bench.account a JOIN folded USING (id) ORDER BY a.id FOR UPDATE OF a),
+    moved AS (UPDATE bench.account a SET balance = a.balance - f.total FROM folded f, locked l WHERE a.id = f.id AND l.id = f.id RETURNING 1)
+    SELECT count(*) FROM inserted
+"""
+
+
+def sql_floor(owner_url: str, events: int, batch: int = 1000) -> float:
+    """Events/s of one bare connection into narrow tables: idempotent insert and folded balance update, durable commits."""
+    with psycopg.connect(owner_url) as connection:
+        connection.execute(_NARROW_TABLES)
+        connection.commit()
+        batches = [_narrow_batch(batch) for _ in range(events // batch)]
+        for warm_up in batches[:3]:
+            connection.execute(_NARROW_RECORD, warm_up)
+            connection.rollback()
+        started = perf_counter()
+        for one in batches:
+            connection.execute(_NARROW_RECORD, one)
+            connection.commit()
+        seconds = perf_counter() - started
+        connection.execute("DROP SCHEMA bench CASCADE")
+    return len(batches) * batch / seconds
+
+
+def _narrow_batch(n: int) -> tuple[list[object], ...]:
+    now = datetime.now(UTC)
+    return (
+        [str(uuid.uuid4()) for _ in range(n)],
+        [random.randint(1, 1000) for _ in range(n)],
+        [Decimal(random.randint(1, 100_000)) / 1_000_000 for _ in range(n)],
+        ["anthropic"] * n,
+        ["claude-sonnet-4"] * n,
+        ["chat"] * n,
+        [now] * n,
+    )
+
+
+def schema_floor(config: Configuration, events: int, batch: int = 1000) -> float:
+    """Events/s of the recorder's own statements on the product's tables: one connection, events parsed beforehand, no broker."""
+    database = Database(config.require_database_url(), config)
+    known = KnownAccounts()
+    now = datetime.now(UTC)
+    batches = [judge(raw_events(batch), now, config.lateness_days) for _ in range(events // batch + 2)]
+    started = perf_counter()
+    for n, deliveries in enumerate(batches):
+        if n == 2:  # the first two open the accounts and prepare the statements
+            started = perf_counter()
+        with database.transaction() as connection:
+            work = Work(connection, config, begin_batch(connection), known)
+            settled = settle(work, deliveries)
+            close_batch(work, deliveries, settled, worker="bench", kind="usage")
+        known.add(settled.accounts)
+    seconds = perf_counter() - started
+    database.dispose()
+    return (len(batches) - 2) * batch / seconds

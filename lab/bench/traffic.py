@@ -1,0 +1,120 @@
+"""The events that benchmarks send: 50 mandates of 20 users, or all of them on one mandate's pool."""
+
+import base64
+import json
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import redis
+
+from core.domain.parsing import RawEvent
+
+MANDATES, USERS = 50, 20
+HOT_MANDATE = "hot"
+EVENTS_PER_BATCH_MESSAGE = 100
+_PUSHED_AT_ONCE = 1000
+
+
+def time_ordered_id() -> str:
+    """A UUID of version 7: the event ids that producers are advised to use."""
+    stamp = time.time_ns() // 1_000_000
+    random = int.from_bytes(os.urandom(10), "big")
+    value = (stamp << 80) | (0x7 << 76) | ((random >> 68) << 64 & 0x0FFF << 64) | (0b10 << 62) | (random & (1 << 62) - 1)
+    return str(uuid.UUID(int=value))
+
+
+def events(n: int, *, hot: bool = False) -> Iterator[dict[str, Any]]:
+    """`n` events with time-ordered ids, spread over the accounts, or all of one mandate's users."""
+    now = datetime.now(UTC).isoformat()
+    for i in range(n):
+        yield {
+            "event_id": time_ordered_id(),
+            "mandate_id": HOT_MANDATE if hot else f"m{i % MANDATES}",
+            "user_id": f"u{i // MANDATES % USERS}",
+            "price_chf": f"0.{i % 1000:06}",
+            "occurred_at": now,
+            "provider": "anthropic",
+            "model": "claude-sonnet-4",
+            "feature_code": "chat",
+            "usage": {"input_tokens": 1200 + i % 100, "output_tokens": 80 + i % 10},
+        }
+
+
+def raw_events(n: int, *, hot: bool = False) -> list[RawEvent]:
+    """The same as bytes for the recorder."""
+    return [RawEvent(json.dumps(event).encode(), "bench") for event in events(n, hot=hot)]
+
+
+def fill(client: redis.Redis, kind: str, n: int, *, hot: bool = False) -> None:
+    """Puts `n` events on the queue: `single` and `batch` as a stock Celery producer would, `plain` as JSON."""
+    pending: list[bytes] = []
+    queue = "usage.json" if kind == "plain" else "usage"
+    for message in _messages(kind, n, hot=hot):
+        pending.append(message)
+        if len(pending) == _PUSHED_AT_ONCE:
+            client.lpush(queue, *pending)
+            pending.clear()
+    if pending:
+        client.lpush(queue, *pending)
+
+
+def _messages(kind: str, n: int, *, hot: bool) -> Iterator[bytes]:
+    if kind == "batch":
+        several: list[dict[str, Any]] = []
+        for event in events(n, hot=hot):
+            several.append(event)
+            if len(several) == EVENTS_PER_BATCH_MESSAGE:
+                yield celery_message("usage.record_batch", several)
+                several = []
+        if several:
+            yield celery_message("usage.record_batch", several)
+        return
+    for event in events(n, hot=hot):
+        yield celery_message("usage.record", event) if kind == "single" else json.dumps(event).encode()
+
+
+def celery_message(task: str, argument: object) -> bytes:
+    """What Celery 5.7 pushes for `send_task(task, args=[argument])`, about 1.2 kB for one event."""
+    message_id = str(uuid.uuid4())
+    body = json.dumps([[argument], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}])
+    headers = {
+        "lang": "py",
+        "task": task,
+        "id": message_id,
+        "shadow": None,
+        "eta": None,
+        "expires": None,
+        "group": None,
+        "group_index": None,
+        "retries": 0,
+        "timelimit": [None, None],
+        "root_id": message_id,
+        "parent_id": None,
+        "argsrepr": repr((argument,))[:400],
+        "kwargsrepr": "{}",
+        "origin": "gen1@producer",
+        "ignore_result": False,
+        "replaced_task_nesting": 0,
+        "stamped_headers": None,
+        "stamps": {},
+    }
+    envelope = {
+        "body": base64.b64encode(body.encode()).decode(),
+        "content-encoding": "utf-8",
+        "content-type": "application/json",
+        "headers": headers,
+        "properties": {
+            "correlation_id": message_id,
+            "reply_to": str(uuid.uuid4()),
+            "delivery_mode": 2,
+            "delivery_info": {"exchange": "", "routing_key": "usage"},
+            "priority": 0,
+            "body_encoding": "base64",
+            "delivery_tag": str(uuid.uuid4()),
+        },
+    }
+    return json.dumps(envelope).encode()

@@ -1,0 +1,166 @@
+"""The documents say what the code does: generated parts are in step, links resolve, commands and targets exist."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.config import Configuration
+from core.domain.parsing import ALIASES
+from core.domain.rejection import Reason
+from core.domain.usage_event import UsageEvent
+from lab import docs
+from lab.docs import ROOT, variable_of
+from tests.conftest import IsolatedConfiguration
+
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+
+
+def named(path: Path) -> str:
+    """A document's name in the test's id."""
+    return str(path.relative_to(ROOT))
+
+
+def shell_lines(path: Path) -> list[str]:
+    """The lines of the document's shell blocks, continued ones joined."""
+    blocks = [block for language, block in _FENCE.findall(path.read_text(encoding="utf-8")) if language == "sh"]
+    return [line.strip() for block in blocks for line in block.replace("\\\n", " ").splitlines() if line.strip()]
+
+
+def headings(path: Path) -> set[str]:
+    """The anchors of the document's headings, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.*)$", _FENCE.sub("", path.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title).strip().lower().replace(" ", "-") for title in titles}
+
+
+def commands_of(program: str) -> list[Any]:
+    """Every command line of `program` in the documents, with where it stands."""
+    pattern = re.compile(rf"^({program} .*)$|\$\(({program} [^)]*)\)|worker ({program} .*)$")
+    lines = [(path, pattern.search(line)) for path in DOCUMENTS for line in shell_lines(path)]
+    found = [(path, match[1] or match[2] or match[3]) for path, match in lines if match]
+    return [pytest.param(line, id=f"{named(path)}: {line}") for path, line in found]
+
+
+def test_generated_documents_are_in_step() -> None:
+    """What `python -m lab.docs` would write is what is there."""
+    assert docs.stale() == []
+
+
+def test_check_names_what_is_out_of_step(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--check` changes nothing, names the file and ends with 1; without it the file is written, and then the check is content."""
+    for path, content in docs.documents().items():
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text(content, encoding="utf-8")
+    (tmp_path / docs.SCHEMA).write_text("{}", encoding="utf-8")
+    monkeypatch.setattr(docs, "ROOT", tmp_path)
+    monkeypatch.setattr(docs.stale, "__defaults__", (tmp_path,))
+    monkeypatch.setattr(docs.documents, "__defaults__", (tmp_path,))
+    assert docs.main(["--check"]) == 1
+    assert docs.SCHEMA in capsys.readouterr().out
+    assert (tmp_path / docs.SCHEMA).read_text(encoding="utf-8") == "{}"
+    assert docs.main([]) == 0
+    assert docs.main(["--check"]) == 0
+
+
+def test_schema_is_that_of_the_model() -> None:
+    """The published schema is the model's own, under a title of its own, and its comment names every alias."""
+    published = json.loads((ROOT / docs.SCHEMA).read_text(encoding="utf-8"))
+    own = UsageEvent.model_json_schema()
+    assert {key: value for key, value in published.items() if key not in ("$schema", "$comment", "title")} == {
+        key: value for key, value in own.items() if key != "title"
+    }
+    assert all(f"{alias} for {name}" in published["$comment"] for alias, name in ALIASES.items())
+
+
+def test_every_field_of_an_event_is_in_the_table() -> None:
+    """The producers' document names each field and each alias."""
+    text = (ROOT / docs.PRODUCERS).read_text(encoding="utf-8")
+    assert [name for name in [*UsageEvent.model_fields, *ALIASES] if f"`{name}`" not in text] == []
+
+
+@pytest.mark.parametrize("name", Configuration.model_fields)
+def test_every_variable_is_documented(name: str) -> None:
+    """Each field of the configuration has a description, which stands in `.env.example` and in the table."""
+    field = Configuration.model_fields[name]
+    assert field.description
+    variable = variable_of(name, field)
+    assert re.search(rf"^# {variable}=", (ROOT / docs.ENVIRONMENT).read_text(encoding="utf-8"), re.MULTILINE)
+    assert f"| `{variable}` |" in (ROOT / docs.CONFIGURATION).read_text(encoding="utf-8")
+    assert field.description in (ROOT / docs.CONFIGURATION).read_text(encoding="utf-8")
+
+
+def test_defaults_of_the_example_are_the_defaults() -> None:
+    """Uncommenting every line of `.env.example` changes nothing."""
+    lines = re.findall(r"^# ([A-Z_]+)=(.+)$", (ROOT / docs.ENVIRONMENT).read_text(encoding="utf-8"), re.MULTILINE)
+    names = {variable_of(name, field): name for name, field in Configuration.model_fields.items()}
+    assert lines
+    assert IsolatedConfiguration.model_validate({names[variable]: value for variable, value in lines}) == IsolatedConfiguration()
+
+
+def test_copying_the_example_changes_nothing() -> None:
+    """As it stands, `.env.example` sets no variable of the program's."""
+    lines = re.findall(r"^([A-Z_]+)=(.*)$", (ROOT / docs.ENVIRONMENT).read_text(encoding="utf-8"), re.MULTILINE)
+    assert dict(lines) == dict.fromkeys(docs.COMPOSE_SECRETS, "")
+
+
+def test_every_reason_is_in_the_runbook() -> None:
+    """An operator finds each reason of a dead letter."""
+    text = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    assert [reason.value for reason in Reason if f"| `{reason}` |" not in text] == []
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=named)
+def test_links_resolve(path: Path) -> None:
+    """Each relative link leads to a file, and to a heading where it names one."""
+    for link in _LINK.findall(_FENCE.sub("", path.read_text(encoding="utf-8"))):
+        if "://" in link:
+            continue
+        target, _, anchor = link.partition("#")
+        resolved = (path.parent / target).resolve() if target else path
+        assert resolved.exists(), link
+        assert not anchor or anchor in headings(resolved), link
+
+
+@pytest.mark.parametrize("line", commands_of("tollbook"))
+def test_tollbook_commands_exist(line: str) -> None:
+    """Each `tollbook …` of a shell block is a command of the program, with options that it has."""
+    import click
+    import typer
+
+    from cli.main import app
+
+    command: Any = typer.main.get_command(app)
+    context, rest = click.Context(command), shlex.split(line)[1:]
+    while hasattr(command, "resolve_command") and rest and not rest[0].startswith("-"):
+        _, command, rest = command.resolve_command(context, rest)
+        context = click.Context(command, parent=context)
+    options = {option for parameter in command.params for option in [*parameter.opts, *parameter.secondary_opts]}
+    assert {word for word in rest if word.startswith("--")} <= options
+    assert not hasattr(command, "resolve_command"), "names a group, not a command"
+
+
+@pytest.mark.parametrize("line", commands_of("celery"))
+def test_celery_commands_exist(line: str) -> None:
+    """Each `celery …` of a shell block names the app and a command, and what is asked of a worker is something it answers."""
+    from celery.bin.celery import celery
+    from celery.worker.control import Panel
+
+    from worker.app import app
+
+    _, dash_a, name, command, *rest = shlex.split(line)
+    assert (dash_a, name) == ("-A", "worker.app")
+    assert app.main == "tollbook"
+    assert command in {*celery.commands, "flower"}
+    assert command not in ("inspect", "control") or rest[0] in Panel.data
+
+
+@pytest.mark.parametrize("line", commands_of("make"))
+def test_make_targets_exist(line: str) -> None:
+    """Each `make …` of a shell block is a target of the Makefile."""
+    target = line.split()[1]
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
