@@ -9,6 +9,7 @@ import typer
 from cli.options import AsJson
 from cli.output.json_out import print_json
 from cli.output.tables import cell
+from cli.output.text import printable
 from core.errors import Misconfigured
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def demo(
     """
     try:
         from lab.demo.run import run_demo  # noqa: PLC0415 - needs tollbook[embedded]
+        from lab.process import ServerFailed  # noqa: PLC0415 - as above
     except ModuleNotFoundError as error:
         raise Misconfigured(f"{error.name} is not installed: install tollbook[embedded]") from None
     try:
@@ -39,6 +41,9 @@ def demo(
     except KeyboardInterrupt:
         typer.echo("interrupted: everything is stopped", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
+    except ServerFailed as error:  # may end with a server's log, of many lines
+        typer.echo(f"error: {printable(str(error), keep=chr(10))}", err=True)
+        raise typer.Exit(1) from None
     if as_json:
         print_json(report)
     else:

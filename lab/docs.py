@@ -102,16 +102,16 @@ def fields_table() -> str:
     return "\n".join(lines)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
     """Writes the documents, or with `--check` names those that are out of step; 0 if none was, else 1."""
     parser = argparse.ArgumentParser(prog="python -m lab.docs", description="Documents that are made from the code.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 if a document is out of step")
     check = parser.parse_args(arguments).check
-    outdated, contents = stale(), documents()
+    outdated, contents = stale(root), documents(root)
     for path in outdated:
         sys.stdout.write(f"{path} {'is out of step: run `python -m lab.docs`' if check else 'written'}\n")
         if not check:
-            (ROOT / path).write_text(contents[path], encoding="utf-8")
+            (root / path).write_text(contents[path], encoding="utf-8")
     return 1 if check and outdated else 0
 
 

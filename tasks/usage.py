@@ -14,7 +14,7 @@ from celery import Task, shared_task
 from core.config import configuration
 from core.domain.outcome import BatchResult
 from core.domain.parsing import RawEvent
-from core.domain.rejection import Reason, Rejection, shown
+from core.domain.rejection import Reason, Rejection, one_line, shown
 from core.errors import StorageUnavailable
 from core.operations.record_usage import record_usage
 from core.operations.recording.work import KnownAccounts
@@ -68,7 +68,7 @@ def record_batch(self: Any, events: Any) -> str:
 
 def _events(message: Message) -> Iterator[RawEvent]:
     """The raw events of a message; of one that can't be read, a single one that carries the whole entry and the defect."""
-    origin = f"{message.queue}/{message.task}" if not message.plain else message.queue
+    origin = one_line(message.queue if message.plain else f"{message.queue}/{message.task}")  # a task's name may be anything
     try:
         if message.defect is not None:
             raise message.defect

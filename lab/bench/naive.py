@@ -29,7 +29,7 @@ TABLES = (
 )
 
 
-@app.task(name="naive.record")  # type: ignore[untyped-decorator]
+@app.task(name="naive.record")
 def record(event: dict[str, Any]) -> None:
     """Locks the account's row, inserts the entry, updates the balance, commits."""
     if not _engines:

@@ -81,7 +81,7 @@ def celery_message(task: str, argument: object) -> bytes:
     """What Celery 5.7 pushes for `send_task(task, args=[argument])`, about 1.2 kB for one event."""
     message_id = str(uuid.uuid4())
     body = json.dumps([[argument], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}])
-    headers = {
+    headers: dict[str, object] = {
         "lang": "py",
         "task": task,
         "id": message_id,

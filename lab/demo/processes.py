@@ -101,11 +101,11 @@ class Processes:
         """Returns if all of them run.
 
         Raises:
-            ServerFailed: one has ended; the message ends with its log.
+            ServerFailed: one has ended; the message names its log.
         """
         for name, child in self._running.items():
             if child.poll() is not None:
-                raise ServerFailed(f"{name} ended with exit code {child.returncode}; its log:\n{process.log_tail(self._log(name))}")
+                raise ServerFailed(f"{name} ended with exit code {child.returncode}; see {self._log(name)}")
 
     def stop(self) -> None:
         """Ends all of them: a warm shutdown at once for all, then SIGKILL for who takes too long. None of them is left."""

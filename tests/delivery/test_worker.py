@@ -83,6 +83,7 @@ def test_what_is_no_event_becomes_a_dead_letter_with_its_bytes(
         in_envelope(v2, **{"content-encoding": "latin-1"}): "unsupported_content",
         in_envelope(zlib.compress(v2), headers={"task": "usage.record", "compression": "application/x-gzip"}): "unsupported_content",
         in_envelope(v2, "os.system"): "unknown_task",
+        in_envelope(v2, "nul\0 escape\x1b " + "x" * 5000): "unknown_task",
         in_envelope(v2, "books.housekeep"): "unknown_task",
         in_envelope(json.dumps([[1, 2], {}, {}]).encode()): "malformed_arguments",
         in_envelope(json.dumps([[[event()] * 1001], {}, {}]).encode(), "usage.record_batch"): "too_many_events",

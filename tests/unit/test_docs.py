@@ -51,20 +51,17 @@ def test_generated_documents_are_in_step() -> None:
     assert docs.stale() == []
 
 
-def test_check_names_what_is_out_of_step(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_names_what_is_out_of_step(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`--check` changes nothing, names the file and ends with 1; without it the file is written, and then the check is content."""
     for path, content in docs.documents().items():
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).write_text(content, encoding="utf-8")
     (tmp_path / docs.SCHEMA).write_text("{}", encoding="utf-8")
-    monkeypatch.setattr(docs, "ROOT", tmp_path)
-    monkeypatch.setattr(docs.stale, "__defaults__", (tmp_path,))
-    monkeypatch.setattr(docs.documents, "__defaults__", (tmp_path,))
-    assert docs.main(["--check"]) == 1
+    assert docs.main(["--check"], tmp_path) == 1
     assert docs.SCHEMA in capsys.readouterr().out
     assert (tmp_path / docs.SCHEMA).read_text(encoding="utf-8") == "{}"
-    assert docs.main([]) == 0
-    assert docs.main(["--check"]) == 0
+    assert docs.main([], tmp_path) == 0
+    assert docs.main(["--check"], tmp_path) == 0
 
 
 def test_schema_is_that_of_the_model() -> None:

@@ -132,7 +132,11 @@ class Pump(threading.Thread):
         """Takes over and settles one claim of a worker that died, every now and then; whether there was one."""
         if monotonic() < self._look_for_dead_at:
             return False
-        claim = self._source.take_over()
+        try:
+            claim = self._source.take_over()
+        except BrokerUnavailable as error:  # with its memory full a broker refuses this, but still lets its queues be emptied
+            log.warning("intake.no_takeover", error=str(error))
+            claim = None
         if claim is None:
             self._look_for_dead_at = monotonic() + min(5.0, self._config.intake_visibility_seconds / 4)
             return False
@@ -158,6 +162,7 @@ class Pump(threading.Thread):
         except Misconfigured as error:
             report.failed(error)
             self._release(claim)
+            self._stopping.set()
             self._on_fatal(str(error))
         except Exception as error:
             log.exception("intake.batch_abandoned", claim=claim.id, messages=len(messages))

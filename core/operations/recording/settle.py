@@ -7,7 +7,7 @@ and within each kind sorted, so that two batches never wait for each other in a 
 from core.domain.billing import BillingModel
 from core.domain.outcome import Outcome
 from core.domain.payload import HASH_VERSION
-from core.domain.rejection import Reason, Rejection
+from core.domain.rejection import Reason, Rejection, one_line
 from core.errors import BadData
 from core.operations.recording.balances import debit_balances
 from core.operations.recording.conflicts import compare
@@ -47,7 +47,7 @@ def settle_isolating(work: Work, deliveries: list[Delivery]) -> Settled:
         for delivery in deliveries:
             delivery.undecided()
         if len(deliveries) == 1:
-            deliveries[0].reject(Rejection(Reason.DATA_ERROR, ascii(str(error))[1:-1]))
+            deliveries[0].reject(Rejection(Reason.DATA_ERROR, one_line(str(error))))
             return Settled()
     half = len(deliveries) // 2
     return Settled().add([settle_isolating(work, deliveries[:half]), settle_isolating(work, deliveries[half:])])
