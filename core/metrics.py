@@ -14,4 +14,3 @@ BATCH_EVENTS = Histogram("tollbook_batch_events", "Events in a batch.", buckets=
 INTAKE_STATE = Gauge("tollbook_intake_state", "1 for the state that the intake is in.", ["thread", "state"])
 INTAKE_RETRIES = Counter("tollbook_intake_retries_total", "Batches tried again because the database could not answer.")
 INTAKE_HELD = Gauge("tollbook_intake_held_messages", "Messages claimed and not yet acknowledged.")
-JOB_SECONDS = Histogram("tollbook_job_seconds", "Time of a scheduled job, in seconds.", ["job"])

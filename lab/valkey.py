@@ -29,7 +29,7 @@ class ValkeyServer:
     Args:
         directory: the server's own folder; `start` makes it. For root, one that the unprivileged account can reach.
         appendfsync: when an entry is safe from a crash of the machine: once a second, before it is answered, or some time.
-            A crash of the server alone loses nothing that it answered.
+            With `everysec` a crash can lose up to two seconds, with `always` nothing that it answered.
         extra: further command-line arguments, such as `("--maxmemory", "50mb")`.
     """
 

@@ -15,7 +15,7 @@ from core.config import configuration
 from core.domain.outcome import BatchResult
 from core.domain.parsing import RawEvent
 from core.domain.rejection import Reason, Rejection, one_line, shown
-from core.errors import StorageUnavailable
+from core.errors import Misconfigured, StorageUnavailable
 from core.operations.record_usage import record_usage
 from core.operations.recording.work import KnownAccounts
 from core.storage.database import database
@@ -48,7 +48,7 @@ class UsageDoor(Task):  # type: ignore[type-arg]
 
     abstract = True
     handle = staticmethod(handle)
-    autoretry_for = (StorageUnavailable,)
+    autoretry_for = (StorageUnavailable, Misconfigured)  # a failed task is acknowledged, so it must not fail for these
     max_retries = None
     retry_backoff = True
     retry_backoff_max = 60

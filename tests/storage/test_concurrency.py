@@ -120,6 +120,18 @@ def test_batches_in_opposite_orders_do_not_block_each_other(record_at_once: Reco
     assert rows(DRIFTED) == []
 
 
+def test_overlapping_first_usages_do_not_block_each_other(record_at_once: RecordAtOnce, rows: Rows, put_settings: PutSettings) -> None:
+    """Batches that open many of the same accounts, each a different part of them: every batch commits, each account is opened once."""
+    put_settings(users=[])
+    random = Random(11)
+    for round_number in range(8):
+        users = [f"user{round_number}-{number}" for number in range(200)]
+        batches = [[event(user_id=user) for user in random.sample(users, random.randrange(40, 200))] for _ in range(2 * WORKERS)]
+        assert set(_counted(record_at_once(*batches))) == {RECORDED}
+    assert rows("SELECT user_id FROM accounts GROUP BY user_id HAVING count(*) > 1") == []
+    assert rows(DRIFTED) == []
+
+
 def test_one_hot_pool_loses_no_debit(record_at_once: RecordAtOnce, rows: Rows, put_settings: PutSettings, put_account: PutAccount) -> None:
     """Every worker debits the same pool, and each line is crossed in exactly one batch."""
     put_settings(model=BillingModel.PREPAY_MANDATE, users=["ada"])
