@@ -29,7 +29,7 @@ ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC
 _children: dict[int, subprocess.Popen[bytes]] = {}
 
 
-class ServerFailed(TollbookError):  # noqa: N818 - says what happened, as in core.errors
+class ServerFailed(TollbookError):
     """An embedded server, or its folder, is not as it must be; the message says what to do or ends with the server's log."""
 
 

@@ -32,6 +32,7 @@ def configure_logging(**_: Any) -> None:
         )
     )
     logging.basicConfig(level=config.log_level, handlers=[handler], force=True)
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # the preflight's look at the revision is no news
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

@@ -87,6 +87,10 @@ class TokenCounts(BaseModel):
 NO_TOKENS = TokenCounts()
 
 
+def _counts(value: object) -> object:
+    return NO_TOKENS if value is None else value
+
+
 class UsageEvent(BaseModel):
     """One AI call that happened: who, when, which model, what it cost. Immutable; `null` means the same as absent."""
 
@@ -103,7 +107,7 @@ class UsageEvent(BaseModel):
     feature_instance_id: Label | None = None
     workflow_id: Label | None = None
     description: Annotated[str, _text(500)] | None = None
-    usage: Annotated[TokenCounts, BeforeValidator(lambda value: NO_TOKENS if value is None else value, json_schema_input_type=TokenCounts | None)] = NO_TOKENS
+    usage: Annotated[TokenCounts, BeforeValidator(_counts, json_schema_input_type=TokenCounts | None)] = NO_TOKENS
     schema_version: Annotated[int, Field(strict=True, ge=1, le=1)] | None = None
 
     @classmethod

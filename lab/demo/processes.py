@@ -1,13 +1,14 @@
 """The processes of the demo: workers, beat and Flower, each a real `celery` command that writes into a log of its own."""
 
 import base64
+import json
 import os
 import secrets
 import signal
 import subprocess
 import sys
-import urllib.error
 import urllib.request
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,14 +32,14 @@ class Flower:
     user: str
     password: str
 
-    def answers(self) -> bool:
-        """Whether it shows its workers to this login."""
+    def knows(self, workers: Collection[str]) -> bool:
+        """Whether it shows these workers to this login; it is made to look for them, which takes it a second."""
         login = base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
-        request = urllib.request.Request(f"{self.url}/workers", headers={"Authorization": f"Basic {login}"})  # noqa: S310 - our own address
+        request = urllib.request.Request(f"{self.url}/api/workers?refresh=1", headers={"Authorization": f"Basic {login}"})  # noqa: S310 - our own address
         try:
-            with urllib.request.urlopen(request, timeout=2) as reply:  # noqa: S310 - as above
-                return bool(reply.status == 200)
-        except (OSError, urllib.error.URLError):
+            with urllib.request.urlopen(request, timeout=5) as reply:  # noqa: S310 - as above
+                return bool(json.load(reply).keys() >= {f"{worker}@demo" for worker in workers})
+        except (OSError, ValueError):
             return False
 
 

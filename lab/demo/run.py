@@ -170,7 +170,7 @@ class _Play:
         for worker in WORKERS:
             processes.start_worker(worker)
         processes.start_beat()
-        self._wait_for(lambda: all(map(processes.is_ready, WORKERS)) and flower.answers(), "the workers and Flower are not ready")
+        self._wait_for(lambda: all(map(processes.is_ready, WORKERS)) and flower.knows(WORKERS), "the workers and Flower are not ready")
         self._display.note(f"Flower: {flower.url}  user {flower.user}, password {flower.password}")
         return flower
 

@@ -116,7 +116,7 @@ def test_starts_are_counted_outside_of_the_process(source: Callable[..., RedisSo
     queue.lpush("usage", "a")
     assert source().claim(5, 1000)
     for starts in range(3):
-        queue.zadd("tollbook.claims", dict.fromkeys(queue.zrange("tollbook.claims", 0, -1), 1))
+        queue.zadd("tollbook.claims", {str(name, "ascii"): 1 for name in queue.zrange("tollbook.claims", 0, -1)})
         taken = source().take_over()
         assert taken
         assert taken.starts == starts

@@ -105,7 +105,8 @@ def test_inspect_shows_the_intake_and_control_pauses_it(producer: Celery, queue:
     start_worker().ready()
 
     def ask(command: str) -> Any:
-        return producer.control.broadcast(command, reply=True, destination=["w@test"], timeout=10)[0]["w@test"]
+        replies = producer.control.broadcast(command, reply=True, destination=["w@test"], timeout=10)
+        return replies[0]["w@test"] if replies else {}
 
     def state() -> Any:
         return ask("intake")

@@ -9,7 +9,6 @@ import pytest
 from core.domain.billing import BillingModel
 from core.domain.outcome import Outcome
 from core.domain.payload import payload_hash
-from core.errors import TollbookError
 from tests.conftest import Record, Rows
 from tests.events import NOW, event, parsed
 from tests.storage.conftest import PutMandate, PutSettings

@@ -88,8 +88,8 @@ class RedisSource:
         """See `Source`."""
         if claim_ids:
             with _translated():
-                now: int = self._client.time()[0]
-                self._client.zadd(self._index, dict.fromkeys(claim_ids, now), xx=True)
+                seconds, microseconds = self._client.time()
+                self._client.zadd(self._index, dict.fromkeys(claim_ids, seconds + microseconds / 1_000_000), xx=True)
 
     def acknowledge(self, claim: Claim) -> None:
         """See `Source`."""

@@ -30,6 +30,7 @@ if #claim > 0 then
   for first = 1, #claim, 1000 do -- unpack has a limit
     redis.call('RPUSH', KEYS[2], unpack(claim, first, math.min(first + 999, #claim)))
   end
-  redis.call('ZADD', KEYS[1], redis.call('TIME')[1], ARGV[1])
+  local now = redis.call('TIME')
+  redis.call('ZADD', KEYS[1], now[1] + now[2] / 1000000, ARGV[1])
 end
 return claim

@@ -1,7 +1,8 @@
 -- Takes over one claim whose holder has given no sign of life for ARGV[1] seconds.
 -- KEYS[1]: index of claims; KEYS[2]: starts by claim; ARGV[2]: prefix of the claims' keys.
 -- Returns (claim id, starts so far, the claim's entries...), or nothing.
-local now = tonumber(redis.call('TIME')[1])
+local time = redis.call('TIME')
+local now = time[1] + time[2] / 1000000
 local id = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now - tonumber(ARGV[1]), 'LIMIT', 0, 1)[1]
 if not id then
   return {}
