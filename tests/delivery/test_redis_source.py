@@ -114,9 +114,10 @@ def test_a_silent_claim_is_taken_over_and_a_live_one_is_not(source: Callable[...
 def test_starts_are_counted_outside_of_the_process(source: Callable[..., RedisSource], queue: redis.Redis) -> None:
     """Who takes a claim over learns how often work on it was begun before."""
     queue.lpush("usage", "a")
-    assert source().claim(5, 1000)
+    claim = source().claim(5, 1000)
+    assert claim
     for starts in range(3):
-        queue.zadd("tollbook.claims", {str(name, "ascii"): 1 for name in queue.zrange("tollbook.claims", 0, -1)})
+        queue.zadd("tollbook.claims", {claim.id: 1})
         taken = source().take_over()
         assert taken
         assert taken.starts == starts
