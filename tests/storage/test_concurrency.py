@@ -167,8 +167,7 @@ def test_two_releases_at_once_record_each_parked_event_once(
         partial(record, *batch[:50], database=connect(), known_accounts=KnownAccounts()),
         partial(record, *batch[50:], database=connect(), known_accounts=KnownAccounts()),
     )
-    while (rest := release()).outcomes:
-        results.append(rest)
+    results += [release() for _ in range(3)]
     assert _counted(results)[RECORDED] == 100
     assert set(_counted(results)) <= {RECORDED, DUPLICATE}
     assert rows("SELECT count(*) AS n, sum(amount) AS total FROM transactions WHERE reference_type = 'WORKFLOW'") == [{"n": 100, "total": Decimal(1)}]
