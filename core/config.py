@@ -65,7 +65,7 @@ class Configuration(BaseSettings):
         1_000_000, description="Parked events altogether beyond which further ones become dead letters, in events."
     )
     partitions_ahead: Annotated[int, Field(ge=1, le=24)] = Field(3, description="Monthly partitions that `books.housekeep` keeps ready, in months.")
-    database_pool_size: PositiveInt = Field(5, description="Connections that one process keeps to PostgreSQL at most, in connections.")
+    database_pool_size: PositiveInt = Field(12, description="Connections that one process keeps to PostgreSQL at most, in connections.")
     statement_timeout_seconds: PositiveSeconds = Field(60.0, description="Time after which PostgreSQL cancels one statement of a worker, in seconds.")
     lock_timeout_seconds: PositiveSeconds = Field(10.0, description="Time after which PostgreSQL gives up waiting for a lock, in seconds.")
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = Field(0, description="Port of the worker's Prometheus endpoint; 0 serves none.")

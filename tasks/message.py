@@ -23,10 +23,16 @@ class Message:
     defect: Rejection | None = None  # why it can't be read
 
 
-def message_of(task: str, *args: Any) -> Message:
+def message_of(task: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Message:
     """The message that calls `task` with Python values, for a task that is run by Celery itself.
 
     Decimal, datetime and UUID become strings; a float becomes the shortest decimal that stands for it.
     """
-    encoded = [json.dumps(value, default=str).encode() for value in args]
-    return Message("", b"[" + b",".join(encoded) + b"]", task, [msgspec.Raw(value) for value in encoded])
+    positional = [_encoded(value) for value in args]
+    named = {name: _encoded(value) for name, value in kwargs.items()}
+    whole = json.dumps([list(args), dict(kwargs), {}], default=str).encode()
+    return Message("", whole, task, positional, named)
+
+
+def _encoded(value: Any) -> msgspec.Raw:
+    return msgspec.Raw(json.dumps(value, default=str).encode())

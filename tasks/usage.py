@@ -55,29 +55,29 @@ class UsageDoor(Task):  # type: ignore[type-arg]
 
 
 @shared_task(base=UsageDoor, name=RECORD, bind=True)
-def record(self: Any, event: Any) -> str:
-    """Records one usage event (contract: docs/producers.md); returns its outcome in words. A replay is a duplicate."""
-    return handle([message_of(RECORD, event)], self.request.hostname or "local").summary()
+def record(self: Any, *args: Any, **kwargs: Any) -> str:
+    """Records one usage `event` (contract: docs/producers.md); returns its outcome in words. A replay is a duplicate."""
+    return handle([message_of(RECORD, args, kwargs)], self.request.hostname or "local").summary()
 
 
 @shared_task(base=UsageDoor, name=RECORD_BATCH, bind=True)
-def record_batch(self: Any, events: Any) -> str:
-    """Records up to 1,000 usage events; returns their outcomes in words. A replay is a duplicate."""
-    return handle([message_of(RECORD_BATCH, events)], self.request.hostname or "local").summary()
+def record_batch(self: Any, *args: Any, **kwargs: Any) -> str:
+    """Records up to 1,000 usage `events`; returns their outcomes in words. A replay is a duplicate."""
+    return handle([message_of(RECORD_BATCH, args, kwargs)], self.request.hostname or "local").summary()
 
 
 def _events(message: Message) -> Iterator[RawEvent]:
     """The raw events of a message; of one that can't be read, a single one that carries the whole entry and the defect."""
     origin = one_line(message.queue if message.plain else f"{message.queue}/{message.task}")  # a task's name may be anything
     try:
-        if message.defect is not None:
+        if message.defect is not None and message.defect.reason is not Reason.CRASH_LOOP:
             raise message.defect
         bodies = _plain_bodies(message) if message.plain else _argument_bodies(message)
     except Rejection as defect:
-        yield RawEvent(message.entry, origin, typed_json=not message.plain, defect=defect)
+        yield RawEvent(message.entry, origin, typed_json=not message.plain, defect=message.defect or defect)
         return
     for body in bodies:
-        yield RawEvent(body, origin, typed_json=not message.plain)
+        yield RawEvent(body, origin, typed_json=not message.plain, defect=message.defect)
 
 
 def _plain_bodies(message: Message) -> list[bytes]:

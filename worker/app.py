@@ -9,6 +9,7 @@ from worker import lifecycle, observability
 from worker.intake import control
 from worker.intake.step import IntakeStep
 from worker.preflight import Preflight
+from worker.redis_transport import cure_redis_transport
 
 __all__ = ["app", "control", "lifecycle", "observability"]
 
@@ -16,4 +17,4 @@ app = Celery("tollbook")
 app.config_from_object("celeryconfig")
 app.steps["worker"].add(Preflight)
 app.steps["worker"].add(IntakeStep)
-lifecycle.cure_redis_transport()
+cure_redis_transport()

@@ -40,7 +40,10 @@ def check_broker(url: str) -> None:
     """
     if not url.startswith(("redis://", "rediss://", "redis+socket://")):
         raise Misconfigured(f"CELERY_BROKER_URL: {url.split(':', 1)[0]}:// is not served; use redis:// or rediss:// (Redis 6.2+ or Valkey)")
-    client = connect(url)
+    try:
+        client = connect(url)
+    except (ValueError, KeyError) as error:
+        raise Misconfigured(f"CELERY_BROKER_URL can't be used: {error}") from None
     try:
         policy = client.info("memory").get("maxmemory_policy", "noeviction")
     except _REFUSED as error:

@@ -6,6 +6,7 @@ decoder asked, which sees everything at about four times the cost.
 """
 
 import json
+from collections import Counter
 from decimal import Decimal, InvalidOperation
 
 import msgspec
@@ -79,8 +80,7 @@ def _integer(text: str) -> int | Decimal:
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
         raise Rejection(Reason.DUPLICATE_KEY, f"key {shown(twice)} is given twice")
     return fields
 

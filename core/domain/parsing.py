@@ -88,9 +88,10 @@ def _unaliased(fields: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 def _merged(pairs: Iterator[tuple[str, object]]) -> dict[str, object]:
     fields: dict[str, object] = {}
     for name, value in pairs:
-        if name in fields and not _equal(name, fields[name], value):
+        if fields.get(name) is not None and value is not None and not _equal(name, fields[name], value):
             raise Rejection(Reason.CONTRADICTION, f"{shown(name)} is given twice, as {shown(fields[name])} and as {shown(value)}")
-        fields.setdefault(name, value)
+        if fields.get(name) is None:  # null means the same as absent
+            fields[name] = value
     return fields
 
 

@@ -39,7 +39,7 @@ def _released(settle: Settle, database: Database, config: Configuration, known_a
         parked = take_releasable(connection, BATCH_EVENTS_MAX, without_directory=config.unknown_mandates == "create")
         if not parked:
             return BatchResult([])
-        deliveries: list[Delivery] = judge([event.raw for event in parked], utc_now(), config.lateness_days)
+        deliveries: list[Delivery] = judge([event.raw for event in parked], utc_now(), config.lateness_days, received_before=True)
         delete_parked(connection, [event.key for event in parked])
         work = Work(connection, config, begin_batch(connection), known_accounts, releasing=True)
         settled: Settled = settle(work, deliveries)

@@ -28,6 +28,9 @@ class Database:
                 "connect_timeout": 10,
                 "application_name": "tollbook",
                 "keepalives_idle": 30,
+                "keepalives_interval": 10,
+                "keepalives_count": 3,
+                "tcp_user_timeout": 30_000,  # milliseconds: a vanished host is noticed while its claims are still ours
                 # synchronous_commit: an acknowledged message must be on disk, whatever the database's default is
                 "options": f"-c synchronous_commit=on -c timezone=UTC"
                 f" -c statement_timeout={int(config.statement_timeout_seconds * 1000)}"
@@ -69,7 +72,7 @@ def savepoint(connection: Connection) -> Iterator[None]:
 
 @lru_cache(maxsize=1)
 def database() -> Database:
-    """The process's database under the worker's login, made at the first call and so never before a fork.
+    """The process's database under the worker's login, made at the first call; a forked child makes its own (worker/lifecycle.py).
 
     Raises:
         Misconfigured: `DATABASE_URL` is missing or unusable.

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from sqlalchemy import Connection, text
 
@@ -59,8 +58,7 @@ class ParkedEvent:
     body: bytes
     typed_json: bool
     origin: str
-    reason: str = ""
-    received_at: datetime | None = None
+    reason: str = ""  # why it is parked; told when it is, not read back
 
     @property
     def raw(self) -> RawEvent:

@@ -106,7 +106,7 @@ def insert_usage(connection: Connection, debits: Sequence[UsageDebit], batch_id:
         "account_id": [d.account_id for d in debits],
         "balance_account_id": [d.balance_account_id for d in debits],
         "amount": [e.price_chf for e in events],
-        "description": [e.description or DEFAULT_DESCRIPTION for e in events],
+        "description": [DEFAULT_DESCRIPTION if e.description is None else e.description for e in events],
         "created_by_user_id": [e.user_id for e in events],
         "time_zone": [d.settings.time_zone for d in debits],
         "settings_version": [d.settings.version for d in debits],

@@ -15,8 +15,8 @@ from worker.intake.source import BrokerUnavailable, Claim
 def source(broker_url: str) -> Callable[..., RedisSource]:
     """Makes sources of the test's broker."""
 
-    def make(queues: tuple[str, ...] = ("usage", "usage.json"), visibility_seconds: float = 60.0, key_prefix: str = "") -> RedisSource:
-        return RedisSource(connect(broker_url), queues, worker="w@test", visibility_seconds=visibility_seconds, key_prefix=key_prefix)
+    def make(queues: tuple[str, ...] = ("usage", "usage.json"), visibility_seconds: float = 60.0) -> RedisSource:
+        return RedisSource(connect(broker_url), queues, worker="w@test", visibility_seconds=visibility_seconds)
 
     return make
 
@@ -104,24 +104,30 @@ def test_a_silent_claim_is_taken_over_and_a_live_one_is_not(source: Callable[...
     queue.zadd("tollbook.claims", {claim.id: 1})
     taken = source().take_over()
     assert taken
-    assert (taken.id, bodies(taken), taken.taken_over, taken.starts) == (claim.id, [b"a", b"b"], True, 0)
+    assert (bodies(taken), taken.taken_over, taken.starts) == ([b"a", b"b"], True, 0)
     assert source().take_over() is None
-    queue.zadd("tollbook.claims", {claim.id: 1})
-    source().touch([claim.id])
+    queue.zadd("tollbook.claims", {taken.id: 1})
+    source().touch([taken.id])
     assert source().take_over() is None
 
 
 def test_starts_are_counted_outside_of_the_process(source: Callable[..., RedisSource], queue: redis.Redis) -> None:
-    """Who takes a claim over learns how often work on it was begun before."""
+    """Each takeover counts a start, and tells who takes the claim how many there were; an excused start doesn't count."""
     queue.lpush("usage", "a")
     claim = source().claim(5, 1000)
-    assert claim
-    for starts in range(3):
+    for starts in (0, 1, 2):
+        assert claim
         queue.zadd("tollbook.claims", {claim.id: 1})
-        taken = source().take_over()
-        assert taken
-        assert taken.starts == starts
-        source().start(taken)
+        claim = source().take_over()
+        assert claim
+        assert claim.starts == starts
+    source().excuse(claim)
+    queue.zadd("tollbook.claims", {claim.id: 1})
+    claim = source().take_over()
+    assert claim
+    assert claim.starts == 2
+    source().acknowledge(claim)
+    assert queue.keys("*") == []
 
 
 def test_a_split_claim_comes_back_message_by_message(source: Callable[..., RedisSource], queue: redis.Redis) -> None:
@@ -146,16 +152,52 @@ def test_a_list_of_a_wrong_type_harms_no_other(source: Callable[..., RedisSource
     assert queue.llen(f"tollbook.claim:{claim.id}") == 3
 
 
-def test_a_key_prefix_keeps_environments_apart(source: Callable[..., RedisSource], queue: redis.Redis) -> None:
-    """With kombu's `global_keyprefix` only the prefixed keys are touched."""
-    queue.lpush("usage", "not ours")
-    queue.lpush("stage.usage", "ours")
-    assert bodies(source(key_prefix="stage.").claim(5, 1000)) == [b"ours"]
-    assert queue.lrange("usage", 0, -1) == [b"not ours"]
+def test_an_old_holder_can_do_no_harm_after_a_takeover(source: Callable[..., RedisSource], queue: redis.Redis) -> None:
+    """Acknowledging, touching and giving back a claim that somebody took over hits nothing: the taker's messages stay claimed."""
+    queue.lpush("usage", "a")
+    old = source()
+    lost = old.claim(5, 1000)
+    assert lost
+    queue.zadd("tollbook.claims", {lost.id: 1})
+    taken = source().take_over()
+    assert taken
+    assert taken.id != lost.id
+    old.touch([lost.id])
+    old.give_back(lost)
+    old.acknowledge(lost)
+    assert queue.llen("usage") == 0
+    assert queue.zrange("tollbook.claims", 0, -1) == [taken.id.encode()]
+    assert queue.lrange(f"tollbook.claim:{taken.id}", 0, -1) == [b"usage", b"1", b"a"]
+
+
+def test_a_strange_key_among_the_claims_blocks_nobody(source: Callable[..., RedisSource], queue: redis.Redis) -> None:
+    """What is no claim is a named error at its turn, and the dead worker's claim behind it is taken over next."""
+    queue.lpush("usage", "a")
+    claim = source().claim(5, 1000)
+    assert claim
+    queue.set("tollbook.claim:text", "no list")
+    queue.rpush("tollbook.claim:odd", "x")
+    queue.zadd("tollbook.claims", {"text": 1, "odd": 2, claim.id: 3})
+    for _ in range(2):
+        with pytest.raises(BrokerUnavailable):
+            source().take_over()
+    assert bodies(source().take_over()) == [b"a"]
+
+
+def test_a_broker_that_refuses_writes_is_not_an_empty_queue(source: Callable[..., RedisSource], queue: redis.Redis) -> None:
+    """On a read-only replica claiming is an error to wait for, not an idle queue; nothing is taken."""
+    queue.lpush("usage", "a")
+    queue.replicaof("127.0.0.1", 1)
+    try:
+        with pytest.raises(BrokerUnavailable, match="replica"):
+            source().claim(5, 1000)
+    finally:
+        queue.replicaof("NO", "ONE")
+    assert bodies(source().claim(5, 1000)) == [b"a"]
 
 
 def test_a_broker_whose_memory_is_full_is_still_drained() -> None:
-    """At `maxmemory` with `noeviction`, when every other write is refused, messages can be claimed and acknowledged."""
+    """At `maxmemory` with `noeviction`, when every other write is refused, messages can be claimed, kept alive, given back and acknowledged."""
     with temporary_dir() as folder:
         server = ValkeyServer(folder / "valkey", appendfsync="no")
         server.start()
@@ -167,6 +209,10 @@ def test_a_broker_whose_memory_is_full_is_still_drained() -> None:
                 client.set("any", "other write")
             one = RedisSource(client, ["usage"], worker="w@test", visibility_seconds=60)
             drained = 0
+            given_back = one.claim(50, 10**6)
+            assert given_back
+            one.touch([given_back.id])
+            one.give_back(given_back)
             while claim := one.claim(50, 10**6):
                 drained += len(claim.entries)
                 one.acknowledge(claim)

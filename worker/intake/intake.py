@@ -39,7 +39,7 @@ class Intake:
         for pump in self._pumps:
             pump.join(max(0.0, deadline - monotonic()))
             claim = pump.progress.held
-            if pump.is_alive() and claim is not None:
+            if pump.is_alive() and claim is not None and not claim.taken_over:  # its count of starts must survive
                 try:
                     self._source.give_back(claim)
                 except BrokerUnavailable as error:
@@ -66,7 +66,7 @@ class Intake:
         seconds = max(monotonic() - self._started_at, 0.001)
         return {
             "queues": list(self._queues),
-            "state": [pump.progress.state.value for pump in self._pumps],
+            "state": [pump.progress.state.value if pump.is_alive() else State.STOPPED.value for pump in self._pumps],
             "held": self._held(),
             "messages": sum(pump.progress.messages for pump in self._pumps),
             "events": events,

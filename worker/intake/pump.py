@@ -7,7 +7,7 @@ now waits with growing pauses, and claims nothing meanwhile).
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from random import uniform
 from time import monotonic
@@ -20,7 +20,7 @@ from core.domain.rejection import Reason, Rejection
 from core.errors import Misconfigured, StorageUnavailable
 from core.metrics import INTAKE_RETRIES
 from tasks.message import Message
-from worker.intake.reporter import Reporter
+from worker.intake.reporter import Report, Reporter
 from worker.intake.source import BrokerUnavailable, Claim, Entry, Source
 
 log = structlog.get_logger()
@@ -42,6 +42,7 @@ class State(StrEnum):
     PAUSED = "paused"
     WAITING_FOR_DATABASE = "waiting_for_database"
     WAITING_FOR_BROKER = "waiting_for_broker"
+    FAILING = "failing"
     STOPPED = "stopped"
 
 
@@ -80,6 +81,7 @@ class Pump(threading.Thread):
         self._resumed.set()
         self._messages_max = config.intake_batch_messages
         self._look_for_dead_at = monotonic()
+        self._after_failure = Backoff()
 
     def pause(self) -> None:
         """Claims no more until `resume`; the batch in hand is finished."""
@@ -103,12 +105,16 @@ class Pump(threading.Thread):
                 self._resumed.wait()
                 continue
             try:
-                busy = self._take_over() | self._claim()
-                backoff.reset()
+                busy = self._take_over()
+                if not self._stopping.is_set():
+                    busy |= self._claim()
             except BrokerUnavailable as error:
-                self._note(State.WAITING_FOR_BROKER, str(error))
-                self._stopping.wait(backoff.next_seconds())
+                self._wait(State.WAITING_FOR_BROKER, error, backoff)
+            except Exception as error:
+                log.exception("intake.failed")
+                self._wait(State.FAILING, error, backoff)
             else:
+                backoff.reset()
                 if not busy:
                     self._stopping.wait(self._config.intake_idle_seconds)
         self.progress.state = State.STOPPED
@@ -116,16 +122,14 @@ class Pump(threading.Thread):
 
     def _claim(self) -> bool:
         """Claims and settles one batch; whether the queues seem to hold more."""
+        base = self._config.intake_batch_messages
         claim = self._source.claim(self._messages_max, self._config.intake_batch_bytes)
         if claim is None:
-            self.progress.state = State.IDLE
-            self._messages_max = self._config.intake_batch_messages
+            self.progress.state, self._messages_max = State.IDLE, base
             return False
         full = len(claim.entries) >= self._messages_max
-        self._settle(claim, [self._open(entry) for entry in claim.entries])
-        self._messages_max = (
-            min(self._messages_max * 2, self._config.intake_batch_messages * BACKLOG_FACTOR_MAX) if full else self._config.intake_batch_messages
-        )
+        self._settle(claim, lambda: [self._open(entry) for entry in claim.entries])
+        self._messages_max = min(self._messages_max * 2, base * BACKLOG_FACTOR_MAX) if full else base
         return full
 
     def _take_over(self) -> bool:
@@ -134,7 +138,7 @@ class Pump(threading.Thread):
             return False
         try:
             claim = self._source.take_over()
-        except BrokerUnavailable as error:  # with its memory full a broker refuses this, but still lets its queues be emptied
+        except BrokerUnavailable as error:  # whatever hinders this must not keep the queues from being emptied
             log.warning("intake.no_takeover", error=str(error))
             claim = None
         if claim is None:
@@ -143,56 +147,66 @@ class Pump(threading.Thread):
         log.warning("intake.took_over", claim=claim.id, messages=len(claim.entries), starts=claim.starts)
         if claim.starts and len(claim.entries) > 1:
             self._source.split(claim)
-            return True
-        messages = [self._open(entry) for entry in claim.entries]
-        if claim.starts >= STARTS_MAX:
-            defect = Rejection(Reason.CRASH_LOOP, f"work on it was begun {claim.starts} times and never finished")
-            messages = [Message(m.queue, m.entry, m.task, plain=m.plain, defect=defect) for m in messages]
+        elif claim.starts >= STARTS_MAX:
+            self._settle(claim, lambda: [self._condemned(entry, claim.starts) for entry in claim.entries])
         else:
-            self._source.start(claim)
-        self._settle(claim, messages)
+            self._settle(claim, lambda: [self._open(entry) for entry in claim.entries])
         return True
 
-    def _settle(self, claim: Claim, messages: list[Message]) -> None:
+    def _condemned(self, entry: Entry, starts: int) -> Message:
+        """The message of a crash loop: a dead letter for each of its events; if opening it is what kills, for its bytes alone."""
+        defect = Rejection(Reason.CRASH_LOOP, f"work on it was begun {starts} times and never finished")
+        if starts > STARTS_MAX:
+            return Message(entry.queue, entry.body, "", defect=defect)
+        return replace(self._open(entry), defect=defect)
+
+    def _settle(self, claim: Claim, open_entries: Callable[[], list[Message]]) -> None:
         """Has the messages recorded, however long the database is away, and acknowledges them."""
         self.progress.state, self.progress.held = State.RUNNING, claim
-        report = self._reporter.received(messages)
+        report = None
         try:
-            result = self._recorded(messages, report.retried)
+            messages = open_entries()
+            report = self._reporter.received(messages)
+            result = self._recorded(claim, messages, report.retried)
         except Misconfigured as error:
-            report.failed(error)
+            self._failed(report, error)
             self._release(claim)
             self._stopping.set()
             self._on_fatal(str(error))
         except Exception as error:
-            log.exception("intake.batch_abandoned", claim=claim.id, messages=len(messages))
-            report.failed(error)
-            self.progress.last_error = repr(error)
+            log.exception("intake.batch_abandoned", claim=claim.id, messages=len(claim.entries))
+            self._failed(report, error)
+            self._wait(State.FAILING, error, self._after_failure)
         else:
             if result is None:
                 self._release(claim)
             else:
                 self._acknowledge(claim)
                 report.succeeded(result)
+                self._after_failure.reset()
+                self.progress.last_error = ""
                 self.progress.messages += len(messages)
                 self.progress.events.update({outcome.value: n for outcome, n in result.counts().items()})
         finally:
             self.progress.held = None
 
-    def _recorded(self, messages: list[Message], retried: Callable[[Exception], None]) -> BatchResult | None:
+    def _recorded(self, claim: Claim, messages: list[Message], retried: Callable[[Exception], None]) -> BatchResult | None:
         """The committed outcomes; none if the pump was stopped while the database could not answer."""
         backoff = Backoff()
         while True:
             try:
                 return self._handle(messages, self._worker)
             except StorageUnavailable as error:
-                self._note(State.WAITING_FOR_DATABASE, str(error))
                 self.progress.retries += 1
                 INTAKE_RETRIES.inc()
                 retried(error)
-                if self._stopping.wait(backoff.next_seconds()):
+                if claim.taken_over:
+                    self._source.excuse(claim)
+                self._wait(State.WAITING_FOR_DATABASE, error, backoff)
+                if self._stopping.is_set():
                     return None
-                self.progress.state = State.RUNNING
+                if claim.taken_over:
+                    self._source.start(claim)
 
     def _acknowledge(self, claim: Claim) -> None:
         """Everything is committed: if the broker can't be told, the messages come again and are duplicates."""
@@ -201,8 +215,8 @@ class Pump(threading.Thread):
             try:
                 return self._source.acknowledge(claim)
             except BrokerUnavailable as error:
-                self._note(State.WAITING_FOR_BROKER, str(error))
-                if self._stopping.wait(backoff.next_seconds()):
+                self._wait(State.WAITING_FOR_BROKER, error, backoff)
+                if self._stopping.is_set():
                     return None
 
     def _release(self, claim: Claim) -> None:
@@ -211,10 +225,16 @@ class Pump(threading.Thread):
         except BrokerUnavailable as error:
             log.warning("intake.not_given_back", claim=claim.id, error=str(error), comes_back_after_seconds=self._config.intake_visibility_seconds)
 
-    def _note(self, state: State, error: str) -> None:
-        if self.progress.state is not state or self.progress.last_error != error:
-            log.warning("intake.waiting", state=state.value, error=error)
-        self.progress.state, self.progress.last_error = state, error
+    def _failed(self, report: Report | None, error: Exception) -> None:
+        if report is not None:
+            report.failed(error)
+
+    def _wait(self, state: State, error: Exception, backoff: "Backoff") -> None:
+        """Pauses in this state, and says so once for each error."""
+        if self.progress.last_error != str(error):
+            log.warning("intake.waiting", state=state.value, error=str(error))
+        self.progress.state, self.progress.last_error = state, str(error)
+        self._stopping.wait(backoff.next_seconds())
 
 
 class Backoff:

@@ -20,6 +20,7 @@ from worker.intake.source import BrokerUnavailable, Claim, Entry
 
 PRIORITY_SEPARATOR = "\x06\x16"  # kombu.transport.redis.Channel.sep
 PRIORITY_STEPS = (0, 3, 6, 9)  # kombu.transport.redis.PRIORITY_STEPS
+INDEX, STARTS, CLAIM_PREFIX = "tollbook.claims", "tollbook.claims.starts", "tollbook.claim:"
 
 
 def connect(url: str) -> redis.Redis:
@@ -42,79 +43,87 @@ def connect(url: str) -> redis.Redis:
 class RedisSource:
     """Claims over the lists of some queues; safe to share by threads, except `claim`, which each thread calls on its own source."""
 
-    def __init__(self, client: redis.Redis, queues: Collection[str], *, worker: str, visibility_seconds: float, key_prefix: str = "") -> None:
+    def __init__(self, client: redis.Redis, queues: Collection[str], *, worker: str, visibility_seconds: float) -> None:
         self._client = client
         self._visibility_seconds = visibility_seconds
-        self._queue_of = {f"{key_prefix}{queue}{suffix}".encode(): queue for queue in sorted(queues) for suffix in _priority_suffixes()}
-        self._index, self._starts = f"{key_prefix}tollbook.claims", f"{key_prefix}tollbook.claims.starts"
-        self._claim_prefix = f"{key_prefix}tollbook.claim:"
+        self._lists = [f"{queue}{suffix}" for queue in sorted(queues) for suffix in _priority_suffixes()]
         self._ids: Iterator[str] = (f"{worker}:{os.getpid()}:{uuid4().hex[:8]}:{n}" for n in count(1))
         self._next_id = next(self._ids)
         self._claim_script = _script(client, "claim")
         self._take_over_script = _script(client, "take_over")
+        self._touch_script = _script(client, "touch")
         self._split_script = _script(client, "split")
         self._give_back_script = _script(client, "give_back")
 
     def claim(self, messages_max: int, bytes_max: int) -> Claim | None:
         """See `Source`. After a lost reply the next call returns the same claim again."""
-        keys = [self._index, self._claim_prefix + self._next_id, *self._queue_of]
         with _translated():
-            flat = self._claim_script(keys=keys, args=[self._next_id, messages_max, bytes_max])
-        if not flat:
-            return None
-        claim = Claim(self._next_id, self._entries(flat))
-        self._next_id = next(self._ids)
-        return claim
+            flat = self._claim_script(keys=[INDEX, CLAIM_PREFIX + self._next_id, *self._lists], args=[self._next_id, messages_max, bytes_max])
+        return self._claim_of(flat) if flat else None
 
     def take_over(self) -> Claim | None:
         """See `Source`."""
         with _translated():
-            flat = self._take_over_script(keys=[self._index, self._starts], args=[self._visibility_seconds, self._claim_prefix])
-        if not flat:
-            return None
-        return Claim(flat[0].decode(), self._entries(flat[2:]), taken_over=True, starts=int(flat[1]))
+            flat = self._take_over_script(keys=[INDEX, STARTS], args=[self._visibility_seconds, self._next_id, CLAIM_PREFIX])
+        return self._claim_of(flat[1:], taken_over=True, starts=int(flat[0])) if flat else None
+
+    def excuse(self, claim: Claim) -> None:
+        """See `Source`."""
+        with _translated():
+            self._client.hincrby(STARTS, claim.id, -1)
 
     def start(self, claim: Claim) -> None:
         """See `Source`."""
         with _translated():
-            self._client.hincrby(self._starts, claim.id, 1)
+            self._client.hincrby(STARTS, claim.id, 1)
 
     def split(self, claim: Claim) -> None:
         """See `Source`."""
         with _translated():
-            self._split_script(keys=[self._index, self._starts], args=[claim.id, self._claim_prefix])
+            self._split_script(keys=[INDEX, STARTS], args=[claim.id, CLAIM_PREFIX])
 
     def touch(self, claim_ids: Collection[str]) -> None:
         """See `Source`."""
         if claim_ids:
             with _translated():
-                seconds, microseconds = self._client.time()
-                self._client.zadd(self._index, dict.fromkeys(claim_ids, seconds + microseconds / 1_000_000), xx=True)
+                self._touch_script(keys=[INDEX, STARTS], args=list(claim_ids))
 
     def acknowledge(self, claim: Claim) -> None:
         """See `Source`."""
         with _translated(), self._client.pipeline(transaction=True) as pipeline:
-            pipeline.unlink(self._claim_prefix + claim.id)
-            pipeline.zrem(self._index, claim.id)
-            if claim.taken_over:
-                pipeline.hdel(self._starts, claim.id)
+            pipeline.unlink(CLAIM_PREFIX + claim.id)
+            pipeline.zrem(INDEX, claim.id)
+            pipeline.hdel(STARTS, claim.id)
             pipeline.execute()
 
     def give_back(self, claim: Claim) -> None:
         """See `Source`."""
         with _translated():
-            self._give_back_script(keys=[self._index, self._starts], args=[claim.id, self._claim_prefix])
+            self._give_back_script(keys=[INDEX, STARTS], args=[claim.id, CLAIM_PREFIX])
 
-    def _entries(self, flat: Sequence[bytes]) -> list[Entry]:
-        """The entries of a claim's list: queue list, number n, n messages, and so on."""
-        entries: list[Entry] = []
-        position = 0
-        while position < len(flat):
-            queue = self._queue_of.get(flat[position]) or flat[position].decode(errors="replace")
+    def _claim_of(self, flat: Sequence[bytes], *, taken_over: bool = False, starts: int = 0) -> Claim:
+        claim = Claim(self._next_id, _entries(flat), taken_over, starts)
+        self._next_id = next(self._ids)
+        return claim
+
+
+def _entries(flat: Sequence[bytes]) -> list[Entry]:
+    """The entries of a claim's list: queue list, number n, n messages, and so on.
+
+    Raises:
+        BrokerUnavailable: the list is not of that form, so that no worker of ours has written it.
+    """
+    entries: list[Entry] = []
+    position = 0
+    while position < len(flat):
+        try:
+            queue = flat[position].decode().split(PRIORITY_SEPARATOR)[0]
             end = position + 2 + int(flat[position + 1])
-            entries += [Entry(queue, body) for body in flat[position + 2 : end]]
-            position = end
-        return entries
+        except (ValueError, IndexError):
+            raise BrokerUnavailable(f"a claim holds {flat[position][:80]!r} where a queue and a number should be") from None
+        entries += [Entry(queue, body) for body in flat[position + 2 : end]]
+        position = max(end, position + 2)
+    return entries
 
 
 def _priority_suffixes() -> list[str]:

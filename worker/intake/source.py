@@ -24,7 +24,7 @@ class Claim:
     id: str
     entries: list[Entry]
     taken_over: bool = False
-    starts: int = 0  # times that work on it was begun by someone who took it over, and not finished
+    starts: int = 0  # times that work on it was begun by someone who took it over, without an end or an excuse
 
 
 class Source(Protocol):
@@ -34,10 +34,13 @@ class Source(Protocol):
         """Takes what is there, up to the limits (it stops at the message that reaches `bytes_max`); none: the queues are empty."""
 
     def take_over(self) -> Claim | None:
-        """Takes over one claim of a worker that died; none: there is none that is due."""
+        """Takes over one claim of a worker that died, and counts, outside of this process, that work on it begins."""
+
+    def excuse(self, claim: Claim) -> None:
+        """Takes that start back: the work could not be done, for no fault of the messages."""
 
     def start(self, claim: Claim) -> None:
-        """Counts, outside of this process, that work on a claim taken over begins."""
+        """Counts that work on a claim taken over begins once more."""
 
     def split(self, claim: Claim) -> None:
         """Turns a claim into claims of one message each, free to be taken over, so that a deadly message stands alone."""

@@ -20,7 +20,6 @@ from worker.intake.source import Entry
 log = structlog.get_logger()
 
 QUEUE, PLAIN_QUEUE = "usage", "usage.json"
-EXIT_CONFIGURATION = os.EX_CONFIG  # 78
 
 
 class IntakeStep(bootsteps.StartStopStep):
@@ -62,15 +61,14 @@ def _served(app: Celery) -> list[str]:
 
 def _intake(worker: Any, queues: list[str], config: Configuration) -> Intake:
     client = connect(config.require_broker_url())
-    prefix = worker.app.conf.broker_transport_options.get("global_keyprefix", "")
     handle = UsageDoor.handle
 
     def source() -> RedisSource:
-        return RedisSource(client, queues, worker=worker.hostname, visibility_seconds=config.intake_visibility_seconds, key_prefix=prefix)
+        return RedisSource(client, queues, worker=worker.hostname, visibility_seconds=config.intake_visibility_seconds)
 
     def fatal(error: str) -> None:
         log.error("intake.misconfigured", error=error)
-        worker_state.should_stop = EXIT_CONFIGURATION  # type: ignore[assignment]
+        worker_state.should_stop = os.EX_CONFIG  # type: ignore[assignment]
 
     def events_enabled() -> bool:
         dispatcher = getattr(getattr(worker, "consumer", None), "event_dispatcher", None)

@@ -34,17 +34,20 @@ def compare(work: Work, groups: Groups, stored: Mapping[EventKey, StoredHash]) -
     if different:
         first = _first_fields(work, groups, stored, {d.key for d in different})
         for delivery in different:
-            if delivery.key not in first:
+            if delivery.key not in first and stored[delivery.key].transaction_id is None:
                 raise StorageUnavailable(_MOVED)
-            _decide(delivery, first[delivery.key], stored[delivery.key])
+            _decide(delivery, first.get(delivery.key), stored[delivery.key])
 
 
-def _decide(delivery: Delivery, first: dict[str, object], stored: StoredHash) -> None:
+def _decide(delivery: Delivery, first: dict[str, object] | None, stored: StoredHash) -> None:
     """It becomes a dead letter that tells field by field how it differs from the first one under its key.
 
     A hash that a newer program wrote can't be computed here; then the fields themselves decide.
     """
     assert delivery.event is not None
+    if first is None:
+        delivery.outcome, delivery.rejection = Outcome.CONFLICT, Rejection(Reason.CONFLICT, "same event id, other payload; the first is not at hand")
+        return
     differing = difference(first, billed_fields(delivery.event))
     if not differing and stored.hash_version not in PAYLOAD_HASHES:
         delivery.outcome = Outcome.DUPLICATE

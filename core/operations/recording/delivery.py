@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from core.domain.outcome import Outcome
 from core.domain.parsing import RawEvent, parse_event
-from core.domain.payload import PAYLOAD_HASHES, payload_hash
+from core.domain.payload import HASH_VERSION, PAYLOAD_HASHES, payload_hash
 from core.domain.rejection import Reason, Rejection, shown
 from core.domain.usage_event import UsageEvent
 from core.storage.accounts import Holder
@@ -46,9 +46,9 @@ class Delivery:
     def matches(self, stored: StoredHash) -> bool:
         """Whether it is a copy of what was accepted first, by the hash version that was used then; never by one we don't know."""
         assert self.event is not None
-        if stored.hash_version not in PAYLOAD_HASHES:
-            return False
-        return self.payload_hash == stored.payload_hash or payload_hash(self.event, stored.hash_version) == stored.payload_hash
+        if stored.hash_version == HASH_VERSION:
+            return self.payload_hash == stored.payload_hash
+        return stored.hash_version in PAYLOAD_HASHES and payload_hash(self.event, stored.hash_version) == stored.payload_hash
 
     def undecided(self) -> None:
         """Takes back an outcome that was rolled back with its savepoint."""
@@ -56,13 +56,14 @@ class Delivery:
             self.outcome, self.rejection, self.difference = None, None, None
 
 
-def judge(raw_events: Iterable[RawEvent], now: datetime, lateness_days: int) -> list[Delivery]:
+def judge(raw_events: Iterable[RawEvent], now: datetime, lateness_days: int, *, received_before: bool = False) -> list[Delivery]:
     """Each raw event read and judged by itself, before any database is asked.
 
     Args:
         raw_events: the bytes of each.
         now: the time of receipt.
         lateness_days: the age beyond which an unseen event is too late, in days.
+        received_before: they were accepted earlier, so that neither their age nor a clock that goes wrong counts any more.
     """
     latest, earliest = now + CLOCK_SKEW, now - timedelta(days=lateness_days)
     deliveries = []
@@ -72,11 +73,11 @@ def judge(raw_events: Iterable[RawEvent], now: datetime, lateness_days: int) -> 
         except Rejection as rejection:
             deliveries.append(_refused(raw, rejection))
             continue
-        if event.occurred_at > latest:
+        if event.occurred_at > latest and not received_before:
             ahead = f"occurred_at is more than 5 minutes ahead of {now:%Y-%m-%dT%H:%M:%SZ} (got {shown(event.occurred_at.isoformat())})"
             deliveries.append(_refused(raw, Rejection(Reason.FUTURE, ahead)))
         else:
-            deliveries.append(Delivery(raw, event, payload_hash(event), late=event.occurred_at < earliest))
+            deliveries.append(Delivery(raw, event, payload_hash(event), late=event.occurred_at < earliest and not received_before))
     return deliveries
 
 

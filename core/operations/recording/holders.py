@@ -12,33 +12,33 @@ from core.storage.transactions import Grant, insert_grants
 
 @dataclass(frozen=True, slots=True)
 class Holders:
-    """Account ids by holder, and the users whom the directory doesn't know."""
+    """Account ids by holder, the users whom the directory doesn't know, and the ids worth remembering."""
 
     accounts: dict[Holder, int]
     unknown: set[Holder]
+    learned: dict[Holder, int]
 
 
-def open_holders(work: Work, events: list[UsageEvent], settings: dict[str, BillingSettings], learned: dict[Holder, int]) -> Holders:
+def open_holders(work: Work, events: list[UsageEvent], settings: dict[str, BillingSettings]) -> Holders:
     """Every event's user account, and the pool where it pays, exists afterwards; race-free, at most one grant each.
 
     Args:
         work: the transaction.
         events: what is to be recorded.
         settings: of every mandate among them.
-        learned: accounts met earlier in this transaction; those that this call meets are added.
     """
     wanted: set[Holder] = {(e.mandate_id, e.user_id) for e in events}
     wanted |= {(m, None) for m in {e.mandate_id for e in events} if settings[m].billing_model.pool_pays}
     found: dict[Holder, int] = {}
     unmet: list[Holder] = []
     for holder in wanted:
-        account_id = learned.get(holder) or work.known_accounts.get(holder)
+        account_id = work.known_accounts.get(holder)
         if account_id is None:
             unmet.append(holder)
         else:
             found[holder] = account_id
     if not unmet:
-        return Holders(found, set())
+        return Holders(found, set(), {})
     existing, strangers = _find(work, unmet)
     absent = [holder for holder in unmet if holder not in existing]
     if absent:
@@ -47,8 +47,8 @@ def open_holders(work: Work, events: list[UsageEvent], settings: dict[str, Billi
         existing |= opened
         if len(opened) < len(absent):  # somebody else opened them meanwhile, and made their grants
             existing |= _find(work, [holder for holder in absent if holder not in opened])[0]
-    learned.update((holder, account_id) for holder, account_id in existing.items() if holder not in strangers)
-    return Holders(found | existing, strangers)
+    learned = {holder: account_id for holder, account_id in existing.items() if holder not in strangers}
+    return Holders(found | existing, strangers, learned)
 
 
 def _find(work: Work, holders: list[Holder]) -> tuple[dict[Holder, int], set[Holder]]:

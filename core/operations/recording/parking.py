@@ -19,7 +19,7 @@ def park(work: Work, groups: Groups, reasons: dict[str, str]) -> None:
         return
     parked = find_parked(work.connection, list(groups))
     for delivery in (d for key, group in groups.items() if key not in parked for d in group):
-        if delivery.late and not work.releasing:
+        if delivery.late:
             delivery.reject(too_late(delivery, work.config.lateness_days))
     new = {key: first for key, group in groups.items() if key not in parked and (first := _first_undecided(group))}
     for key in _without_room(work, list(new)):

@@ -60,9 +60,8 @@ def _record(work: Work, groups: Groups, mandates: Mandates) -> Settled:
     if not_met := [key for key, delivery in new.items() if work.known_accounts.get(delivery.holder) is None]:
         stored |= find_keys(work.connection, not_met)  # a conflicting copy must not open an account for whom it names
         new = {key: delivery for key, delivery in new.items() if key not in stored}
-    learned: dict[tuple[str, str | None], int] = {}
     events = [d.event for d in new.values() if d.event is not None]
-    holders = open_holders(work, events, mandates.settings, learned)
+    holders = open_holders(work, events, mandates.settings)
     won = claim_keys(work.connection, list(new), [d.payload_hash for d in new.values()], HASH_VERSION) if new else {}
     lost = [key for key in new if key not in won]
     if lost:
@@ -84,7 +83,7 @@ def _record(work: Work, groups: Groups, mandates: Mandates) -> Settled:
         debit_balances(work, debits, mandates.settings)
     compare(work, groups, stored)
     unknown_users = sum((d.event.mandate_id, d.event.user_id) in holders.unknown for d in debits)
-    return Settled([d.id for d in debits], learned, unknown_users)
+    return Settled([d.id for d in debits], holders.learned, unknown_users)
 
 
 def _seen_before(work: Work, groups: Groups, mandates: Mandates) -> dict[EventKey, StoredHash]:

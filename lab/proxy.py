@@ -1,0 +1,169 @@
+"""A TCP proxy that misbehaves on demand, to stand between a worker and its database or broker."""
+
+import asyncio
+import socket
+import struct
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+START_SECONDS = 10.0
+_CHUNK_BYTES = 64 * 1024
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER with no time: closing sends RST, and what was not sent is gone
+
+
+@dataclass(eq=False)
+class _Link:
+    """One client's connection and the server's connection made for it."""
+
+    client: asyncio.StreamWriter
+    server: asyncio.StreamWriter
+    silent: bool = False
+
+    def reset(self) -> None:
+        """Both sides see `connection reset by peer`."""
+        _reset(self.client)
+        _reset(self.server)
+
+
+class Proxy:
+    """Forwards a port of 127.0.0.1 to one server, in a thread of its own, as long as the `with` block lasts.
+
+    Every method may be called from any thread and holds from its return on.
+
+    Args:
+        url: the server's URL; it must name a port.
+    """
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        assert parts.hostname is not None
+        assert parts.port is not None
+        self._target = (parts.hostname, parts.port)
+        self.port = 0
+        self._links: set[_Link] = set()
+        self._refusing = False
+        self._delay_seconds = 0.0
+        self._unwanted: Callable[[bytes], bool] | None = None
+        self._swallowed = threading.Event()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), name="proxy", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        assert self._ready.wait(START_SECONDS), "the proxy does not listen"
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._loop.call_soon_threadsafe(self._stopped.set)
+        self._thread.join()
+
+    def url(self, url: str) -> str:
+        """The URL of the server, led through this proxy."""
+        parts = urlsplit(url)
+        login, at, _ = parts.netloc.rpartition("@")
+        return parts._replace(netloc=f"{login}{at}127.0.0.1:{self.port}").geturl()
+
+    def cut(self) -> int:
+        """Resets every connection there is, and returns how many; new ones go through."""
+        return self._in_loop(self._cut)
+
+    def refuse(self, refusing: bool = True) -> None:
+        """Resets every connection and, until `refuse(False)`, every new one: the server can't be reached."""
+        self._refusing = refusing
+        if refusing:
+            self.cut()
+
+    def half_open(self) -> int:
+        """Keeps every connection open but carries nothing on it any more, and returns how many; new ones go through."""
+        return self._in_loop(self._silence)
+
+    def delay(self, seconds: float) -> None:
+        """Carries everything so many seconds late, in either direction; 0 ends it."""
+        self._delay_seconds = seconds
+
+    def swallow(self, unwanted: Callable[[bytes], bool]) -> threading.Event:
+        """Swallows the next piece of a reply for which `unwanted` is true and resets its connection.
+
+        Args:
+            unwanted: is given what one read of the server's socket returned, so look for short replies only.
+
+        Returns:
+            Is set when it has happened.
+        """
+        self._swallowed = threading.Event()
+        self._unwanted = unwanted
+        return self._swallowed
+
+    def _in_loop(self, function: Callable[[], int]) -> int:
+        async def call() -> int:
+            return function()
+
+        return asyncio.run_coroutine_threadsafe(call(), self._loop).result(START_SECONDS)
+
+    def _cut(self) -> int:
+        for link in self._links:
+            link.reset()
+        return len(self._links)
+
+    def _silence(self) -> int:
+        for link in self._links:
+            link.silent = True
+        return len(self._links)
+
+    async def _main(self) -> None:
+        self._loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()
+        server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        self.port = server.sockets[0].getsockname()[1]
+        self._ready.set()
+        await self._stopped.wait()
+        server.close()
+        self._cut()
+        await asyncio.sleep(0.01)  # the connections' tasks see it
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            if self._refusing:
+                raise ConnectionRefusedError
+            server_reader, server_writer = await asyncio.open_connection(*self._target)
+        except OSError:
+            _reset(writer)
+            return
+        link = _Link(writer, server_writer)
+        self._links.add(link)
+        ways = [self._carry(link, reader, server_writer), self._carry(link, server_reader, writer, replies=True)]
+        tasks = [asyncio.ensure_future(way) for way in ways]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._links.discard(link)
+            writer.close()
+            server_writer.close()
+
+    async def _carry(self, link: _Link, source: asyncio.StreamReader, target: asyncio.StreamWriter, *, replies: bool = False) -> None:
+        while data := await source.read(_CHUNK_BYTES):
+            await asyncio.sleep(self._delay_seconds)
+            if replies and self._unwanted is not None and self._unwanted(data):
+                self._unwanted = None
+                link.reset()
+                self._swallowed.set()
+                return
+            if not link.silent:
+                target.write(data)
+                await target.drain()
+        while link.silent:  # the other side does not learn that this one has gone
+            await asyncio.sleep(0.05)
+            if target.is_closing():
+                return
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    if not writer.is_closing():
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        writer.transport.abort()
