@@ -121,6 +121,7 @@ def test_starts_are_counted_outside_of_the_process(source: Callable[..., RedisSo
         claim = source().take_over()
         assert claim
         assert claim.starts == starts
+    assert claim
     source().excuse(claim)
     queue.zadd("tollbook.claims", {claim.id: 1})
     claim = source().take_over()

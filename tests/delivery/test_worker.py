@@ -223,3 +223,13 @@ def test_a_broker_that_may_evict_messages_is_refused(queue: redis.Redis, start_w
         assert "maxmemory-policy allkeys-lru" in worker.output()
     finally:
         queue.config_set("maxmemory-policy", "noeviction")
+
+
+def test_odd_entries_of_the_maintenance_queue_end_no_worker(producer: Celery, queue: redis.Redis, start_worker: StartWorker, rows: Rows) -> None:
+    """Entries that are no messages are told in the log and left out, and the job behind them runs."""
+    queue.lpush("maintenance", b"garbage", b"[1]", in_envelope(b"", body="%%%"), in_envelope(b"[[], {}]", "books.housekeep"), b"{}")
+    producer.send_task("books.housekeep", queue="maintenance")
+    worker = start_worker().ready()
+    eventually(lambda: rows("SELECT FROM job_runs WHERE ended_at IS NOT NULL"), "the job has run")
+    assert worker.output().count("broker.entry_dropped") == 5
+    assert worker.terminate() == 0

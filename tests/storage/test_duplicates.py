@@ -186,3 +186,14 @@ def test_the_far_future_is_rejected(moment: str, record: Record) -> None:
 def test_the_far_past_is_too_late(record: Record) -> None:
     """The first moment of the calendar overflows nothing."""
     assert record(event(occurred_at="0001-01-01T00:00:00Z"), event(occurred_at="0001-01-01T14:00:00+14:00")).reasons == {"too_late": 2}
+
+
+def test_a_conflict_with_an_archived_event_is_still_a_conflict(record: Record, rows: Rows, put_mandate: PutMandate) -> None:
+    """Where the first transaction was moved away, its key still refuses another payload, and says that the first is not at hand."""
+    put_mandate(users=["ada"])
+    one = event()
+    record(one)
+    rows("DELETE FROM transactions WHERE event_id = :event_id", event_id=one["event_id"])
+    assert record({**one, "price_chf": "7"}, one).outcomes == [CONFLICT, DUPLICATE]
+    (letter,) = rows("SELECT detail, difference FROM dead_letters")
+    assert letter == {"detail": "same event id, other payload; the first is not at hand", "difference": None}

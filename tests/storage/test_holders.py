@@ -8,6 +8,7 @@ import pytest
 from core.config import Configuration
 from core.domain.billing import BillingModel
 from core.domain.outcome import Outcome
+from core.errors import StorageUnavailable
 from tests.conftest import Record, Row, Rows
 from tests.events import event
 from tests.storage.conftest import PutAccount, PutMandate, PutSettings
@@ -170,3 +171,16 @@ def test_an_account_known_to_the_process_is_used_as_it_is(record: Record, rows: 
     for _ in range(2):
         record(event(mandate_id="one"), event(mandate_id="two"))
     assert [row["n"] for row in rows("SELECT count(*) AS n FROM transactions WHERE reference_type = 'WORKFLOW' GROUP BY account_id")] == [2, 2]
+
+
+def test_accounts_of_another_database_are_not_trusted(record: Record, rows: Rows, put_mandate: PutMandate) -> None:
+    """A database restored under a living worker is noticed before a debit goes astray; the next try finds the accounts anew."""
+    put_mandate(users=["ada"])
+    record(event())
+    rows("DELETE FROM accounts")
+    rows("DELETE FROM operation_keys")
+    again = event()
+    with pytest.raises(StorageUnavailable, match="restored"):
+        record(again)
+    assert record(again).outcomes == [Outcome.RECORDED]
+    assert rows("SELECT count(*) n FROM accounts") == [{"n": 1}]

@@ -230,3 +230,11 @@ def test_a_conflict_with_a_row_that_is_released_in_between_is_no_accident(
         assert record(second).outcomes == [CONFLICT]
     except TollbookError:
         assert record(second).outcomes == [CONFLICT]
+
+
+def test_a_parked_event_is_never_from_the_future_again(record: Record, release: Release, put_settings: PutSettings) -> None:
+    """Accepted by one clock, it is recorded at its release by another that goes behind."""
+    tomorrow = NOW + timedelta(days=1)
+    assert record(event(occurred_at=tomorrow.isoformat()), clock=lambda: tomorrow).outcomes == [PARKED]
+    put_settings(users=["ada"])
+    assert release().outcomes == [RECORDED]

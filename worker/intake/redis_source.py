@@ -59,13 +59,17 @@ class RedisSource:
         """See `Source`. After a lost reply the next call returns the same claim again."""
         with _translated():
             flat = self._claim_script(keys=[INDEX, CLAIM_PREFIX + self._next_id, *self._lists], args=[self._next_id, messages_max, bytes_max])
-        return self._claim_of(flat) if flat else None
+        if not flat:
+            return None
+        claim_id, self._next_id = self._next_id, next(self._ids)
+        return Claim(claim_id, _entries(flat))
 
     def take_over(self) -> Claim | None:
         """See `Source`."""
+        claim_id = next(self._ids)
         with _translated():
-            flat = self._take_over_script(keys=[INDEX, STARTS], args=[self._visibility_seconds, self._next_id, CLAIM_PREFIX])
-        return self._claim_of(flat[1:], taken_over=True, starts=int(flat[0])) if flat else None
+            flat = self._take_over_script(keys=[INDEX, STARTS], args=[self._visibility_seconds, claim_id, CLAIM_PREFIX])
+        return Claim(claim_id, _entries(flat[1:]), taken_over=True, starts=int(flat[0])) if flat else None
 
     def excuse(self, claim: Claim) -> None:
         """See `Source`."""
@@ -100,11 +104,6 @@ class RedisSource:
         """See `Source`."""
         with _translated():
             self._give_back_script(keys=[INDEX, STARTS], args=[claim.id, CLAIM_PREFIX])
-
-    def _claim_of(self, flat: Sequence[bytes], *, taken_over: bool = False, starts: int = 0) -> Claim:
-        claim = Claim(self._next_id, _entries(flat), taken_over, starts)
-        self._next_id = next(self._ids)
-        return claim
 
 
 def _entries(flat: Sequence[bytes]) -> list[Entry]:

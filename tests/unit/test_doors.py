@@ -1,0 +1,80 @@
+"""What the doors make of a message, before any database is asked."""
+
+import base64
+import json
+
+import msgspec
+import pytest
+
+from core.domain.rejection import Reason, Rejection
+from tasks.message import Message, message_of
+from tasks.usage import RECORD, RECORD_BATCH, _events
+from worker.redis_transport import is_message
+
+
+def bodies(message: Message) -> list[bytes]:
+    """The events' bytes that a message is taken apart into."""
+    return [event.body for event in _events(message)]
+
+
+def test_a_crash_loop_keeps_every_event_of_a_batch_message() -> None:
+    """A condemned message of many events becomes one dead letter per event, each with its own bytes and the reason."""
+    defect = Rejection(Reason.CRASH_LOOP, "begun 5 times")
+    array = msgspec.Raw(b'[{"a": 1}, {"b": 2}]')
+    events = list(_events(Message("usage", b"whole", RECORD_BATCH, [array], defect=defect)))
+    assert [(event.body, event.defect) for event in events] == [(b'{"a": 1}', defect), (b'{"b": 2}', defect)]
+
+
+def test_a_crash_loop_that_can_not_be_opened_keeps_the_whole_message() -> None:
+    """A condemned message without readable arguments is one dead letter with the bytes of the entry and the same reason."""
+    defect = Rejection(Reason.CRASH_LOOP, "begun 6 times")
+    (event,) = _events(Message("usage", b"whole", "", defect=defect))
+    assert (event.body, event.defect) == (b"whole", defect)
+
+
+def test_values_become_the_bytes_that_a_producer_would_send() -> None:
+    """A task run by Celery itself hands its Python values on as JSON, arguments by position or by name."""
+    assert bodies(message_of(RECORD, ({"price_chf": 0.1},), {})) == [b'{"price_chf": 0.1}']
+    assert bodies(message_of(RECORD_BATCH, (), {"events": [{}, {}]})) == [b"{}", b"{}"]
+
+
+def test_wrong_arguments_are_named() -> None:
+    """Neither too many nor mistyped arguments vanish: the message is one dead letter that says what is wanted."""
+    for message in (message_of(RECORD, ({}, {}), {}), message_of(RECORD, (), {"evnt": {}})):
+        (event,) = _events(message)
+        assert event.defect
+        assert event.defect.reason is Reason.MALFORMED_ARGUMENTS
+        assert "takes one argument, event" in event.defect.detail
+
+
+GOOD = {
+    "body": base64.b64encode(b"[[], {}, {}]").decode(),
+    "content-type": "application/json",
+    "headers": {"task": "books.housekeep", "id": "1"},
+    "properties": {"delivery_tag": "1", "delivery_info": {}, "body_encoding": "base64"},
+}
+
+
+def test_a_stock_message_is_a_message() -> None:
+    """What Celery's producers send passes, as do control messages, whose body is no task's."""
+    assert is_message(GOOD)
+    assert is_message({**GOOD, "headers": {}, "body": base64.b64encode(b'{"method": "ping"}').decode()})
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        None,
+        [],
+        {},
+        {**GOOD, "properties": {}},
+        {**GOOD, "properties": {**GOOD["properties"], "delivery_tag": 5}},  # type: ignore[dict-item]
+        {**GOOD, "body": "%%%"},
+        {**GOOD, "body": base64.b64encode(b"[[], {}]").decode()},
+        {**GOOD, "headers": [1]},
+        json.loads("[1]"),
+    ],
+)
+def test_what_would_end_celerys_consumer_is_no_message(bad: object) -> None:
+    """Entries that stock Celery dies of are told from messages."""
+    assert not is_message(bad)
