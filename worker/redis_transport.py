@@ -53,7 +53,7 @@ def _drop_what_is_no_message() -> None:
         return original_deliver(self, message, queue)
 
     kombu_redis.loads = loads  # type: ignore[attr-defined]
-    kombu_redis.Transport._deliver = deliver  # type: ignore[attr-defined]  # noqa: SLF001
+    kombu_redis.Transport._deliver = deliver  # type: ignore[method-assign]  # noqa: SLF001
 
 
 def is_message(message: Any) -> bool:

@@ -3,8 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 from sqlalchemy import Connection, text
+
+from core.storage.packing import packed, unpacked
 
 Holder = tuple[str, str | None]  # mandate id, user id; no user: the mandate's pool
 
@@ -32,9 +35,9 @@ _LOCK = text("""
       FROM accounts WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE
 """)
 
-_MOVE = text("""
+_MOVE = text(f"""
     UPDATE accounts SET balance = balance + d.delta
-      FROM unnest(CAST(:ids AS bigint[]), CAST(:deltas AS numeric[])) AS d(id, delta)
+      FROM unnest({unpacked("ids", "bigint")}, {unpacked("deltas", "numeric")}) AS d(id, delta)
      WHERE accounts.id = d.id
 """)
 
@@ -54,8 +57,7 @@ class NewAccount:
     opened_version: int
 
 
-@dataclass(frozen=True, slots=True)
-class LockedAccount:
+class LockedAccount(NamedTuple):
     """An account whose balance nobody else can move before this transaction ends; amounts in CHF."""
 
     id: int
@@ -89,12 +91,12 @@ def open_accounts(connection: Connection, accounts: Sequence[NewAccount]) -> dic
 
 def lock_accounts(connection: Connection, account_ids: Iterable[int]) -> list[LockedAccount]:
     """Locks the accounts in the order of their ids, the same everywhere, so that two batches can't deadlock."""
-    return [LockedAccount(*row) for row in connection.execute(_LOCK, {"ids": sorted(account_ids)})]
+    return [LockedAccount._make(row) for row in connection.execute(_LOCK, {"ids": sorted(account_ids)})]
 
 
 def move_balances(connection: Connection, deltas: Mapping[int, Decimal]) -> None:
     """Adds each delta (CHF) to its account's balance; the accounts are locked and the transactions written by the caller."""
-    connection.execute(_MOVE, {"ids": list(deltas), "deltas": list(deltas.values())})
+    connection.execute(_MOVE, {"ids": packed(deltas), "deltas": packed(deltas.values())})
 
 
 def credit_balances(connection: Connection, amounts: Mapping[int, Decimal], thresholds: Mapping[int, Decimal]) -> None:

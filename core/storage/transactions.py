@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from operator import attrgetter
+from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
@@ -73,11 +75,11 @@ _USAGE_OF = text("""
 
 _TEXTS = ("event_id", "mandate_id", "workflow_id", "feature_instance_id", "feature_code", "provider", "model", "occurred_at")
 _TOKENS = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens")
+_texts_of, _tokens_of = attrgetter(*_TEXTS), attrgetter(*_TOKENS)
 DEFAULT_DESCRIPTION = "AI Usage"
 
 
-@dataclass(frozen=True, slots=True)
-class UsageDebit:
+class UsageDebit(NamedTuple):
     """A usage event with what recording found out about it."""
 
     id: int
@@ -99,8 +101,8 @@ class Grant:
 def insert_usage(connection: Connection, debits: Sequence[UsageDebit], batch_id: int) -> None:
     """Writes one DEBIT per usage event, under the ids that its key was claimed with."""
     events = [d.event for d in debits]
-    columns: dict[str, list[object]] = {name: [getattr(e, name) for e in events] for name in _TEXTS}
-    columns |= {name: [getattr(e.usage, name) for e in events] for name in _TOKENS}
+    columns: dict[str, Sequence[object]] = dict(zip(_TEXTS, zip(*map(_texts_of, events), strict=True), strict=True))
+    columns |= zip(_TOKENS, zip(*[_tokens_of(e.usage) for e in events], strict=True), strict=True)
     columns |= {
         "id": [d.id for d in debits],
         "account_id": [d.account_id for d in debits],

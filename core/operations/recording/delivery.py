@@ -21,17 +21,12 @@ class Delivery:
 
     raw: RawEvent
     event: UsageEvent | None
+    key: EventKey = ("", "")  # only a delivery that could be read has one
     payload_hash: bytes = b""
     late: bool = False
     outcome: Outcome | None = None
     rejection: Rejection | None = None
     difference: dict[str, list[object]] | None = None
-
-    @property
-    def key(self) -> EventKey:
-        """(mandate, event id); only a delivery that could be read has one."""
-        assert self.event is not None
-        return self.event.mandate_id, self.event.event_id
 
     @property
     def holder(self) -> Holder:
@@ -77,7 +72,11 @@ def judge(raw_events: Iterable[RawEvent], now: datetime, lateness_days: int, *, 
             ahead = f"occurred_at is more than 5 minutes ahead of {now:%Y-%m-%dT%H:%M:%SZ} (got {shown(event.occurred_at.isoformat())})"
             deliveries.append(_refused(raw, Rejection(Reason.FUTURE, ahead)))
         else:
-            deliveries.append(Delivery(raw, event, payload_hash(event), late=event.occurred_at < earliest and not received_before))
+            deliveries.append(
+                Delivery(
+                    raw, event, (event.mandate_id, event.event_id), payload_hash(event), late=event.occurred_at < earliest and not received_before
+                )
+            )
     return deliveries
 
 

@@ -70,7 +70,8 @@ def _record(work: Work, groups: Groups, mandates: Mandates) -> Settled:
     for key, transaction_id in won.items():
         first = new[key]
         first.outcome = Outcome.RECORDED
-        stored[key] = StoredHash(first.payload_hash, HASH_VERSION)
+        if len(groups[key]) > 1:
+            stored[key] = StoredHash(first.payload_hash, HASH_VERSION)
         event, settings = first.event, mandates.settings[key[0]]
         assert event is not None
         account_id = holders.accounts[key[0], event.user_id]
