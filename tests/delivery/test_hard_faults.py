@@ -65,7 +65,7 @@ def alter_database(administrator: Administrator, database_name: str) -> Callable
     """Alters the test's own database; `SET …` and `RESET …` are for sessions that begin later."""
 
     def alter(change: str) -> None:
-        administrator.execute(sql.SQL("ALTER DATABASE {} ").format(sql.Identifier(database_name)) + sql.SQL(change))  # type: ignore[arg-type]
+        administrator.execute(sql.SQL("ALTER DATABASE {} ").format(sql.Identifier(database_name)) + sql.SQL(change))
 
     return alter
 

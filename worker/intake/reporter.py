@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any
 from uuid import uuid4
 
@@ -14,6 +14,8 @@ from tasks.message import Message
 
 log = structlog.get_logger()
 
+_SILENT_SECONDS = 10.0  # after a failure, so that a broker that hangs does not hold up every batch
+
 
 class Reporter:
     """Sends a pump's batches as task events, on a connection of its own: kombu's are not for two threads at once.
@@ -24,6 +26,7 @@ class Reporter:
     def __init__(self, app: Celery, hostname: str, enabled: Callable[[], bool]) -> None:
         self._app, self._hostname, self._enabled = app, hostname, enabled
         self._dispatcher: Any = None
+        self._silent_until = 0.0
 
     def received(self, messages: Sequence[Message]) -> "Report":
         """Opens the report of a batch; `task-received` and `task-started` travel with what comes next."""
@@ -31,7 +34,7 @@ class Reporter:
 
     def send(self, events: Sequence[tuple[str, dict[str, Any]]]) -> None:
         """Sends events in one broker message; never raises."""
-        if not self._enabled():
+        if not self._enabled() or monotonic() < self._silent_until:
             return
         try:
             if self._dispatcher is None:
@@ -43,6 +46,7 @@ class Reporter:
             self._dispatcher.flush()
         except Exception as error:  # noqa: BLE001 - whatever a broker connection raises: Flower misses a batch, the books don't
             log.debug("intake.event_not_sent", error=str(error))
+            self._silent_until = monotonic() + _SILENT_SECONDS
             self.close()
 
     def close(self) -> None:
