@@ -299,10 +299,10 @@ def test_being_out_of_connections_is_waited_for(
 ) -> None:
     """While the database grants the worker no session it waits; with a single one for two threads, it records all."""
     worker = start_worker(**SMALL).ready()
-    rows("SELECT 1")  # the test's own session is there already
+    rows("SELECT 1")  # the test has its two sessions already
     alter_database("CONNECTION LIMIT 0")
     terminate_sessions()
-    events = refused_for_a_while(worker, queue, "too many connections", lambda: alter_database("CONNECTION LIMIT 2"))
+    events = refused_for_a_while(worker, queue, "too many connections", lambda: alter_database("CONNECTION LIMIT 3"))
     eventually(is_drained, "every message is acknowledged")
     books_hold_exactly(rows, events)
     assert counts() == {"recorded": 200, "duplicate": 0, "conflict": 0, "rejected": 0, "parked": 0}

@@ -148,6 +148,8 @@ def test_flower_sees_one_task_per_batch(producer: Celery, queue: redis.Redis, st
         producer.control.broadcast("intake_resume", reply=True, destination=["w@test"])
         assert done.wait(60)
         receiver.should_stop = True
+        watching.join(20)
+    assert not watching.is_alive()
     assert [one["type"] for one in seen] == ["task-received", "task-started", "task-succeeded"]
     assert len({one["uuid"] for one in seen}) == 1
     assert seen[0]["name"] == "usage.record"
