@@ -142,21 +142,28 @@ def test_a_worker_stopped_beyond_its_visibility_finds_its_work_done(
     assert stopping.terminate() == 0
 
 
-def test_a_cold_stop_under_load_gives_back_or_finishes(
-    queue: redis.Redis, start_worker: StartWorker, rows: Rows, counts: Counts, is_drained: IsDrained
+def test_a_cold_stop_amid_a_batch_gives_it_back(
+    administrator: Administrator, queue: redis.Redis, start_worker: StartWorker, rows: Rows, counts: Counts, is_drained: IsDrained
 ) -> None:
-    """SIGQUIT ends the worker within seconds, whatever it holds comes again, and the next worker records each event once."""
-    first, second = start_worker(name="first", **SMALL), start_worker(name="second")
+    """SIGQUIT under load, with two batches that wait for a lock, ends the worker within seconds: every message is in its
+    queue again, and the next worker records each event once.
+    """
+    first, second = start_worker(name="first", **SMALL), start_worker(name="second", **SMALL)
     pause(second.ready())
     first.ready()
-    events = feed(queue, 4000)
-    eventually(lambda: counts()["recorded"] > 0, "it has begun")
-    first.process.send_signal(signal.SIGQUIT)
-    first.process.wait(20)
-    assert 0 < counts()["recorded"] < 4000
+    events = feed(queue, 20)
+    eventually(is_drained, "it works")
+    with administrator.transaction(force_rollback=True):
+        administrator.execute("SELECT FROM accounts FOR UPDATE")
+        events += feed(queue, 300)
+        eventually(lambda: queue.zcard("tollbook.claims") == 2, "both threads have a batch in hand")
+        first.process.send_signal(signal.SIGQUIT)
+        first.process.wait(10)
+        assert (queue.llen("usage"), queue.zcard("tollbook.claims")) == (300, 0)
     resume(second)
     eventually(is_drained, "every message is acknowledged")
     books_hold_exactly(rows, events)
+    assert counts() == {"recorded": 320, "duplicate": 0, "conflict": 0, "rejected": 0, "parked": 0}
 
 
 def half_open(proxy: Proxy) -> None:
@@ -423,13 +430,13 @@ def test_a_lost_right_ends_the_worker_and_acknowledges_nothing(
     worker = start_worker(**SMALL).ready()
     events = feed(queue, 200)
     eventually(is_drained, "it works")
-    rows("REVOKE INSERT ON transactions FROM tollbook_app")
+    rows("REVOKE INSERT ON transactions FROM tollbook_worker")
     events += feed(queue, 200)
     assert worker.process.wait(30) == 78
     assert "42501" in worker.output()
     assert queue.llen("usage") + sum(int(queue.llen(key)) for key in queue.scan_iter("tollbook.claim:*")) >= 200
     assert counts() == {"recorded": 200, "duplicate": 0, "conflict": 0, "rejected": 0, "parked": 0}
-    rows("GRANT INSERT ON transactions TO tollbook_app")
+    rows("GRANT INSERT ON transactions TO tollbook_worker")
     start_worker(**SMALL)
     eventually(is_drained, "every message is acknowledged")
     books_hold_exactly(rows, events)

@@ -58,7 +58,7 @@ class Progress:
     last_error: str = ""
 
 
-class Pump(threading.Thread):
+class Pump:
     """One thread that empties the queues of a source into a door until it is stopped."""
 
     def __init__(
@@ -73,7 +73,8 @@ class Pump(threading.Thread):
         worker: str,
         on_fatal: Callable[[str], None],
     ) -> None:
-        super().__init__(name=name, daemon=True)
+        self.name = name
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.progress = Progress()
         self._source, self._open, self._handle, self._reporter = source, open_entry, handle, reporter
         self._config, self._worker, self._on_fatal = config, worker, on_fatal
@@ -96,7 +97,19 @@ class Pump(threading.Thread):
         self._stopping.set()
         self._resumed.set()
 
-    def run(self) -> None:
+    def start(self) -> None:
+        """Starts the thread."""
+        self._thread.start()
+
+    def join(self, seconds: float) -> None:
+        """Waits for the thread to end, at most for so many seconds."""
+        self._thread.join(seconds)
+
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
         """Works until `stop`; see the module."""
         backoff = Backoff()
         while not self._stopping.is_set():
