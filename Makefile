@@ -9,7 +9,6 @@ TRACE ?=
 DEMO_ARGS ?=
 TEST_ARGS ?=
 BENCH_ARGS ?=
-# Configuration of the caller's shell must not leak into tests, checks and the demo's own servers.
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .PHONY: help install demo test test-long check format bench lock clean
@@ -29,7 +28,7 @@ $(INSTALLED): requirements-dev.lock pyproject.toml
 	@touch $(INSTALLED)
 
 demo: install ## real servers, real traffic, a killed worker, exact books (TRACE=path.csv, DEMO_ARGS=--keep)
-	@$(BIN)/tollbook demo --trace "$(TRACE)" $(DEMO_ARGS)
+	@DATABASE_URL= DATABASE_OWNER_URL= CELERY_BROKER_URL= REDIS_URL= $(BIN)/tollbook demo --trace "$(TRACE)" $(DEMO_ARGS)
 
 test: install ## every test but the long ones (TEST_ARGS="-k name")
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long" $(TEST_ARGS)

@@ -5,15 +5,15 @@ from kombu import Exchange, Queue
 
 from core.config import configuration
 from core.errors import Misconfigured
-from worker.preflight import refuse
+from worker.preflight import refuse, served_broker
 
 try:
     _config = configuration()
+    broker_url = served_broker(_config.require_broker_url())
 except Misconfigured as error:
     refuse(str(error))
 _direct = Exchange("")  # the default exchange: a message goes to the queue that its routing key names, with no binding to lose
 
-broker_url = _config.broker_url.get_secret_value() if _config.broker_url else None
 imports = ("tasks.usage", "tasks.books", "tasks.parked")
 
 # Queues: a plain worker serves all of them. `usage` and `usage.json` are emptied by the pump (worker/intake).

@@ -121,5 +121,13 @@ def configuration() -> Configuration:
     try:
         return Configuration()
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'configuration'}: {e['msg']} (got {e['input']!r})" for e in error.errors())
-        raise Misconfigured(f"configuration: {problems}") from None
+        problems = [
+            f"{variable_name(str(problem['loc'][0]))}: {problem['msg'].removeprefix('Value error, ')} (got {problem['input']!r})"
+            for problem in error.errors()
+        ]
+        raise Misconfigured("; ".join(problems)) from None
+
+
+def variable_name(field: str) -> str:
+    """The environment variable of a field, as people set it."""
+    return field if field.isupper() else f"TOLLBOOK_{field.upper()}"

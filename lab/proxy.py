@@ -28,6 +28,10 @@ class _Link:
         _reset(self.client)
         _reset(self.server)
 
+    def silence(self) -> None:
+        """Neither side sees anything any more."""
+        self.silent = True
+
 
 class Proxy:
     """Forwards a port of 127.0.0.1 to one server, in a thread of its own, as long as the `with` block lasts.
@@ -40,16 +44,12 @@ class Proxy:
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
-        assert parts.hostname is not None
-        assert parts.port is not None
         self._target = (parts.hostname, parts.port)
         self.port = 0
         self._links: set[_Link] = set()
-        self._refusing = False
-        self._delay_seconds = 0.0
+        self._refusing, self._delay_seconds = False, 0.0
         self._unwanted: Callable[[bytes], bool] | None = None
-        self._swallowed = threading.Event()
-        self._ready = threading.Event()
+        self._swallowed, self._ready = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), name="proxy", daemon=True)
 
     def __enter__(self) -> Self:
@@ -69,7 +69,7 @@ class Proxy:
 
     def cut(self) -> int:
         """Resets every connection there is, and returns how many; new ones go through."""
-        return self._in_loop(self._cut)
+        return self._each(_Link.reset)
 
     def refuse(self, refusing: bool = True) -> None:
         """Resets every connection and, until `refuse(False)`, every new one: the server can't be reached."""
@@ -79,7 +79,7 @@ class Proxy:
 
     def half_open(self) -> int:
         """Keeps every connection open but carries nothing on it any more, and returns how many; new ones go through."""
-        return self._in_loop(self._silence)
+        return self._each(_Link.silence)
 
     def delay(self, seconds: float) -> None:
         """Carries everything so many seconds late, in either direction; 0 ends it."""
@@ -94,24 +94,15 @@ class Proxy:
         Returns:
             Is set when it has happened.
         """
-        self._swallowed = threading.Event()
-        self._unwanted = unwanted
+        self._swallowed, self._unwanted = threading.Event(), unwanted
         return self._swallowed
 
-    def _in_loop(self, function: Callable[[], int]) -> int:
-        async def call() -> int:
-            return function()
+    def _each(self, change: Callable[[_Link], None]) -> int:
+        return asyncio.run_coroutine_threadsafe(self._changed(change), self._loop).result(START_SECONDS)
 
-        return asyncio.run_coroutine_threadsafe(call(), self._loop).result(START_SECONDS)
-
-    def _cut(self) -> int:
+    async def _changed(self, change: Callable[[_Link], None]) -> int:
         for link in self._links:
-            link.reset()
-        return len(self._links)
-
-    def _silence(self) -> int:
-        for link in self._links:
-            link.silent = True
+            change(link)
         return len(self._links)
 
     async def _main(self) -> None:
@@ -121,7 +112,7 @@ class Proxy:
         self._ready.set()
         await self._stopped.wait()
         server.close()
-        self._cut()
+        await self._changed(_Link.reset)
         await asyncio.sleep(0.01)  # the connections' tasks see it
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -134,8 +125,8 @@ class Proxy:
             return
         link = _Link(writer, server_writer)
         self._links.add(link)
-        ways = [self._carry(link, reader, server_writer), self._carry(link, server_reader, writer, replies=True)]
-        tasks = [asyncio.ensure_future(way) for way in ways]
+        ways = (self._carry(link, reader, server_writer), self._carry(link, server_reader, writer, replies=True))
+        tasks = [asyncio.create_task(way) for way in ways]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:

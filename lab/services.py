@@ -110,7 +110,8 @@ def up(directory: Path | None = None, *, fast: bool = False, appendfsync: Append
         ServerFailed: a server does not start; what this call had started is stopped again.
         Misconfigured: the environment is contradictory, or the wheels with the servers are missing.
     """
-    external, folder = _external(), _folder(directory)
+    folder = _folder(directory)
+    external = _external(folder)
     if external.all:
         return _services(external, folder, None, None)
     postgres, valkey = PostgresServer(folder / "postgres", fast=fast), ValkeyServer(folder / "valkey", appendfsync=appendfsync)
@@ -148,15 +149,17 @@ def down(directory: Path | None = None, *, delete: bool = False) -> list[str]:
             "postgres": PostgresServer(folder / "postgres"),
         }
         stopped = [name for name, server in servers.items() if server.stop()]
-        (folder / STATE_FILE).unlink(missing_ok=True)
-        for existing in [folder / name for name in servers if delete and (folder / name).exists()]:
-            shutil.rmtree(existing)
+        if delete:
+            (folder / STATE_FILE).unlink(missing_ok=True)
+            for existing in [folder / name for name in servers if (folder / name).exists()]:
+                shutil.rmtree(existing)
     return stopped
 
 
 def status(directory: Path | None = None) -> list[ServerStatus]:
     """What is known of PostgreSQL and Valkey, in this order; a server that does not answer is not running."""
-    external, folder = _external(), _folder(directory)
+    folder = _folder(directory)
+    external = _external(folder)
     servers: tuple[tuple[str, PostgresServer | ValkeyServer, bool], ...] = (
         ("postgres", PostgresServer(folder / "postgres"), external.database is not None),
         ("valkey", ValkeyServer(folder / "valkey"), external.broker is not None),
@@ -169,7 +172,8 @@ def running(directory: Path | None = None) -> Services | None:
 
     URLs in the environment come first; where they name both servers the folder is not looked at.
     """
-    external, folder = _external(), _folder(directory)
+    folder = _folder(directory)
+    external = _external(folder)
     if external.all:
         return _services(external, folder, None, None)
     state = process.read_record(folder / STATE_FILE)
@@ -182,7 +186,8 @@ def running(directory: Path | None = None) -> Services | None:
     return _services(external, folder, postgres, valkey)
 
 
-def _external() -> _External:
+def _external(folder: Path) -> _External:
+    """The servers that the environment names, but for this folder's own, whose URLs `services env` may have put there."""
     # Not from the process's cached configuration: a caller may put our URLs into the environment before that is first read.
     current = configuration.__wrapped__()
     database, owner, broker = (
@@ -190,6 +195,11 @@ def _external() -> _External:
     )
     if owner is not None and database is None:
         raise Misconfigured("DATABASE_OWNER_URL is set, but DATABASE_URL is not: set both or none")
+    own = process.read_record(folder / STATE_FILE) or {}
+    if own.get("postgres") and database == own.get("database_url"):
+        database, owner = None, None
+    if own.get("valkey") and broker == own.get("broker_url"):
+        broker = None
     return _External(database, owner or database, broker)
 
 

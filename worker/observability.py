@@ -9,6 +9,7 @@ from celery.signals import celeryd_init, setup_logging, task_postrun, task_preru
 from prometheus_client import start_http_server
 
 from core.config import Configuration, configuration
+from worker.preflight import refuse
 
 _SHARED: list[Any] = [
     structlog.contextvars.merge_contextvars,
@@ -17,6 +18,9 @@ _SHARED: list[Any] = [
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     structlog.processors.StackInfoRenderer(),
 ]
+
+
+_CHATTY = ("alembic", "celery.worker.strategy", "celery.app.trace")  # every start and end of a job that found nothing to do
 
 
 @setup_logging.connect
@@ -32,7 +36,8 @@ def configure_logging(**_: Any) -> None:
         )
     )
     logging.basicConfig(level=config.log_level, handlers=[handler], force=True)
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # the preflight's look at the revision is no news
+    for chatty in _CHATTY:
+        logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[config.log_level]))
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -57,4 +62,8 @@ def serve_metrics(**_: Any) -> None:
     """The Prometheus endpoint of a worker, where a port is configured."""
     config: Configuration = configuration()
     if config.metrics_port:
-        start_http_server(config.metrics_port, config.metrics_host)
+        try:
+            start_http_server(config.metrics_port, config.metrics_host)
+        except OSError as error:
+            address = f"{config.metrics_host}:{config.metrics_port}"
+            refuse(f"TOLLBOOK_METRICS_PORT: {address} can't be listened on ({error.strerror or error}); each process needs its own")

@@ -3,6 +3,7 @@
 import os
 import sys
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
 import redis
 import structlog
@@ -32,18 +33,31 @@ class Preflight(bootsteps.Step):
             refuse(str(error))
 
 
+def served_broker(url: str) -> str:
+    """`url`, if it names a kind of broker that is served; nothing is connected.
+
+    Raises:
+        Misconfigured: it does not; the message says what would.
+    """
+    if not url.startswith(("redis://", "rediss://", "redis+socket://")):
+        raise Misconfigured(f"CELERY_BROKER_URL: {url.split(':', 1)[0]}:// is not served; use redis:// or rediss:// (Redis 6.2+ or Valkey)")
+    path = urlsplit(url).path.strip("/")
+    if not url.startswith("redis+socket://") and path and not path.isdigit():
+        raise Misconfigured(f"CELERY_BROKER_URL: the database after the host is a number, such as /0 (got /{path})")
+    try:
+        connect(url).close()
+    except (ValueError, KeyError) as error:
+        raise Misconfigured(f"CELERY_BROKER_URL can't be used: {error}") from None
+    return url
+
+
 def check_broker(url: str) -> None:
     """Returns if the broker may hold usage events, or can't be asked now (the worker waits for it).
 
     Raises:
         Misconfigured: it refuses the login, or may evict messages when its memory is full.
     """
-    if not url.startswith(("redis://", "rediss://", "redis+socket://")):
-        raise Misconfigured(f"CELERY_BROKER_URL: {url.split(':', 1)[0]}:// is not served; use redis:// or rediss:// (Redis 6.2+ or Valkey)")
-    try:
-        client = connect(url)
-    except (ValueError, KeyError) as error:
-        raise Misconfigured(f"CELERY_BROKER_URL can't be used: {error}") from None
+    client = connect(served_broker(url))
     try:
         policy = client.info("memory").get("maxmemory_policy", "noeviction")
     except _REFUSED as error:

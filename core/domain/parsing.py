@@ -59,7 +59,15 @@ def parse_event(raw: RawEvent) -> UsageEvent:
         fields = _merged(_canonical(fields))
         if unknown := [name for name in fields if name not in _FIELDS]:
             raise Rejection(Reason.UNKNOWN_FIELD, f"{', '.join(map(shown, unknown[:5]))} is not a field of the contract")
-    return UsageEvent.from_fields(fields)
+    try:
+        return UsageEvent.from_fields(fields)
+    except Rejection as rejection:
+        rejection.mandate_id, rejection.event_id = _id(fields.get("mandate_id"), 64), _id(fields.get("event_id"), 128)
+        raise
+
+
+def _id(value: object, length_max: int) -> str | None:
+    return value if isinstance(value, str) and value.isprintable() and 1 <= len(value) <= length_max else None
 
 
 def _canonical(fields: dict[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -35,6 +35,8 @@ class Rejection(ValueError):
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
+        self.mandate_id: str | None = None  # where at least these could be read
+        self.event_id: str | None = None
 
 
 def shown(value: object, length_max: int = 120) -> str:

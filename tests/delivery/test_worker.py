@@ -118,6 +118,7 @@ def test_inspect_shows_the_intake_and_control_pauses_it(producer: Celery, queue:
     producer.send_task("usage.record", args=[event()], queue="usage")
     assert state()["held"] == 0
     assert queue.llen("usage") == 1
+    assert state()["backlog"] == {"usage": 1, "usage.json": 0, "claims": 0}
     assert ask("intake_resume") == {"ok": "intake resumed"}
     recorded(counts, 1)
     eventually(lambda: state()["events"].get("recorded") == 1, "the intake tells what it did")
@@ -199,7 +200,10 @@ def test_celerys_own_consumer_records_as_well(producer: Celery, queue: redis.Red
         ("CELERY_BROKER_URL", "wrong password", "the broker refuses the login"),
         ("DATABASE_URL", "wrong password", "the database refuses the login"),
         ("DATABASE_URL", "empty database", "run `tollbook db upgrade`"),
-        ("TOLLBOOK_LATENESS_DAYS", "-4", "lateness_days"),
+        ("CELERY_BROKER_URL", "amqp://guest@localhost//", "amqp:// is not served"),
+        ("CELERY_BROKER_URL", "redis://localhost/0/0", "the database after the host is a number"),
+        ("TOLLBOOK_LATENESS_DAYS", "-4", "TOLLBOOK_LATENESS_DAYS"),
+        ("TOLLBOOK_METRICS_PORT", "the broker's", "TOLLBOOK_METRICS_PORT"),
     ],
 )
 def test_what_only_an_operator_can_mend_ends_the_worker_at_once(
@@ -209,6 +213,8 @@ def test_what_only_an_operator_can_mend_ends_the_worker_at_once(
     if value == "wrong password":
         head, _, tail = environment[variable].rpartition("@")
         value = f"{head[:-4]}xxxx@{tail}"
+    if value == "the broker's":
+        value = environment["CELERY_BROKER_URL"].rpartition(":")[2].partition("/")[0]
     if value == "empty database":
         value = request.getfixturevalue("empty_database_urls").owner
     worker = start_worker(**{variable: value})

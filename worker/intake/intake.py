@@ -66,6 +66,7 @@ class Intake:
         seconds = max(monotonic() - self._started_at, 0.001)
         return {
             "queues": list(self._queues),
+            "backlog": self._backlog(),
             "state": [pump.progress.state.value if pump.is_alive() else State.STOPPED.value for pump in self._pumps],
             "held": self._held(),
             "messages": sum(pump.progress.messages for pump in self._pumps),
@@ -74,6 +75,12 @@ class Intake:
             "retries": sum(pump.progress.retries for pump in self._pumps),
             "last_error": next((pump.progress.last_error for pump in self._pumps if pump.progress.last_error), ""),
         }
+
+    def _backlog(self) -> dict[str, int] | str:
+        try:
+            return self._source.backlog()
+        except BrokerUnavailable as error:
+            return str(error)
 
     def _held(self) -> int:
         return sum(len(claim.entries) for pump in self._pumps if (claim := pump.progress.held) is not None)

@@ -197,6 +197,8 @@ class Pump:
                 self._acknowledge(claim)
                 report.succeeded(result)
                 self._after_failure.reset()
+                if self.progress.last_error:
+                    log.info("intake.recovered", after=self.progress.last_error)
                 self.progress.last_error = ""
                 self.progress.messages += len(messages)
                 self.progress.events.update({outcome.value: n for outcome, n in result.counts().items()})

@@ -5,6 +5,7 @@ and `tollbook.claim:ID` (a list: queue, number, messages). An operator can read 
 """
 
 import os
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
@@ -99,6 +100,18 @@ class RedisSource:
             pipeline.zrem(INDEX, claim.id)
             pipeline.hdel(STARTS, claim.id)
             pipeline.execute()
+
+    def backlog(self) -> dict[str, int]:
+        """See `Source`."""
+        with _translated(), self._client.pipeline(transaction=False) as pipeline:
+            for name in self._lists:
+                pipeline.llen(name)
+            pipeline.zcard(INDEX)
+            *lengths, claims = pipeline.execute()
+        waiting: Counter[str] = Counter()
+        for name, length in zip(self._lists, lengths, strict=True):
+            waiting[name.split(PRIORITY_SEPARATOR)[0]] += length
+        return {**waiting, "claims": claims}
 
     def give_back(self, claim: Claim) -> None:
         """See `Source`."""

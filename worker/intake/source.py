@@ -51,5 +51,8 @@ class Source(Protocol):
     def acknowledge(self, claim: Claim) -> None:
         """Removes the claim's messages for ever. Only after the commit of every outcome. Repeatable."""
 
+    def backlog(self) -> dict[str, int]:
+        """Messages that wait, by queue, and under `claims` the claims of all workers, dead ones too."""
+
     def give_back(self, claim: Claim) -> None:
         """Puts the claim's messages back at the head of their queues. Repeatable."""

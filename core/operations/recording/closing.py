@@ -57,7 +57,7 @@ def _dead_letter(delivery: Delivery) -> DeadLetter:
         rejection.reason.value,
         rejection.detail,
         delivery.difference,
-        event.mandate_id if event else None,
-        event.event_id if event else None,
+        event.mandate_id if event else rejection.mandate_id,
+        event.event_id if event else rejection.event_id,
         delivery.payload_hash or None,
     )
