@@ -209,6 +209,19 @@ def test_a_database_url_leaves_only_valkey_to_start(folder: Path, monkeypatch: p
     assert not (folder / "postgres").exists()
 
 
+def test_the_servers_own_urls_in_the_environment_are_no_others(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shell that took `services env` still sees its own servers, can have them stopped, and can start them again."""
+    for name, url in services.up(folder, fast=True).environment().items():
+        monkeypatch.setenv(name, url)
+    assert [server.external for server in services.status(folder)] == [False, False]
+    assert services.down(folder) == ["valkey", "postgres"]
+    assert [server.running for server in services.status(folder)] == [False, False]
+    again = services.up(folder, fast=True)
+    assert again.postgres
+    assert again.valkey
+    assert again.postgres.started
+
+
 def test_an_owner_url_without_a_database_url_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An owner of one database and a worker of another can't be meant."""
     monkeypatch.setenv("DATABASE_OWNER_URL", "postgresql://a@elsewhere/b")
