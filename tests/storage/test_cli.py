@@ -1,11 +1,13 @@
 """The commands: what they print for people and for programs, and how they end."""
 
 import base64
+import hashlib
 import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from core.storage.directory.mirror import User, put_users
 from lab import services
 from tests.conftest import DatabaseUrls, Record, Rows
 from tests.events import event
-from tests.storage.conftest import PutMandate, PutSettings
+from tests.storage.conftest import PutAccount, PutMandate, PutSettings
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ def run(database_urls: DatabaseUrls, monkeypatch: pytest.MonkeyPatch, capsys: py
     monkeypatch.setenv("DATABASE_URL", database_urls.worker)
     monkeypatch.setenv("DATABASE_OWNER_URL", database_urls.owner)
     monkeypatch.setenv("CELERY_BROKER_URL", "redis://127.0.0.1:1/0")
+    monkeypatch.setenv("COLUMNS", "240")
 
     def call(*arguments: str) -> Ended:
         configuration.cache_clear()
@@ -106,7 +109,7 @@ def test_an_error_is_one_line_on_standard_error(run: Run) -> None:
     """A failure ends with exit code 1, one line, and no control character of whatever was asked for."""
     ended = run("balance", "ac\x1b[2Jme\nx")
     assert (ended.code, ended.out) == (1, "")
-    assert ended.err == "error: mandate 'ac\\x1b[2Jme\\nx' has no billing settings\n"
+    assert ended.err == "error: mandate 'ac\\x1b[2Jme\\nx' has no billing settings, and the directory does not know it\n"
 
 
 def test_an_interrupted_command_ends_with_130(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,8 +147,9 @@ def test_the_tables_are_upgraded_and_checked(run: Run, monkeypatch: pytest.Monke
     monkeypatch.setenv("DATABASE_URL", empty_database_urls.worker)
     monkeypatch.setenv("DATABASE_OWNER_URL", empty_database_urls.owner)
     assert run("db", "check").code == 1
-    assert run("db", "upgrade").out.startswith("upgraded: revision none to ")
-    assert run("db", "upgrade").out.startswith("up to date: revision ")
+    assert run("batches").err == "error: the database is at revision none, this program needs 0001: run `tollbook db upgrade`\n"
+    assert run("db", "upgrade").out == "upgraded: empty database -> 0001\n"
+    assert run("db", "upgrade").out == "up to date: revision 0001\n"
     assert run("db", "check", "--json").json == {"ok": True, "differences": []}
 
 
@@ -162,9 +166,115 @@ def test_settings_are_shown_and_changed(run: Run, put_mandate: PutMandate) -> No
     assert run("settings", "show", "acme", "--json").json["version"] == 4
     assert [s["mandate_id"] for s in run("settings", "list", "--json").json] == ["acme"]
     assert "acme's name" in run("settings", "list").out
-    refused = run("settings", "update", "acme", "--default-user-credit", "NaN")
-    assert (refused.code, refused.err) == (1, "error: default_user_credit: is not a plain decimal number (got 'NaN')\n")
     assert "conflict" in run("settings", "update", "acme", "--country", "CH", "--expected-version", "1").err
+
+
+def test_wrong_settings_are_told_by_option(run: Run, put_settings: PutSettings) -> None:
+    """The refusal names each option, its value and what it should have been, in one line."""
+    put_settings()
+    refused = run("settings", "update", "acme", "--default-user-credit", "abc", "--city", "a\x07", "--notification-email", "nobody", "--by", "x\ny")
+    assert (refused.code, refused.out) == (1, "")
+    assert refused.err == (
+        "error: --default-user-credit: 'abc' is not an amount in CHF with at most nine decimal places;"
+        " --notification-email: 'nobody' is not an e-mail address of at most 254 characters;"
+        " --city: 'a\\x07' is not a line of at most 128 characters without control characters;"
+        " --by: 'x\\ny' has a control character\n"
+    )
+    assert run("settings", "show", "acme", "--json").json["version"] == 1
+
+
+def test_a_list_of_addresses_can_be_emptied(run: Run, put_settings: PutSettings) -> None:
+    """`--notification-email ''` leaves nobody, and a billing model is understood in any case of letters."""
+    put_settings()
+    named = run("settings", "update", "acme", "--notification-email", "a@b.example", "--notification-email", "c@d.example", "--json")
+    assert named.json["notification_emails"] == ["a@b.example", "c@d.example"]
+    emptied = run("settings", "update", "acme", "--notification-email", "", "--billing-model", "unlimited", "--json").json
+    assert (emptied["notification_emails"], emptied["billing_model"]) == ([], "UNLIMITED")
+
+
+def test_help_tells_what_new_settings_are_and_what_nothing_acts_on(run: Run) -> None:
+    """An operator sees the defaults, and which settings are only kept."""
+    text = " ".join(run("settings", "update", "--help").out.split())
+    assert "New settings: PREPAY_USER." in text
+    assert text.count("(stored; nothing acts on it yet)") == 3
+
+
+@pytest.mark.parametrize("columns", ["80", "120", "240"])
+def test_values_are_never_broken_over_lines(
+    run: Run, monkeypatch: pytest.MonkeyPatch, record: Record, put_settings: PutSettings, put_account: PutAccount, columns: str
+) -> None:
+    """Amounts, times, ids and values of closed lists stand in one piece whatever the terminal's width; times are UTC, amounts CHF."""
+    monkeypatch.setenv("COLUMNS", columns)
+    mandate, user, event_id = "mandate-" + "m" * 50, "user-" + "u" * 50, "event-" + "e" * 100
+    put_settings(mandate, users=[user])
+    account = put_account(user, "1234567890.123456789", mandate_id=mandate)
+    given = event(mandate_id=mandate, user_id=user, event_id=event_id, occurred_at="2026-01-31T12:00:00.123456+01:00", description="word " * 40)
+    record(given, {**given, "price_chf": "7"}, event(mandate_id="strange", event_id=event_id))
+    listed = run("transactions", "--mandate", mandate).out
+    for value in ("recorded (UTC)", "amount CHF", mandate, user, event_id, "2026-01-31 11:00:00 ", "WORKFLOW", "0.250000000"):
+        assert value in listed
+    assert "+00:00" not in listed
+    for command in (("accounts", "list", mandate), ("accounts", "show", str(account)), ("balance", mandate, user)):
+        assert {mandate, user} & set(run(*command).out.split())
+        assert "1234567889.873456789" in run(*command).out
+    assert "balance CHF" in run("balance", mandate).out
+    letters = run("deadletters", "list").out
+    assert event_id in letters
+    assert "conflict" in letters
+    (letter,) = run("deadletters", "list", "--json").json
+    assert event_id in run("deadletters", "show", str(letter["id"])).out
+    assert event_id in run("parked", "list").out
+    assert mandate in run("settings", "list").out
+    assert mandate in run("settings", "show", mandate).out
+
+
+def test_free_text_folds(run: Run, monkeypatch: pytest.MonkeyPatch, record: Record, put_settings: PutSettings) -> None:
+    """On a narrow terminal a long description takes several lines instead of one long one."""
+    monkeypatch.setenv("COLUMNS", "80")
+    put_settings()
+    record(event(description="word " * 60))
+    assert max(map(len, run("transactions", "--mandate", "acme").out.splitlines())) < 200
+
+
+def test_nothing_found_is_said(run: Run, put_mandate: PutMandate) -> None:
+    """An empty table is `no rows` on standard error; in JSON it is an empty list."""
+    put_mandate()
+    commands = ("batches", "parked list", "parked list --mandate nobody", "deadletters list", "settings list", "accounts list acme")
+    for command in (*commands, "transactions --mandate acme"):
+        assert run(*command.split()) == Ended(0, "", "no rows\n")
+        assert run(*command.split(), "--json").json == []
+
+
+@pytest.mark.parametrize("command", ["accounts list nobody", "transactions --mandate nobody", "transactions --account 4711", "accounts show 4711"])
+def test_what_does_not_exist_is_an_error(run: Run, command: str) -> None:
+    """A mandate or account that isn't there ends with 1 and is named, instead of an empty list."""
+    ended = run(*command.split())
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err.startswith("error: there is no ")
+
+
+def test_the_version_is_printed(run: Run) -> None:
+    """`--version` tells the installed version."""
+    assert run("--version").out == f"tollbook {version('tollbook')}\n"
+
+
+def test_a_dead_letter_is_shown_to_people(run: Run, record: Record, put_settings: PutSettings) -> None:
+    """The difference reads as recorded and sent, a long body is cut and says so, and reasons are understood in any case of letters."""
+    put_settings()
+    first = event(price_chf="1.5")
+    record(first, {**first, "price_chf": "1.6"}, b"x" * 300_000)
+    (conflict,) = run("deadletters", "list", "--mandate", "acme", "--reason", "CONFLICT", "--status", "open", "--json").json
+    shown = run("deadletters", "show", str(conflict["id"])).out
+    assert "price_chf: recorded 1.500000000, sent 1.600000000\n" in shown
+    assert f"body ({conflict['body_length']} bytes):\n{{" in shown
+    (long,) = [d for d in run("deadletters", "list", "--json").json if d["id"] != conflict["id"]]
+    shown = run("deadletters", "show", str(long["id"])).out
+    assert "body (first 262144 of 300000 bytes; only its first 4000 characters are shown" in shown
+    assert shown.count("x" * 4000) == 1
+    assert shown.splitlines()[-1] == "x" * 4000
+    whole = run("deadletters", "show", str(long["id"]), "--json").json
+    assert (whole["body_truncated"], whole["body_sha256"]) == (True, hashlib.sha256(b"x" * 300_000).hexdigest())
+    assert len(base64.b64decode(whole["body"])) == 262_144
 
 
 def test_balances_accounts_and_transactions_are_shown(run: Run, record: Record, put_settings: PutSettings) -> None:
@@ -225,7 +335,7 @@ def test_an_import_records_what_was_parked(run: Run, record: Record, rows: Rows,
     ended = run("directory", "import", "--mandates", "mandates.csv", "--memberships", "memberships.csv", "--users", "users.csv")
     assert ended.code == 1
     assert ended.err == "refused: memberships.csv:3: enabled is not true, false, 1, 0, yes or no (got 'perhaps')\n"
-    assert ended.out == "imported: 1 mandates, 1 memberships, 1 users; refused: 1 rows\nparked events: recorded 2\n"
+    assert ended.out == "imported: 1 mandate, 1 membership, 1 user; refused: 1 row\nparked events: recorded 2\n"
     assert rows("SELECT balance::text FROM accounts") == [{"balance": "9.500000000"}]
     again = run("directory", "import", "--users", "users.csv", "--json")
     assert again.code == 0

@@ -202,4 +202,4 @@ def test_details_of_the_database_are_one_line_of_ascii(record: Record, rows: Row
 def test_a_dead_letter_names_mandate_and_event_where_they_can_be_read(record: Record, rows: Rows) -> None:
     """An event refused for its price still tells whose it is; one without a usable id does not invent any."""
     record(event(price_chf="-1", event_id="e1"), event(price_chf="-1", event_id="e\n2", mandate_id=5))
-    assert [(letter["mandate_id"], letter["event_id"]) for letter in _letters(rows)] == [("acme", "e1"), (None, None)]
+    assert {(letter["mandate_id"], letter["event_id"]) for letter in _letters(rows)} == {("acme", "e1"), (None, None)}

@@ -20,7 +20,7 @@ def written(folder: Path, text: str | bytes, name: str = "file.csv") -> Path:
 
 
 def test_files_are_read_whatever_the_order_of_their_columns(tmp_path: Path) -> None:
-    """Columns come in any order, after a byte order mark too; empty names are none, a missing `enabled` is true."""
+    """Columns come in any order, after a byte order mark too; empty names are none, a missing `enabled` is left open."""
     refused: list[RefusedRow] = []
     mandates = written(tmp_path, '\ufefftime_zone,enabled,label,id,name\nEurope/Zurich,no,,acme,"Acme, Inc."\n\n,1,Beta!,beta,\r\n')
     assert list(read_mandates(mandates, refused)) == [
@@ -28,13 +28,13 @@ def test_files_are_read_whatever_the_order_of_their_columns(tmp_path: Path) -> N
         Mandate("beta", "", "Beta!", enabled=True, time_zone=None),
     ]
     memberships = written(tmp_path, "mandate_id,user_id\nacme,ada\nacme,ada\n")
-    assert set(read_memberships(memberships, refused)) == {Membership("ada", "acme", enabled=True)}
+    assert set(read_memberships(memberships, refused)) == {Membership("ada", "acme", enabled=None)}
     users = written(tmp_path, "id,username,display_name\nada,,Ädä 😀\n")
     assert list(read_users(users, refused)) == [User("ada", None, "Ädä 😀")]
     assert refused == []
 
 
-@pytest.mark.parametrize("text", ["TRUE", "true", "1", "yes", "Yes", ""])
+@pytest.mark.parametrize("text", ["TRUE", "true", "1", "yes", "Yes"])
 def test_ways_to_say_enabled(tmp_path: Path, text: str) -> None:
     """All of these are enabled."""
     assert [m.enabled for m in read_memberships(written(tmp_path, f"user_id,mandate_id,enabled\na,b,{text}\n"), [])] == [True]
@@ -44,7 +44,7 @@ def test_ways_to_say_enabled(tmp_path: Path, text: str) -> None:
     ("header", "complaint"),
     [
         ("", "header line is missing"),
-        ("id,name,label", "time_zone is missing"),
+        ("id,label", "missing in the header: name, time_zone; known are id, name"),
         ("id,name,label,time_zone,colour", "unknown column 'colour'"),
         ("id,name,label,time_zone,id", "id is in the header twice"),
         ("acme,Acme,,UTC", "unknown column 'acme'"),
@@ -113,6 +113,21 @@ def test_an_import_is_repeatable_and_follows_its_source(database: Database, rows
     assert rows("SELECT user_id, enabled FROM directory_memberships") == [{"user_id": "ada", "enabled": False}]
     assert rows("SELECT name, enabled FROM directory_mandates") == [{"name": "Acme", "enabled": True}]
     assert rows("SELECT username FROM directory_users") == [{"username": "ada.l"}]
+
+
+def test_enabled_stays_where_it_is_not_given(database: Database, rows: Rows, tmp_path: Path) -> None:
+    """An empty or absent `enabled` keeps what the mirror has and makes new rows true; other empty cells clear, given values count."""
+    for header, cells in (("enabled,time_zone,id,name,label", "no,UTC,old,Old,OLD"), ("id,name,label,time_zone", "old,,,\nnew,New,,")):
+        import_directory(database, mandates=read_mandates(written(tmp_path, f"{header}\n{cells}\n"), []))
+    assert rows("SELECT id, name, label, time_zone, enabled FROM directory_mandates ORDER BY id DESC") == [
+        {"id": "old", "name": "", "label": None, "time_zone": None, "enabled": False},
+        {"id": "new", "name": "New", "label": None, "time_zone": None, "enabled": True},
+    ]
+    header = "user_id,mandate_id,enabled\n"
+    for cells in ("ada,acme,no\nada,beta,no\nbob,acme,yes\n", "ada,acme,\nada,beta,yes\nbob,acme,no\nbob,beta,\n"):
+        import_directory(database, memberships=read_memberships(written(tmp_path, header + cells), []))
+    found = rows("SELECT user_id, mandate_id, enabled FROM directory_memberships ORDER BY user_id, mandate_id")
+    assert [tuple(row.values()) for row in found] == [("ada", "acme", False), ("ada", "beta", True), ("bob", "acme", False), ("bob", "beta", True)]
 
 
 def test_more_rows_than_a_chunk_are_imported(database: Database, rows: Rows) -> None:

@@ -9,8 +9,9 @@ import pytest
 
 from core.config import Configuration
 from core.domain.billing import BillingModel
+from core.domain.outcome import BatchResult
 from core.errors import NotFound, RequestRefused
-from core.operations.update_settings import update_settings
+from core.operations.update_settings import update_settings, wrong_settings
 from core.storage.database import Database
 from core.storage.reading.billing_settings import MandateSettings
 from core.views.verify import verify
@@ -95,9 +96,28 @@ def test_a_wrong_value_is_refused_by_name(update: Update, put_settings: PutSetti
     put_settings()
     with pytest.raises(RequestRefused, match=field) as caught:
         update(**{field: value})
-    assert "got" in str(caught.value)
     assert str(caught.value).isprintable()
+    assert "Input should" not in str(caught.value)
+    assert " is no" in str(caught.value)
     assert len(rows("SELECT FROM billing_settings_history")) == 1
+
+
+def test_a_wrong_value_is_told_in_words() -> None:
+    """Each wrong field comes with its value and what it should have been."""
+    assert wrong_settings({"default_user_credit": "10"}) == []
+    assert wrong_settings({"default_user_credit": "abc", "warning_threshold_percent": "101", "billing_address": {"city": "a\x07"}}) == [
+        ("default_user_credit", "'abc' is not an amount in CHF with at most nine decimal places"),
+        ("warning_threshold_percent", "'101' is not between 0 and 100 percent"),
+        ("billing_address.city", "'a\\x07' is not a line of at most 128 characters without control characters"),
+    ]
+    assert wrong_settings({"notification_emails": ["a@b"] * 51}) == [("notification_emails", "has more than 50 addresses")]
+
+
+def test_who_changes_them_is_one_plain_line(database: Database, config: Configuration, put_settings: PutSettings) -> None:
+    """A name with a control character doesn't get into the history."""
+    put_settings()
+    with pytest.raises(RequestRefused, match="changed_by"):
+        update_settings(database, "acme", {"notify_on_warning": False}, changed_by="a\nb", config=config)
 
 
 def test_a_stale_version_is_a_conflict(update: Update, put_settings: PutSettings) -> None:
@@ -130,7 +150,7 @@ def test_the_billing_model_is_fixed_once_there_are_transactions(
     """After the first transaction only a model switch changes the model; everything else still changes."""
     put_settings(users=["ada"])
     record(event())
-    with pytest.raises(RequestRefused, match=r"billing_model.*PREPAY_USER.*UNLIMITED.*model switch"):
+    with pytest.raises(RequestRefused, match=r"billing_model.*PREPAY_USER.*UNLIMITED.*model switch.*not available yet"):
         update(billing_model="UNLIMITED", notify_on_warning=False)
     assert update(billing_model="PREPAY_USER", time_zone="Asia/Tokyo").version == 2
     record(event())
@@ -148,16 +168,22 @@ def test_a_known_mandate_first_gets_the_defaults(update: Update, put_mandate: Pu
     assert update("beta").time_zone == "UTC"
 
 
-def test_an_unknown_or_disabled_mandate_is_not_found(
-    update: Update, put_mandate: PutMandate, make_config: Callable[..., Configuration], rows: Rows
+def test_a_disabled_mandate_s_settings_can_be_prepared(
+    update: Update, put_mandate: PutMandate, record: Record, release: Callable[..., BatchResult], rows: Rows
 ) -> None:
-    """Nobody gets settings whom the directory doesn't have enabled, unless mandates are made at their first usage anyway."""
-    put_mandate("gone", enabled=False)
+    """A mandate that the directory has disabled gets the defaults and the change, and its parked events follow them."""
+    put_mandate(enabled=False)
+    record(event())
+    assert rows("SELECT reason FROM parked_events") == [{"reason": "disabled_mandate"}]
+    assert update(billing_model="UNLIMITED").version == 2
+    release()
+    assert rows("SELECT settings_version, balance_account_id FROM transactions") == [{"settings_version": 2, "balance_account_id": None}]
+
+
+def test_an_unknown_mandate_is_not_found(update: Update, make_config: Callable[..., Configuration], rows: Rows) -> None:
+    """Nobody gets settings whom the directory doesn't know, unless mandates are made at their first usage anyway."""
     creating = make_config(unknown_mandates="create", default_time_zone="Europe/Zurich")
-    with pytest.raises(NotFound, match=r"'nobody'.*unknown"):
+    with pytest.raises(NotFound, match=r"'nobody'.*the directory does not know it"):
         update("nobody", notify_on_warning=False)
-    for config in (make_config(), creating):
-        with pytest.raises(NotFound, match=r"'gone'.*disabled"):
-            update("gone", notify_on_warning=False, config=config)
     assert rows("SELECT FROM billing_settings") == []
     assert update("nobody", notify_on_warning=False, config=creating).time_zone == "Europe/Zurich"

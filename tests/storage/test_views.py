@@ -1,5 +1,6 @@
 """Reading the books: names, order, pages and the balance that counts."""
 
+import hashlib
 from decimal import Decimal
 
 import pytest
@@ -29,8 +30,15 @@ def test_settings_are_shown_whole_and_with_the_mandates_name(database: Database,
 
 def test_what_does_not_exist_is_an_error_that_names_it(database: Database) -> None:
     """Settings, accounts, balances and dead letters that aren't there are not found, and the error names them."""
-    with pytest.raises(NotFound, match="'nobody'"):
+    with pytest.raises(NotFound, match="'nobody' has no billing settings, and the directory does not know it"):
         billing_settings.settings_of(database, "nobody")
+    for of_mandate in (accounts.accounts_of, transactions.transactions_of_mandate):
+        with pytest.raises(NotFound, match="there is no mandate 'nobody'"):
+            of_mandate(database, "nobody")
+    with pytest.raises(NotFound, match="there is no mandate 'nobody'"):
+        transactions.transactions_of_user(database, "ada", mandate_id="nobody")
+    with pytest.raises(NotFound, match="there is no account 4711"):
+        transactions.transactions_of_account(database, 4711)
     with pytest.raises(NotFound, match="4711"):
         accounts.account(database, 4711)
     with pytest.raises(NotFound, match="pool"):
@@ -41,6 +49,20 @@ def test_what_does_not_exist_is_an_error_that_names_it(database: Database) -> No
         balance(database, "acme")
     with pytest.raises(NotFound, match="4711"):
         dead_letters.dead_letter(database, 4711)
+
+
+def test_what_is_known_but_unused_is_empty_and_without_settings(database: Database, put_mandate: PutMandate, put_account: PutAccount) -> None:
+    """A mandate that only the directory knows has no rows and no settings yet, and the error says how they come."""
+    put_mandate()
+    put_mandate("asleep", enabled=False)
+    assert accounts.accounts_of(database, "acme") == transactions.transactions_of_mandate(database, "asleep") == []
+    assert transactions.transactions_of_user(database, "nobody", mandate_id="acme") == transactions.transactions_of_user(database, "nobody") == []
+    assert transactions.transactions_of_account(database, put_account("ada")) == []
+    for read in (billing_settings.settings_of, balance):
+        with pytest.raises(NotFound, match=r"'acme' is known, and has no billing settings yet: .* first usage, or with `tollbook settings update`"):
+            read(database, "acme")
+    with pytest.raises(NotFound, match="'asleep' is known, but disabled, and has no"):
+        billing_settings.settings_of(database, "asleep")
 
 
 @pytest.mark.parametrize(("limit", "offset"), [(0, 0), (10_001, 0), (1, -1)])
@@ -143,6 +165,16 @@ def test_dead_letters_are_filtered_and_shown_whole(database: Database, record: R
     assert dead_letters.dead_letter(database, open_one.id).body == b"\x1b[2Jnot json\xff"
     assert dead_letters.dead_letter(database, conflict.id).difference == {"price_chf": ["0.250000000", "7.000000000"]}
     assert dead_letters.list_dead_letters(database, reason=Reason.CONFLICT, status=DeadLetterStatus.OPEN) == []
+    assert dead_letters.list_dead_letters(database, mandate_id="acme") == [conflict]
+
+
+def test_a_cut_dead_letter_says_so(database: Database, record: Record) -> None:
+    """Of more than 256 KiB the first 256 KiB are there, with the length and the hash of all of it."""
+    record(b"x" * 300_000, b"short")
+    short, cut = [dead_letters.dead_letter(database, d.id) for d in sorted(dead_letters.list_dead_letters(database), key=lambda d: d.body_length)]
+    assert (len(cut.body), cut.body_length, cut.body_truncated) == (262_144, 300_000, True)
+    assert cut.body_sha256 == hashlib.sha256(b"x" * 300_000).hexdigest()
+    assert (short.body, short.body_truncated) == (b"short", False)
 
 
 def test_parked_events_are_listed_and_counted(database: Database, record: Record) -> None:
