@@ -31,7 +31,7 @@ def import_directory(
 
     Args:
         database: under the worker's login.
-        mandates: in any order; of several with one id the last one counts. So for the others.
+        mandates: in any order; of several with one id the last one counts. So for the others. Where `enabled` is None it stays.
         memberships: pairs of user and mandate, whether or not these are known yet.
         users: the names of users.
 

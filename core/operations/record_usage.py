@@ -3,19 +3,17 @@
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from time import perf_counter
+from typing import Any
 
 from core.config import Configuration
 from core.domain.outcome import BatchResult
 from core.domain.parsing import RawEvent
 from core.errors import BadData
-from core.operations.recording.closing import close_batch, committed
+from core.operations.recording.batch import Settle, committed, settle_batch
 from core.operations.recording.delivery import Delivery, judge
 from core.operations.recording.settle import settle, settle_isolating
-from core.operations.recording.work import KnownAccounts, Settled, Work
-from core.storage.batches import begin_batch
+from core.operations.recording.work import KnownAccounts, Settled
 from core.storage.database import Database
-
-Settle = Callable[[Work, list[Delivery]], Settled]
 
 
 def utc_now() -> datetime:
@@ -55,19 +53,14 @@ def record_usage(
     started = perf_counter()
     deliveries = judge(raw_events, clock(), config.lateness_days)
     try:
-        settled = _in_one_transaction(settle, database, deliveries, config, known_accounts, worker)
+        settled = _recorded(settle, database, deliveries, config=config, known_accounts=known_accounts, worker=worker)
     except BadData:
         deliveries = judge(raw_events, clock(), config.lateness_days)
-        settled = _in_one_transaction(settle_isolating, database, deliveries, config, known_accounts, worker)
+        settled = _recorded(settle_isolating, database, deliveries, config=config, known_accounts=known_accounts, worker=worker)
     known_accounts.add(settled.accounts)
     return committed(perf_counter() - started, deliveries, settled)
 
 
-def _in_one_transaction(
-    settle: Settle, database: Database, deliveries: list[Delivery], config: Configuration, known_accounts: KnownAccounts, worker: str
-) -> Settled:
+def _recorded(settle: Settle, database: Database, deliveries: list[Delivery], **options: Any) -> Settled:
     with database.transaction() as connection:
-        work = Work(connection, config, begin_batch(connection), known_accounts)
-        settled = settle(work, deliveries)
-        close_batch(work, deliveries, settled, worker=worker, kind="usage")
-    return settled
+        return settle_batch(connection, deliveries, settle, **options)

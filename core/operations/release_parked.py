@@ -5,12 +5,11 @@ from time import perf_counter
 from core.config import Configuration
 from core.domain.outcome import BatchResult
 from core.errors import BadData
-from core.operations.record_usage import Settle, utc_now
-from core.operations.recording.closing import close_batch, committed
-from core.operations.recording.delivery import Delivery, judge
+from core.operations.record_usage import utc_now
+from core.operations.recording.batch import Settle, committed, settle_batch
+from core.operations.recording.delivery import judge
 from core.operations.recording.settle import settle, settle_isolating
-from core.operations.recording.work import KnownAccounts, Settled, Work
-from core.storage.batches import begin_batch
+from core.operations.recording.work import KnownAccounts
 from core.storage.database import Database
 from core.storage.parked_events import delete_parked, take_releasable
 
@@ -39,10 +38,8 @@ def _released(settle: Settle, database: Database, config: Configuration, known_a
         parked = take_releasable(connection, BATCH_EVENTS_MAX, without_directory=config.unknown_mandates == "create")
         if not parked:
             return BatchResult([])
-        deliveries: list[Delivery] = judge([event.raw for event in parked], utc_now(), config.lateness_days, received_before=True)
+        deliveries = judge([event.raw for event in parked], utc_now(), config.lateness_days, received_before=True)
         delete_parked(connection, [event.key for event in parked])
-        work = Work(connection, config, begin_batch(connection), known_accounts, releasing=True)
-        settled: Settled = settle(work, deliveries)
-        close_batch(work, deliveries, settled, worker=worker, kind="release")
+        settled = settle_batch(connection, deliveries, settle, config=config, known_accounts=known_accounts, worker=worker, releasing=True)
     known_accounts.add(settled.accounts)
     return committed(perf_counter() - started, deliveries, settled)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
 from core.config import Configuration
 from core.domain.billing import BillingModel
@@ -20,6 +20,8 @@ from core.storage.locks import hold_mandates
 from core.storage.reading.billing_settings import MandateSettings, find_settings
 
 _CREDIT_MAX = 10_000_000_000  # CHF, what the column holds
+_EMAILS_MAX = 50
+_OUT_OF_RANGE = frozenset({"greater_than_equal", "less_than_equal"})
 
 
 def _exact(value: object) -> Decimal:
@@ -62,22 +64,33 @@ class SettingsChanges(BaseModel):
     warning_threshold_percent: Annotated[Decimal, BeforeValidator(_exact), Field(ge=0, le=100, decimal_places=3)] = Decimal(0)
     block_on_zero_balance: Annotated[bool, Field(strict=True)] = True
     notify_on_warning: Annotated[bool, Field(strict=True)] = True
-    notification_emails: Annotated[list[Email], Field(max_length=50)] = []
+    notification_emails: Annotated[list[Email], Field(max_length=_EMAILS_MAX)] = []
     billing_address: BillingAddress = BillingAddress()
     time_zone: Annotated[str, Field(strict=True), AfterValidator(_iana)] = "UTC"
 
-    @classmethod
-    def checked(cls, changes: Mapping[str, object]) -> dict[str, Any]:
-        """The fields that `changes` gives, each as its column takes it.
 
-        Raises:
-            RequestRefused: naming every wrong field and its value.
-        """
-        try:
-            return cls.model_validate(dict(changes)).model_dump(exclude_unset=True)
-        except ValidationError as error:
-            problems = error.errors(include_url=False, include_context=False)
-        raise RequestRefused("; ".join(_problem(".".join(map(str, p["loc"])), p["type"], p["msg"], p["input"]) for p in problems))
+_EXPECTED = {
+    "billing_model": f"is none of {', '.join(BillingModel)}",
+    "default_user_credit": "is not an amount in CHF with at most nine decimal places",
+    "warning_threshold_percent": "is not a percentage with at most three decimal places",
+    "block_on_zero_balance": "is not true or false",
+    "notify_on_warning": "is not true or false",
+    "notification_emails": "is not an e-mail address of at most 254 characters",
+    "billing_address": "is not a line of at most 128 characters without control characters",
+    "time_zone": "is not an IANA time zone",
+}
+_RANGES = {"default_user_credit": f"is not between 0 and {_CREDIT_MAX} CHF", "warning_threshold_percent": "is not between 0 and 100 percent"}
+_CHANGED_BY: TypeAdapter[str] = TypeAdapter(Label)
+
+
+def wrong_settings(changes: Mapping[str, object]) -> list[tuple[str, str]]:
+    """What is wrong with `changes`: each wrong field (of the address `billing_address.city`), and its value with why, in words."""
+    try:
+        SettingsChanges.model_validate(dict(changes))
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_context=False)
+        return [_problem(tuple(map(str, p["loc"])), p["type"], p["input"]) for p in problems]
+    return []
 
 
 def update_settings(
@@ -91,7 +104,7 @@ def update_settings(
 ) -> MandateSettings:
     """Changes the fields that `changes` names and returns the settings as they are then; nothing moves, no usage waits long.
 
-    A mandate that the directory has enabled first gets the defaults. What changes nothing makes no version: a replay is harmless.
+    A mandate that the directory knows, enabled or not, first gets the defaults. What changes nothing makes no version: replay it freely.
 
     Args:
         database: under the worker's login.
@@ -102,12 +115,12 @@ def update_settings(
         config: its default time zone and rule for unknown mandates are used where the settings are opened.
 
     Raises:
-        NotFound: the mandate has no settings and the directory doesn't have it enabled.
+        NotFound: the mandate has no settings and the directory doesn't know it.
         RequestRefused: a field is wrong, the version is another one, or the billing model would change after transactions.
         StorageUnavailable: it is not known whether it was done; look at the version, then ask again.
         Misconfigured: only an operator can help.
     """
-    checked = SettingsChanges.checked(changes)
+    checked = _checked(changes, changed_by)
     with database.transaction() as connection:
         hold_mandates(connection, [mandate_id])
         current = find_settings(connection, mandate_id)
@@ -135,16 +148,25 @@ def update_settings(
 def _model_switch_needed(current: MandateSettings, wanted: BillingModel) -> str:
     return (
         f"billing_model: mandate {shown(current.mandate_id)} has transactions under {current.billing_model}; a plain update can't make it"
-        f" {wanted}: ask for a model switch, which moves the balances as well"
+        f" {wanted}: that takes a model switch, which moves the balances as well, and is not available yet"
     )
+
+
+def _checked(changes: Mapping[str, object], changed_by: str) -> dict[str, Any]:
+    """The fields that `changes` gives, each as its column takes it."""
+    if wrong := wrong_settings(changes):
+        raise RequestRefused("; ".join(f"{field}: {problem}" for field, problem in wrong))
+    try:
+        _CHANGED_BY.validate_python(changed_by)
+    except ValidationError:
+        raise RequestRefused(f"changed_by: {shown(changed_by)} {_EXPECTED['billing_address']}") from None
+    return SettingsChanges.model_validate(dict(changes)).model_dump(exclude_unset=True)
 
 
 def _zone_of_new(state: MandateState | None, mandate_id: str, config: Configuration) -> str:
     """The time zone of the settings to be opened."""
-    known = state is not None and state.enabled
-    if not known and not (state is None and config.unknown_mandates == "create"):
-        why = "unknown to the directory" if state is None else "disabled in the directory"
-        raise NotFound(f"mandate {shown(mandate_id)} has no billing settings and is {why}")
+    if state is None and config.unknown_mandates == "park":
+        raise NotFound(f"mandate {shown(mandate_id)} has no billing settings, and the directory does not know it")
     zone = state.time_zone if state else None
     return zone if zone is not None and is_time_zone(zone) else config.default_time_zone
 
@@ -153,9 +175,11 @@ def _merged(address: dict[str, str], changes: Mapping[str, str | None]) -> dict[
     return {name: value for name, value in {**address, **changes}.items() if value is not None}
 
 
-def _problem(field: str, kind: str, message: str, value: object) -> str:
+def _problem(location: tuple[str, ...], kind: str, value: object) -> tuple[str, str]:
+    setting, field = location[0], ".".join(location)
     if kind == "extra_forbidden":
-        return f"{shown(field)} is not a field of billing settings (got {shown(value)})"
-    if kind == "string_pattern_mismatch":
-        message = "is not an e-mail address" if field.startswith("notification_emails") else "has a control character or a noncharacter"
-    return f"{field}: {message.removeprefix('Value error, ')} (got {shown(value)})"
+        return field, f"is not a field of billing settings (got {shown(value)})"
+    if kind == "too_long" and location == ("notification_emails",):
+        return field, f"has more than {_EMAILS_MAX} addresses"
+    expected = _RANGES[setting] if kind in _OUT_OF_RANGE else _EXPECTED[setting]
+    return field, f"{shown(value)} {expected}"

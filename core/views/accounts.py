@@ -5,6 +5,7 @@ from core.errors import NotFound
 from core.storage.database import Database
 from core.storage.reading import accounts
 from core.storage.reading.accounts import Account
+from core.views.mandates import require_mandate
 from core.views.paging import LIMIT_DEFAULT, check_page
 
 
@@ -43,15 +44,19 @@ def pool(database: Database, mandate_id: str) -> Account:
 
 
 def accounts_of(database: Database, mandate_id: str, *, limit: int = LIMIT_DEFAULT, offset: int = 0) -> list[Account]:
-    """The accounts of the mandate, its pool first, then its users' by user id; nothing for a mandate that has none.
+    """The accounts of the mandate, its pool first, then its users' by user id; nothing for a mandate that has none yet.
 
     Raises:
+        NotFound: there is no such mandate.
         RequestRefused: a limit or offset out of range.
         StorageUnavailable, Misconfigured: the database can't be asked.
     """
     check_page(limit, offset)
     with database.snapshot() as connection:
-        return accounts.list_accounts(connection, mandate_id, limit, offset)
+        found = accounts.list_accounts(connection, mandate_id, limit, offset)
+        if not found:
+            require_mandate(connection, mandate_id)
+        return found
 
 
 def _account_of(database: Database, mandate_id: str, user_id: str | None) -> Account:

@@ -10,6 +10,7 @@ from core.errors import NotFound
 from core.storage.database import Database
 from core.storage.reading.accounts import Account, find_account_of, total_of_users
 from core.storage.reading.billing_settings import MandateSettings, find_settings
+from core.views.mandates import without_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ def balance(database: Database, mandate_id: str, user_id: str | None = None) -> 
     with database.snapshot() as connection:
         settings = find_settings(connection, mandate_id)
         if settings is None:
-            raise NotFound(f"mandate {shown(mandate_id)} has no billing settings")
+            raise without_settings(connection, mandate_id)
         model = settings.billing_model
         if user_id is not None:
             user = find_account_of(connection, mandate_id, user_id)

@@ -1,10 +1,9 @@
 """Billing settings, for reading."""
 
-from core.domain.rejection import shown
-from core.errors import NotFound
 from core.storage.database import Database
 from core.storage.reading import billing_settings
 from core.storage.reading.billing_settings import MandateSettings
+from core.views.mandates import without_settings
 from core.views.paging import LIMIT_DEFAULT, check_page
 
 
@@ -12,13 +11,13 @@ def settings_of(database: Database, mandate_id: str) -> MandateSettings:
     """The mandate's billing settings, amounts in CHF.
 
     Raises:
-        NotFound: the mandate has none.
+        NotFound: the mandate has none; the error tells whether the directory knows it.
         StorageUnavailable, Misconfigured: the database can't be asked.
     """
     with database.snapshot() as connection:
         found = billing_settings.find_settings(connection, mandate_id)
-    if found is None:
-        raise NotFound(f"mandate {shown(mandate_id)} has no billing settings")
+        if found is None:
+            raise without_settings(connection, mandate_id)
     return found
 
 

@@ -10,9 +10,17 @@ from core.views.paging import LIMIT_DEFAULT, check_page
 
 
 def list_dead_letters(
-    database: Database, *, reason: Reason | None = None, status: DeadLetterStatus | None = None, limit: int = LIMIT_DEFAULT, offset: int = 0
+    database: Database,
+    *,
+    mandate_id: str | None = None,
+    reason: Reason | None = None,
+    status: DeadLetterStatus | None = None,
+    limit: int = LIMIT_DEFAULT,
+    offset: int = 0,
 ) -> list[DeadLetterSummary]:
-    """Dead letters without their bytes, newest first, with this reason and status; None: with any.
+    """Dead letters without their bytes, newest first, of this mandate, with this reason and status; None: with any.
+
+    A message that can't be parsed is of no mandate.
 
     Raises:
         RequestRefused: a limit or offset out of range.
@@ -20,7 +28,7 @@ def list_dead_letters(
     """
     check_page(limit, offset)
     with database.snapshot() as connection:
-        return dead_letters.list_dead_letters(connection, reason, status, limit, offset)
+        return dead_letters.list_dead_letters(connection, mandate_id, reason, status, limit, offset)
 
 
 def dead_letter(database: Database, dead_letter_id: int) -> WholeDeadLetter:

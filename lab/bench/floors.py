@@ -9,11 +9,10 @@ from time import perf_counter
 import psycopg
 
 from core.config import Configuration
-from core.operations.recording.closing import close_batch
+from core.operations.recording.batch import settle_batch
 from core.operations.recording.delivery import judge
 from core.operations.recording.settle import settle
-from core.operations.recording.work import KnownAccounts, Work
-from core.storage.batches import begin_batch
+from core.operations.recording.work import KnownAccounts
 from core.storage.database import Database
 from lab.bench.traffic import raw_events
 
@@ -84,9 +83,7 @@ def schema_floor(config: Configuration, events: int, batch: int = 1000) -> float
         if n == 2:  # the first two open the accounts and prepare the statements
             started = perf_counter()
         with database.transaction() as connection:
-            work = Work(connection, config, begin_batch(connection), known)
-            settled = settle(work, deliveries)
-            close_batch(work, deliveries, settled, worker="bench", kind="usage")
+            settled = settle_batch(connection, deliveries, settle, config=config, known_accounts=known, worker="bench")
         known.add(settled.accounts)
     seconds = perf_counter() - started
     database.dispose()

@@ -11,7 +11,7 @@ from core.config import Configuration
 from core.domain.outcome import Outcome
 from core.errors import BadData, Misconfigured, StorageUnavailable, TollbookError
 from core.operations import record_usage as recording
-from core.operations.recording.closing import close_batch
+from core.operations.recording.batch import settle_batch
 from core.storage.database import Database, savepoint
 from lab.postgres import PostgresServer
 from lab.process import free_port
@@ -195,14 +195,15 @@ def test_a_session_ended_in_the_middle_of_a_batch_leaves_nothing(
     """Before the commit: StorageUnavailable, nothing written, and the same call afterwards records everything once."""
     put_mandate(users=["ada"])
     batch: list[EventLike] = [event(), event(), b"bad", event(mandate_id="nobody")]
-    original = close_batch
+    original = settle_batch
 
-    def cut(*arguments: Any, **options: Any) -> None:
-        original(*arguments, **options)
-        monkeypatch.setattr(recording, "close_batch", original)
+    def cut(*arguments: Any, **options: Any) -> Any:
+        settled = original(*arguments, **options)
+        monkeypatch.setattr(recording, "settle_batch", original)
         _terminate(administrator_rows)
+        return settled
 
-    monkeypatch.setattr(recording, "close_batch", cut)
+    monkeypatch.setattr(recording, "settle_batch", cut)
     with pytest.raises(StorageUnavailable):
         record(*batch)
     for table in ("transactions", "event_keys", "accounts", "billing_settings", "batches", "dead_letters", "parked_events", "rollup_pending"):
@@ -215,13 +216,14 @@ def test_a_session_ended_in_the_middle_of_a_batch_leaves_nothing(
 def test_a_batch_that_failed_unexpectedly_is_forgotten(record: Record, rows: Rows, put_mandate: PutMandate, monkeypatch: pytest.MonkeyPatch) -> None:
     """Accounts opened in a transaction that was rolled back are not remembered by the process."""
     put_mandate(users=["ada"])
-    original = close_batch
+    original = settle_batch
 
     def fail(*arguments: Any, **options: Any) -> None:
-        monkeypatch.setattr(recording, "close_batch", original)
+        original(*arguments, **options)
+        monkeypatch.setattr(recording, "settle_batch", original)
         raise ZeroDivisionError
 
-    monkeypatch.setattr(recording, "close_batch", fail)
+    monkeypatch.setattr(recording, "settle_batch", fail)
     with pytest.raises(ZeroDivisionError):
         record(event())
     assert record(event(), event()).outcomes == [Outcome.RECORDED] * 2

@@ -1,7 +1,8 @@
 """The directory out of CSV files: one for mandates, one for memberships, one for users.
 
 A file is UTF-8 (a byte order mark is accepted) with a header line; its columns are the fields of the dataclasses in
-`mirror.py`, in any order. `enabled` may be left out. A row that can't be used is reported and skipped, never the rest.
+`mirror.py`, in any order. An empty cell clears what was there; an empty or absent `enabled` keeps it. A row that can't be
+used is reported and skipped, never the rest.
 """
 
 import csv
@@ -140,9 +141,8 @@ def _check_header(path: Path, entry: type[Mandate | Membership | User]) -> None:
             raise RequestRefused(f"{name}: unknown column {shown(column)} in the header; known are {', '.join(known)}")
         if header.count(column) > 1:
             raise RequestRefused(f"{name}: column {column} is in the header twice")
-    for column in known:
-        if column not in header and column not in _OPTIONAL:
-            raise RequestRefused(f"{name}: column {column} is missing in the header")
+    if missing := [column for column in known if column not in header and column not in _OPTIONAL]:
+        raise RequestRefused(f"{name}: missing in the header: {', '.join(missing)}; known are {', '.join(known)}")
 
 
 def _shown(path: Path) -> str:
@@ -167,11 +167,13 @@ def _text(row: Row, field: str, length_max: int) -> str:
     return row[field]
 
 
-def _enabled(row: Row) -> bool:
+def _enabled(row: Row) -> bool | None:
     value = row.get("enabled", "").lower()
-    if value and value not in _TRUE | _FALSE:
+    if not value:
+        return None
+    if value not in _TRUE | _FALSE:
         raise _Fault("enabled", row["enabled"], "is not true, false, 1, 0, yes or no")
-    return value not in _FALSE
+    return value in _TRUE
 
 
 def _time_zone(row: Row) -> str | None:

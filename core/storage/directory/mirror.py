@@ -7,15 +7,27 @@ from sqlalchemy import Connection, text
 
 _MANDATES = text("SELECT id, enabled, time_zone FROM directory_mandates WHERE id = ANY(:mandate_ids)")
 
+# Where `enabled` is not given, the row in the mirror keeps its own, also one that another transaction has changed meanwhile.
 _PUT_MANDATES = text("""
-    INSERT INTO directory_mandates (id, name, label, enabled, time_zone)
-    SELECT * FROM unnest(CAST(:id AS text[]), CAST(:name AS text[]), CAST(:label AS text[]), CAST(:enabled AS boolean[]), CAST(:time_zone AS text[]))
-    ON CONFLICT (id) DO UPDATE SET name = excluded.name, label = excluded.label, enabled = excluded.enabled, time_zone = excluded.time_zone
+    WITH given AS (
+        SELECT * FROM unnest(CAST(:id AS text[]), CAST(:name AS text[]), CAST(:label AS text[]), CAST(:enabled AS boolean[]),
+                             CAST(:time_zone AS text[])) AS g(id, name, label, enabled, time_zone)
+    )
+    INSERT INTO directory_mandates AS present (id, name, label, enabled, time_zone)
+    SELECT id, name, label, coalesce(enabled, true), time_zone FROM given
+    ON CONFLICT (id) DO UPDATE
+       SET name = excluded.name, label = excluded.label, time_zone = excluded.time_zone,
+           enabled = CASE WHEN excluded.id IN (SELECT id FROM given WHERE enabled IS NULL) THEN present.enabled ELSE excluded.enabled END
 """)
 _PUT_MEMBERSHIPS = text("""
-    INSERT INTO directory_memberships (user_id, mandate_id, enabled)
-    SELECT * FROM unnest(CAST(:user_id AS text[]), CAST(:mandate_id AS text[]), CAST(:enabled AS boolean[]))
-    ON CONFLICT (mandate_id, user_id) DO UPDATE SET enabled = excluded.enabled
+    WITH given AS (
+        SELECT * FROM unnest(CAST(:user_id AS text[]), CAST(:mandate_id AS text[]), CAST(:enabled AS boolean[])) AS g(user_id, mandate_id, enabled)
+    )
+    INSERT INTO directory_memberships AS present (user_id, mandate_id, enabled)
+    SELECT user_id, mandate_id, coalesce(enabled, true) FROM given
+    ON CONFLICT (mandate_id, user_id) DO UPDATE
+       SET enabled = CASE WHEN (excluded.user_id, excluded.mandate_id) IN (SELECT user_id, mandate_id FROM given WHERE enabled IS NULL)
+                          THEN present.enabled ELSE excluded.enabled END
 """)
 _PUT_USERS = text("""
     INSERT INTO directory_users (id, username, display_name)
@@ -26,22 +38,22 @@ _PUT_USERS = text("""
 
 @dataclass(frozen=True, slots=True)
 class Mandate:
-    """A mandate as the directory has it."""
+    """A mandate as the directory has it; `enabled` None: as it is in the mirror, true for a new one."""
 
     id: str
     name: str
     label: str | None
-    enabled: bool
+    enabled: bool | None
     time_zone: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """One user in one mandate, as the directory has it."""
+    """One user in one mandate, as the directory has it; `enabled` as for a mandate."""
 
     user_id: str
     mandate_id: str
-    enabled: bool
+    enabled: bool | None
 
 
 @dataclass(frozen=True, slots=True)

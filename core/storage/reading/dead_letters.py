@@ -11,12 +11,14 @@ _LIST = text("""
     SELECT id, reason, detail, status, mandate_id, event_id, origin, body_length, attempts, first_seen_at, last_seen_at
       FROM dead_letters
      WHERE status = ANY(:statuses) AND (CAST(:reason AS text) IS NULL OR reason = :reason)
+       AND (CAST(:mandate_id AS text) IS NULL OR mandate_id = :mandate_id)
      ORDER BY id DESC LIMIT :limit OFFSET :offset
 """)
 
 _FIND = text("""
     SELECT id, reason, detail, status, mandate_id, event_id, origin, body_length, attempts, first_seen_at, last_seen_at,
-           body, body_sha256, typed_json, difference, batch_id, resolved_at, resolved_by, resolution
+           body, octet_length(body) < body_length AS body_truncated, encode(body_sha256, 'hex') AS body_sha256,
+           typed_json, difference, batch_id, resolved_at, resolved_by, resolution
       FROM dead_letters WHERE id = :dead_letter_id
 """)
 
@@ -40,10 +42,11 @@ class DeadLetterSummary:
 
 @dataclass(frozen=True, slots=True)
 class WholeDeadLetter(DeadLetterSummary):
-    """A dead letter with its bytes: all of them, or of more than 256 KiB the first 256 KiB."""
+    """A dead letter with its bytes: all of them, or of more than 256 KiB the first 256 KiB, and the hash of all of them in hex."""
 
     body: bytes
-    body_sha256: bytes
+    body_truncated: bool
+    body_sha256: str
     typed_json: bool
     difference: dict[str, list[object]] | None
     batch_id: int | None
@@ -53,11 +56,11 @@ class WholeDeadLetter(DeadLetterSummary):
 
 
 def list_dead_letters(
-    connection: Connection, reason: str | None, status: DeadLetterStatus | None, limit: int, offset: int
+    connection: Connection, mandate_id: str | None, reason: str | None, status: DeadLetterStatus | None, limit: int, offset: int
 ) -> list[DeadLetterSummary]:
-    """Dead letters with this reason and status, newest first; None: with any."""
+    """Dead letters of this mandate with this reason and status, newest first; None: with any."""
     statuses = [s.value for s in ([status] if status else DeadLetterStatus)]
-    rows = connection.execute(_LIST, {"reason": reason, "statuses": statuses, "limit": limit, "offset": offset})
+    rows = connection.execute(_LIST, {"mandate_id": mandate_id, "reason": reason, "statuses": statuses, "limit": limit, "offset": offset})
     return [DeadLetterSummary(*row) for row in rows]
 
 

@@ -1,28 +1,50 @@
-"""The end of a recording transaction: its dead letters and its own row; and what to tell once it is committed."""
+"""One batch from its first to its last statement, and what to tell once it is committed."""
 
 from collections import Counter
+from collections.abc import Callable
 
+from sqlalchemy import Connection
+
+from core.config import Configuration
 from core.domain.outcome import BatchResult, Outcome
 from core.metrics import BATCH_EVENTS, BATCH_SECONDS, DEAD_LETTERS, EVENTS, UNKNOWN_USERS
 from core.operations.recording.delivery import Delivery
-from core.operations.recording.work import Settled, Work
-from core.storage.batches import write_batch
+from core.operations.recording.work import KnownAccounts, Settled, Work
+from core.storage.batches import begin_batch, write_batch
 from core.storage.dead_letters import DeadLetter, write_dead_letters
 
+Settle = Callable[[Work, list[Delivery]], Settled]
 
-def close_batch(work: Work, deliveries: list[Delivery], settled: Settled, *, worker: str, kind: str) -> None:
-    """Writes the dead letters, the batch's row and its rollup still to be done; the last step before the commit."""
-    write_dead_letters(work.connection, [_dead_letter(d) for d in deliveries if d.rejection is not None], work.batch.id)
+
+def settle_batch(
+    connection: Connection,
+    deliveries: list[Delivery],
+    settle: Settle,
+    *,
+    config: Configuration,
+    known_accounts: KnownAccounts,
+    worker: str,
+    releasing: bool = False,
+) -> Settled:
+    """Everything that a recording transaction does between its beginning and its commit.
+
+    Raises:
+        BadData: `settle` came upon something that the database refuses.
+    """
+    work = Work(connection, config, begin_batch(connection), known_accounts, releasing)
+    settled = settle(work, deliveries)
+    write_dead_letters(connection, [_dead_letter(d) for d in deliveries if d.rejection is not None], work.batch.id)
     write_batch(
-        work.connection,
+        connection,
         work.batch,
         worker=worker,
-        kind=kind,
+        kind="release" if releasing else "usage",
         counts={outcome.value: n for outcome, n in _result(deliveries, settled).counts().items()},
-        released=len(deliveries) if work.releasing else 0,
+        released=len(deliveries) if releasing else 0,
         unknown_user=settled.unknown_users,
         transaction_ids=settled.transaction_ids,
     )
+    return settled
 
 
 def committed(work_seconds: float, deliveries: list[Delivery], settled: Settled) -> BatchResult:
