@@ -53,12 +53,13 @@ worker_soft_shutdown_timeout = _config.intake_shutdown_seconds  # SIGQUIT too le
 # The broker: never give up on it.
 broker_connection_retry_on_startup = True  # a worker may start before its broker
 broker_connection_max_retries = None  # and outlives any outage
+broker_channel_error_retry = True  # also one in which the broker answers, but refuses: memory full, read-only replica
 broker_transport_options = {
     "visibility_timeout": 3600,  # seconds after which an unfinished job of a dead worker is run again; longer than any job
     "unacked_restore_interval": 5,  # seconds between two looks for such jobs
     "unacked_restore_throttle": 1,  # look at each of them
     "health_check_interval": 10,  # seconds: a half-open connection is noticed
-    "socket_timeout": 15,  # seconds
+    "socket_timeout": 5,  # seconds; what the broker is asked is answered at once
     "socket_connect_timeout": 5,  # seconds
     "socket_keepalive": True,  # as health_check_interval, by the kernel
     "unacked_key": "tollbook.unacked",  # keys of our own: on a shared broker the shortest visibility of any program wins

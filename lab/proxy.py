@@ -6,7 +6,6 @@ import struct
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -34,19 +33,15 @@ class _Link:
 
 
 class Proxy:
-    """Forwards a port of 127.0.0.1 to one server, in a thread of its own, as long as the `with` block lasts.
+    """Forwards a port of 127.0.0.1 to the server of a URL, in a thread of its own, as long as the `with` block lasts.
 
     Every method may be called from any thread and holds from its return on.
-
-    Args:
-        url: the server's URL; it must name a port.
     """
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         self._target = (parts.hostname, parts.port)
-        self.port = 0
-        self._links: set[_Link] = set()
+        self.port, self._links = 0, set[_Link]()
         self._refusing, self._delay_seconds = False, 0.0
         self._unwanted: Callable[[bytes], bool] | None = None
         self._swallowed, self._ready = threading.Event(), threading.Event()
@@ -57,7 +52,7 @@ class Proxy:
         assert self._ready.wait(START_SECONDS), "the proxy does not listen"
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._stopped.set)
         self._thread.join()
 
@@ -74,8 +69,7 @@ class Proxy:
     def refuse(self, refusing: bool = True) -> None:
         """Resets every connection and, until `refuse(False)`, every new one: the server can't be reached."""
         self._refusing = refusing
-        if refusing:
-            self.cut()
+        self._each(lambda link: link.reset() if refusing else None)
 
     def half_open(self) -> int:
         """Keeps every connection open but carries nothing on it any more, and returns how many; new ones go through."""
@@ -88,11 +82,7 @@ class Proxy:
     def swallow(self, unwanted: Callable[[bytes], bool]) -> threading.Event:
         """Swallows the next piece of a reply for which `unwanted` is true and resets its connection.
 
-        Args:
-            unwanted: is given what one read of the server's socket returned, so look for short replies only.
-
-        Returns:
-            Is set when it has happened.
+        `unwanted` sees what one read of the server's socket returned, so look for short replies only. The event is set then.
         """
         self._swallowed, self._unwanted = threading.Event(), unwanted
         return self._swallowed

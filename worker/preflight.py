@@ -41,7 +41,9 @@ def served_broker(url: str) -> str:
     """
     if not url.startswith(("redis://", "rediss://", "redis+socket://")):
         raise Misconfigured(f"CELERY_BROKER_URL: {url.split(':', 1)[0]}:// is not served; use redis:// or rediss:// (Redis 6.2+ or Valkey)")
-    path = urlsplit(url).path.strip("/")
+    path, query = urlsplit(url).path.strip("/"), urlsplit(url).query
+    if query and url.startswith("redis://"):
+        raise Misconfigured(f"CELERY_BROKER_URL: redis:// takes no options after the question mark (got ?{query})")
     if not url.startswith("redis+socket://") and path and not path.isdigit():
         raise Misconfigured(f"CELERY_BROKER_URL: the database after the host is a number, such as /0 (got /{path})")
     try:

@@ -4,13 +4,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 
-from sqlalchemy import Connection, create_engine
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy import Connection, create_engine, event
+from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError
 
 from core.config import Configuration, configuration
 from core.errors import Misconfigured
 from core.storage.failures import translated
+
+_READ_ONLY = "25006"  # read_only_sql_transaction
 
 
 class Database:
@@ -39,6 +41,8 @@ class Database:
             },
         )
 
+        event.listen(self._engine, "handle_error", _drop_read_only_session)
+
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """One READ COMMITTED transaction: committed when the block ends, rolled back when it raises.
@@ -61,6 +65,12 @@ class Database:
     def dispose(self) -> None:
         """Closes every connection that is not in use."""
         self._engine.dispose()
+
+
+def _drop_read_only_session(context: ExceptionContext) -> None:
+    """After a failover an old session may be read-only for ever, while a new one finds the primary: it must not go back to the pool."""
+    if getattr(context.original_exception, "sqlstate", None) == _READ_ONLY:
+        context.is_disconnect = True
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """The worker's app with one fault: at the point named by FAULT_POINT it sends itself the signal FAULT_SIGNAL, once.
 
+With FAULT_BROKER_TIMEOUT it waits for the broker's answers so many seconds only, so that a test need not.
+
 The points, in the order in which a batch meets them:
 
 - `after_claim`: the messages are claimed, nothing is begun.
@@ -13,9 +15,10 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+import redis
 from redis import Connection
 from sqlalchemy import Engine
 from sqlalchemy import event as sqlalchemy_event
@@ -29,17 +32,20 @@ from worker.intake.source import Claim
 
 __all__ = ["app"]
 
-POINT, SIGNAL = os.environ["FAULT_POINT"], signal.Signals[os.environ.get("FAULT_SIGNAL", "SIGKILL")]
-_EXEC = b"*1\r\n$4\r\nEXEC\r\n"
+POINT, SIGNAL = os.environ.get("FAULT_POINT"), signal.Signals[os.environ.get("FAULT_SIGNAL", "SIGKILL")]
+BROKER_TIMEOUT = float(os.environ.get("FAULT_BROKER_TIMEOUT", "0"))
+_MULTI, _EXEC = b"*1\r\n$5\r\nMULTI\r\n", b"*1\r\n$4\r\nEXEC\r\n"
 _fault = threading.Lock()  # taken once and for ever
 _thread = threading.local()
-_handle, _claim, _acknowledge, _send = usage.handle, RedisSource.claim, RedisSource.acknowledge, Connection.send_packed_command
+_handle, _claim, _acknowledge = usage.handle, RedisSource.claim, RedisSource.acknowledge
+_send: Any = Connection.send_packed_command
+_from_url = redis.Redis.from_url
 
 
 def reached(point: str) -> None:
     """Here the fault happens, if it is to happen here."""
     if point == POINT and _fault.acquire(blocking=False):
-        os.kill(os.getpid(), SIGNAL)
+        signal.pthread_kill(threading.get_ident(), SIGNAL)  # this very thread goes no further
 
 
 def claim(self: RedisSource, messages_max: int, bytes_max: int) -> Claim | None:
@@ -77,20 +83,29 @@ def acknowledge(self: RedisSource, claimed: Claim) -> None:
     reached("after_ack")
 
 
-def send_packed_command(self: Connection, command: bytes | Iterable[bytes], *args: Any, **options: Any) -> None:
+def send_packed_command(self: Connection, command: Any, check_health: bool = True) -> None:
     """As the real one; but of an acknowledgement only what stands before its EXEC, where the fault is to be there."""
     if POINT == "mid_ack" and getattr(_thread, "acknowledging", False) and not _fault.locked():
-        whole = command if isinstance(command, bytes) else b"".join(command)
+        whole = b"".join(command)
+        assert whole.startswith(_MULTI), f"the acknowledgement is not one transaction: {whole!r}"
         assert whole.endswith(_EXEC), f"the acknowledgement is not one transaction: {whole!r}"
-        _send(self, whole.removesuffix(_EXEC), *args, **options)
+        _send(self, [whole.removesuffix(_EXEC)], check_health)
         time.sleep(0.1)  # the broker works on what it has
         reached("mid_ack")
-        command = _EXEC
-    _send(self, command, *args, **options)
+        command = [_EXEC]
+    _send(self, command, check_health)
 
 
 usage.UsageDoor.handle = staticmethod(handle)
-RedisSource.claim = claim  # type: ignore[method-assign]
-RedisSource.acknowledge = acknowledge  # type: ignore[method-assign]
-Connection.send_packed_command = send_packed_command  # type: ignore[method-assign]
+
+
+def from_url(url: str, **options: Any) -> redis.Redis:
+    """As the real one, but less patient."""
+    return _from_url(url, **options | {"socket_timeout": BROKER_TIMEOUT})
+
+
+if BROKER_TIMEOUT:
+    redis.Redis.from_url = from_url  # type: ignore[method-assign]
+for owner, replacement in ((RedisSource, claim), (RedisSource, acknowledge), (Connection, send_packed_command)):
+    setattr(owner, replacement.__name__, replacement)
 sqlalchemy_event.listen(Engine, "commit", committing)

@@ -161,7 +161,40 @@ def test_a_csv_header_that_can_not_be_meant_stops_it(valkey: ValkeyServer, broke
     done = _publish(valkey.url(), "-", "--format", "csv", stdin=f"{header}\na,b\n".encode())
     assert done.returncode == 1
     assert done.stderr.startswith(f"error: {problem}")
+    assert "accepted are cache_write_tokens, " in done.stderr
+    assert "priceCHF" in done.stderr
     assert not broker.exists("usage")
+
+
+def test_one_is_told_as_one(valkey: ValkeyServer, broker: redis.Redis) -> None:
+    """One event in one message, one line left out: no plural."""
+    done = _publish(valkey.url(), "-", stdin=json.dumps(EVENT).encode() + b"\nnonsense\n")
+    assert done.stdout.startswith("published 1 event in 1 message (")
+    assert done.stdout.endswith("; 1 line left out\n")
+
+
+@pytest.mark.parametrize(
+    ("url", "complaint"),
+    [
+        ("amqp://guest@127.0.0.1:5672//", "CELERY_BROKER_URL: amqp:// is not served; use redis:// or rediss://"),
+        ("redis://127.0.0.1:1/usage", "CELERY_BROKER_URL: the database after the host is a number"),
+    ],
+)
+def test_a_broker_that_no_worker_reads_is_refused(url: str, complaint: str) -> None:
+    """Nothing is sent where no worker would find it: one line, the worker's own."""
+    done = _publish(url, "-", stdin=json.dumps(EVENT).encode())
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"error: {complaint}")
+    assert done.stderr.count("\n") == 1
+
+
+def test_what_is_no_file_is_said_in_words(tmp_path: Path) -> None:
+    """A folder is called one, and a file that isn't there is not called by an error number."""
+    for file, complaint in ((tmp_path, f"{tmp_path} is a directory"), (tmp_path / "no.csv", f"there is no file {tmp_path / 'no.csv'}")):
+        done = _publish("redis://127.0.0.1:1/0", str(file))
+        assert (done.returncode, done.stdout) == (2, "")
+        assert complaint in done.stderr
+        assert "Errno" not in done.stderr
 
 
 def test_an_unreachable_broker_is_one_line(tmp_path: Path) -> None:

@@ -31,10 +31,14 @@ class Intake:
         for pump in self._pumps:
             pump.start()
 
-    def stop(self, seconds: float) -> None:
-        """Finishes the batches in hand, at most for so many seconds; what is not finished goes back to its queue."""
+    def finish(self) -> None:
+        """Claims no more and finishes the batches in hand, without waiting for it."""
         for pump in self._pumps:
             pump.stop()
+
+    def stop(self, seconds: float) -> None:
+        """Finishes the batches in hand, at most for so many seconds; what is not finished goes back to its queue."""
+        self.finish()
         deadline = monotonic() + seconds
         for pump in self._pumps:
             pump.join(max(0.0, deadline - monotonic()))

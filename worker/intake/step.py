@@ -46,6 +46,10 @@ class IntakeStep(bootsteps.StartStopStep):
         """After the pool has forked or started."""
         worker.intake.start()
 
+    def close(self, worker: Any) -> None:
+        """A stop begins: claim no more, while Celery's consumer says goodbye to the broker."""
+        worker.intake.finish()
+
     def stop(self, worker: Any) -> None:
         """Warm shutdown: finish or give back within the configured time."""
         worker.intake.stop(configuration().intake_shutdown_seconds)

@@ -1,0 +1,84 @@
+"""What takes minutes: dozens of deaths over tens of thousands of events, and a long backlog in little memory."""
+
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+import pytest
+import redis
+
+from lab.proxy import Proxy
+from tests.conftest import Rows
+from tests.delivery.conftest import StartWorker, WorkerProcess, eventually
+from tests.delivery.test_faults import books_hold_exactly, message
+from tests.events import event
+
+Counts = Callable[[], dict[str, int]]
+MIB_MAX = 200
+DRAIN_SECONDS = 600
+
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("acme"), pytest.mark.timeout(1800)]
+
+
+def peak_mib(worker: WorkerProcess) -> float:
+    """The most memory that the process has ever held, in MiB."""
+    status = Path(f"/proc/{worker.process.pid}/status").read_text()
+    return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM:"))
+
+
+def test_thirty_killed_workers_lose_and_double_nothing(
+    queue: redis.Redis, start_worker: StartWorker, rows: Rows, counts: Counts, is_drained: Callable[[], bool]
+) -> None:
+    """60,000 events, every fifth of them twice, on two workers of which thirty are killed with a batch in hand: each event once."""
+    random = Random(30)
+    events = [event(user_id=random.choice(["ada", "bob"]), price_chf=f"0.{n:06}") for n in range(1, 60_001)]
+    copies = [*events, *random.sample(events, 12_000)]
+    random.shuffle(copies)
+    part = len(copies) // 30
+    workers = [start_worker(name=f"w{n}", TOLLBOOK_INTAKE_BATCH_MESSAGES="50").ready() for n in range(2)]
+    for n in range(30):
+        before = sum(counts().values())
+        queue.lpush("usage", *map(message, copies[n * part : (n + 1) * part]))
+        eventually(lambda: sum(counts().values()) > before and queue.zcard("tollbook.claims"), "a batch is in hand")  # noqa: B023 - used at once
+        workers.pop(0).kill()
+        workers.append(start_worker(name=f"r{n}", TOLLBOOK_INTAKE_BATCH_MESSAGES="50").ready())
+    eventually(is_drained, "every message is acknowledged", seconds=DRAIN_SECONDS)
+    books_hold_exactly(rows, events)
+    outcomes = counts()
+    assert outcomes["recorded"] == 60_000
+    assert outcomes["duplicate"] >= 12_000
+    assert outcomes["conflict"] == outcomes["rejected"] == outcomes["parked"] == 0
+    assert [worker.process.poll() for worker in workers] == [None, None]
+
+
+def test_a_long_backlog_is_drained_in_little_memory(
+    queue: redis.Redis, start_worker: StartWorker, rows: Rows, counts: Counts, is_drained: Callable[[], bool]
+) -> None:
+    """200,000 queued events are recorded by one worker that never holds more than 200 MiB, and hardly more at the end than after a quarter."""
+    for first in range(0, 200_000, 5_000):
+        queue.lpush("usage", *(message(event(event_id=f"backlog-{n:06}", price_chf="0.01")) for n in range(first, first + 5_000)))
+    worker = start_worker().ready()
+    eventually(lambda: counts()["recorded"] >= 50_000, "a quarter is recorded", seconds=DRAIN_SECONDS)
+    early = peak_mib(worker)
+    eventually(is_drained, "every message is acknowledged", seconds=DRAIN_SECONDS)
+    late = peak_mib(worker)
+    assert counts() == {"recorded": 200_000, "duplicate": 0, "conflict": 0, "rejected": 0, "parked": 0}
+    (sums,) = rows("SELECT count(DISTINCT event_id) n, sum(amount) amount FROM transactions WHERE transaction_type = 'DEBIT'")
+    assert (sums["n"], sums["amount"]) == (200_000, 2_000)
+    assert late <= MIB_MAX, f"{late:.0f} MiB"
+    assert late - early <= 16, f"{early:.0f} MiB after a quarter, {late:.0f} MiB at the end"
+
+
+def test_a_half_open_link_to_the_broker_is_noticed_within_a_minute(
+    broker_url: str, queue: redis.Redis, start_worker: StartWorker, rows: Rows, is_drained: Callable[[], bool]
+) -> None:
+    """With its own patience too the worker gives up links that carry nothing any more, and drains on over new ones."""
+    with Proxy(broker_url) as proxy:
+        worker = start_worker(CELERY_BROKER_URL=proxy.url(broker_url), TOLLBOOK_INTAKE_BATCH_MESSAGES="20").ready()
+        events = [event() for _ in range(1000)]
+        queue.lpush("usage", *map(message, events))
+        eventually(lambda: queue.llen("usage") < 1000, "it has begun")
+        assert proxy.half_open() >= 2
+        eventually(is_drained, "every message is acknowledged", seconds=60)
+        books_hold_exactly(rows, events)
+        assert worker.terminate() == 0
