@@ -121,16 +121,19 @@ def _default(field: FieldInfo) -> str:
 
 def _value(schema: dict[str, Any], field: dict[str, Any]) -> str:
     """What a property may hold, in words."""
-    if "$ref" in field:
-        counts = schema["$defs"][field["$ref"].rpartition("/")[2]]["properties"]
-        return f"Object of token counts, each an integer from 0 to 2^53 - 1: {', '.join(f'`{name}`' for name in counts)}."
     kinds = [kind for kind in field.get("anyOf", [field]) if kind.get("type") != "null"]
     if len(kinds) != 1:
         return ""  # its description says it
-    if "const" in kinds[0]:
-        return f"`{kinds[0]['const']}`."
-    if "maxLength" in kinds[0]:
-        return f"Text of {kinds[0].get('minLength', 0)} to {kinds[0]['maxLength']} characters."
+    kind = kinds[0]
+    if "$ref" in kind:
+        counts = schema["$defs"][kind["$ref"].rpartition("/")[2]]["properties"]
+        (limits,) = {_value(schema, count) for count in counts.values()}
+        return f"Object of token counts, all optional: {', '.join(f'`{name}`' for name in counts)}. {limits}"
+    if kind.get("type") == "integer":
+        least, most = kind["minimum"], kind["maximum"]
+        return f"The integer {least}." if least == most else f"Integers from {least} to {most}."
+    if "maxLength" in kind:
+        return f"Text of {kind.get('minLength', 0)} to {kind['maxLength']} characters."
     return ""
 
 

@@ -11,7 +11,7 @@ import pytest
 from core.config import Configuration
 from core.domain.parsing import ALIASES
 from core.domain.rejection import Reason
-from core.domain.usage_event import UsageEvent
+from core.domain.usage_event import TokenCounts, UsageEvent
 from lab import docs
 from lab.docs import ROOT, variable_of
 from tests.conftest import IsolatedConfiguration
@@ -75,9 +75,11 @@ def test_schema_is_that_of_the_model() -> None:
 
 
 def test_every_field_of_an_event_is_in_the_table() -> None:
-    """The producers' document names each field and each alias."""
-    text = (ROOT / docs.PRODUCERS).read_text(encoding="utf-8")
-    assert [name for name in [*UsageEvent.model_fields, *ALIASES] if f"`{name}`" not in text] == []
+    """The producers' document names each field, each alias and each token count, and says of each field what it may hold."""
+    text, table = (ROOT / docs.PRODUCERS).read_text(encoding="utf-8"), docs.fields_table()
+    assert table in text
+    assert [name for name in [*UsageEvent.model_fields, *ALIASES, *TokenCounts.model_fields] if f"`{name}`" not in table] == []
+    assert [line for line in table.splitlines() if not line.split("|")[-2].strip()] == []
 
 
 @pytest.mark.parametrize("name", Configuration.model_fields)
