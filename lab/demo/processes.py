@@ -76,7 +76,8 @@ class Processes:
     def start_flower(self) -> Flower:
         """Starts Flower on a free port of 127.0.0.1."""
         port = process.free_port()
-        self._start("flower", "flower", "--address=127.0.0.1", f"--port={port}")
+        columns = "--tasks-columns=name,uuid,state,args,result,received,runtime,worker"
+        self._start("flower", "flower", "--address=127.0.0.1", f"--port={port}", columns)
         return Flower(f"http://127.0.0.1:{port}", FLOWER_USER, self._password)
 
     def is_ready(self, worker: str) -> bool:

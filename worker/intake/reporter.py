@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from time import monotonic, perf_counter
+from time import monotonic, perf_counter, time
 from typing import Any
 from uuid import uuid4
 
@@ -68,9 +68,13 @@ class Report:
         tasks = Counter(message.task for message in messages)
         name = tasks.most_common(1)[0][0]
         contents = ", ".join(f"{queue} {n}" for queue, n in sorted(Counter(m.queue for m in messages).items()))
+        now = time()  # they are sent later, with the end
         self._waiting: list[tuple[str, dict[str, Any]]] = [
-            ("task-received", {"uuid": self._uuid, "name": name, "args": f"({contents})", "kwargs": "{}", "retries": 0, "eta": None}),
-            ("task-started", {"uuid": self._uuid}),
+            (
+                "task-received",
+                {"uuid": self._uuid, "name": name, "args": f"({contents})", "kwargs": "{}", "retries": 0, "eta": None, "timestamp": now},
+            ),
+            ("task-started", {"uuid": self._uuid, "timestamp": now}),
         ]
 
     def retried(self, error: Exception) -> None:
