@@ -20,15 +20,15 @@ app = typer.Typer(
 def list_all(
     mandate: Annotated[str, typer.Argument(help="Id of the mandate.")], limit: Limit = 100, offset: Offset = 0, as_json: AsJson = False
 ) -> None:
-    """List a mandate's accounts, the pool first, then its users' by id; amounts in CHF."""
+    """List a mandate's accounts, the pool first, then its users' by id; with --json every field of each."""
     with open_database() as database:
         found = accounts.accounts_of(database, mandate, limit=limit, offset=offset)
     if as_json:
         print_json(found)
         return
-    columns = ("id", "type", "user", "name", "balance", "warning threshold", "credit limit", "enabled", "grant due")
-    rows = [(a.id, a.account_type, a.user_id, a.user_name, a.balance, a.warning_threshold, a.credit_limit, a.enabled, a.grant_due) for a in found]
-    print_table(columns, rows)
+    columns = ("id", "type", "user", "name", "balance CHF", "warns at CHF", "credit limit CHF", "enabled")
+    rows = [(a.id, a.account_type, a.user_id, a.user_name, a.balance, a.warning_threshold, a.credit_limit, a.enabled) for a in found]
+    print_table(columns, rows, free=("name",))
 
 
 @app.command(epilog="Example: tollbook accounts show 42")
@@ -39,4 +39,4 @@ def show(account: Annotated[int, typer.Argument(help="Id of the account.")], as_
     if as_json:
         print_json(found)
     else:
-        print_fields(asdict(found))
+        print_fields(asdict(found), free=("mandate_name", "user_name"))

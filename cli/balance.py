@@ -26,4 +26,4 @@ def balance(
     if as_json:
         print_json(found)
     else:
-        print_fields(asdict(found))
+        print_fields(asdict(found), free=("mandate_name", "user_name"))

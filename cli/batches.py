@@ -13,14 +13,11 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 @app.command(epilog="Example: tollbook batches --limit 10")
 def batches(limit: Limit = 100, offset: Offset = 0, as_json: AsJson = False) -> None:
-    """List committed recording transactions with their outcome counts, newest first."""
+    """List committed recording transactions with their outcome counts, newest first; with --json every field of each."""
     with open_database() as database:
         found = list_batches(database, limit=limit, offset=offset)
     if as_json:
         print_json(found)
         return
-    columns = ("id", "committed", "worker", "kind", "recorded", "duplicate", "conflict", "rejected", "parked", "released", "unknown users")
-    rows = [
-        (b.id, b.committed_at, b.worker, b.kind, b.recorded, b.duplicate, b.conflict, b.rejected, b.parked, b.released, b.unknown_user) for b in found
-    ]
-    print_table(columns, rows)
+    columns = ("id", "committed (UTC)", "worker", "recorded", "duplicate", "conflict", "rejected", "parked", "released")
+    print_table(columns, [(b.id, b.committed_at, b.worker, b.recorded, b.duplicate, b.conflict, b.rejected, b.parked, b.released) for b in found])

@@ -2,9 +2,10 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from core.config import Configuration, configuration
+from core.errors import Misconfigured, StorageUnavailable
 from core.storage.database import Database
 
 
@@ -34,11 +35,22 @@ def open_database() -> Iterator[Database]:
     """The database under the worker's login, closed when the block ends.
 
     Raises:
-        Misconfigured: no URL is set and no embedded server runs.
+        Misconfigured: no URL is set and no embedded server runs; or the block failed because the tables aren't what this
+            program needs, and the message says which command helps.
     """
     config = find_servers()
     database = Database(config.require_database_url(), config)
     try:
         yield database
+    except Misconfigured:
+        _require_tables(database)
+        raise
     finally:
         database.dispose()
+
+
+def _require_tables(database: Database) -> None:
+    from core.storage.migrate import require_current  # noqa: PLC0415 - loads Alembic, which only a failure needs
+
+    with suppress(StorageUnavailable), database.transaction() as connection:
+        require_current(connection)

@@ -18,7 +18,7 @@ def upgrade(as_json: AsJson = False) -> None:
     if as_json:
         print_json({"before": before, "after": after})
     else:
-        typer.echo(f"up to date: revision {after}" if before == after else f"upgraded: revision {before or 'none'} to {after}")
+        typer.echo(f"up to date: revision {after}" if before == after else f"upgraded: {before or 'empty database'} -> {after}")
 
 
 @app.command(epilog="Example: tollbook db check")

@@ -10,6 +10,7 @@ import typer
 from cli.context import find_servers, open_database
 from cli.options import AsJson
 from cli.output.json_out import print_json
+from cli.output.text import counted
 from core.config import Configuration
 from core.domain.outcome import BatchResult
 from core.operations.import_directory import import_directory
@@ -31,13 +32,14 @@ def directory() -> None:
 
 @app.command("import", epilog="Example: tollbook directory import --mandates mandates.csv --memberships memberships.csv --users users.csv")
 def import_files(
-    mandates: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="CSV with id, name, label, enabled, time_zone.")] = None,
-    memberships: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="CSV with user_id, mandate_id, enabled.")] = None,
+    mandates: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="CSV with id, name, label, time_zone and maybe enabled.")] = None,
+    memberships: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="CSV with user_id, mandate_id and maybe enabled.")] = None,
     users: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="CSV with id, username, display_name.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Take the rows of CSV files over into the directory, then record the parked events of mandates known by now.
 
+    The files have a header. An empty cell clears what was there; an empty or absent `enabled` keeps it (of new rows: true).
     Rows that can't be used are named on standard error and left out (exit code 1), the rest is imported. Repeatable.
     """
     if mandates is None and memberships is None and users is None:
@@ -60,7 +62,8 @@ def import_files(
         print_json({"imported": imported, "refused": refused, "released": {outcome.value: n for outcome, n in released.counts().items()}})
     else:
         typer.echo(
-            f"imported: {imported.mandates} mandates, {imported.memberships} memberships, {imported.users} users; refused: {len(refused)} rows"
+            f"imported: {counted(imported.mandates, 'mandate')}, {counted(imported.memberships, 'membership')}, {counted(imported.users, 'user')};"
+            f" refused: {counted(len(refused), 'row')}"
         )
         typer.echo(f"parked events: {released.summary()}")
     if refused:

@@ -18,6 +18,7 @@ _TOKENS = frozenset(TokenCounts.model_fields)
 _FIELDS = frozenset(UsageEvent.model_fields) - {"usage"}
 _REQUIRED = [name for name, field in UsageEvent.model_fields.items() if field.is_required()]
 _WHOLE_NUMBERS = _TOKENS | {"schema_version"}
+_ACCEPTED = f"accepted are {', '.join(sorted(_FIELDS | _TOKENS))}, and the aliases {', '.join(sorted(ALIASES))}"
 
 Fields = dict[str, Any]
 
@@ -145,11 +146,11 @@ def _header(rows: Iterator[list[str]]) -> list[str]:
     canonical = [ALIASES.get(name, name) for name in header]
     for name, column in zip(canonical, header, strict=True):
         if name not in _FIELDS | _TOKENS:
-            raise RequestRefused(f"the header has {shown(column)}, which is not a field of the contract: {', '.join(sorted(_FIELDS | _TOKENS))}")
+            raise RequestRefused(f"the header has {shown(column)}, which is not a field of the contract: {_ACCEPTED}")
         if canonical.count(name) > 1:
-            raise RequestRefused(f"the header has {name} twice")
+            raise RequestRefused(f"the header has {name} twice: {_ACCEPTED}")
     if missing := [name for name in _REQUIRED if name not in canonical]:
-        raise RequestRefused(f"the header lacks {', '.join(missing)}")
+        raise RequestRefused(f"the header lacks {', '.join(missing)}: {_ACCEPTED}")
     return canonical
 
 

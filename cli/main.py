@@ -3,7 +3,8 @@
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any
+from importlib.metadata import version
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -51,8 +52,16 @@ class LazyCommands(TyperGroup):
 app = typer.Typer(cls=LazyCommands, no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"tollbook {version('tollbook')}")
+        raise typer.Exit
+
+
 @app.callback(epilog="Example: tollbook balance acme ada --json")
-def tollbook() -> None:
+def tollbook(
+    *, show_version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")] = False
+) -> None:
     """A usage ledger: events of AI usage become exactly-once debits in PostgreSQL."""
 
 

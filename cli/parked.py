@@ -39,7 +39,7 @@ def list_all(
     if as_json:
         print_json(counts if per_mandate else found)
     elif per_mandate:
-        print_table(("mandate", "events", "oldest"), [(c.mandate_id, c.events, c.oldest_received_at) for c in counts])
+        print_table(("mandate", "events", "oldest (UTC)"), [(c.mandate_id, c.events, c.oldest_received_at) for c in counts])
     else:
-        columns = ("mandate", "event", "reason", "received", "bytes", "origin")
+        columns = ("mandate", "event", "reason", "received (UTC)", "bytes", "origin")
         print_table(columns, [(p.mandate_id, p.event_id, p.reason, p.received_at, p.body_length, p.origin) for p in found])

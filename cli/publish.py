@@ -1,6 +1,7 @@
 """`tollbook publish`: usage events out of a file, as Celery messages."""
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from cli.context import find_servers
 from cli.event_files import EventFormat, EventLine, Fields, read_events
 from cli.options import AsJson
 from cli.output.json_out import print_json
-from cli.output.text import printable
+from cli.output.text import counted, printable
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -51,7 +52,7 @@ class Tally:
 
     def in_words(self) -> str:
         """One line for people."""
-        return f"published {self.events} events in {self.messages} messages ({self.as_json()['rate']:.0f} events/s)"
+        return f"published {counted(self.events, 'event')} in {counted(self.messages, 'message')} ({self.as_json()['rate']:.0f} events/s)"
 
 
 class Publisher:
@@ -98,16 +99,23 @@ class Publisher:
 def publish(
     file: Annotated[str, typer.Argument(help="A file of events, or - for standard input.")],
     batch: Annotated[int, typer.Option(min=1, max=1000, help="Events per message.")] = 1,
-    kind: Annotated[EventFormat | None, typer.Option("--format", help="Default: by the file's extension; JSONL for standard input.")] = None,
+    kind: Annotated[
+        EventFormat | None, typer.Option("--format", case_sensitive=False, help="Default: by the file's extension; JSONL for standard input.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Publish usage events: JSON objects, one per line, or CSV with the contract's field names as header.
 
     In CSV, columns such as input_tokens go into `usage`, and an empty cell is an absent field. Lines that are no event are named
     on standard error and left out (exit code 1), the rest is published. Prices are sent exactly as written.
+
+    Only the form is checked here. Whether an event keeps the contract is judged by the worker: what does not is a dead letter
+    (`tollbook deadletters list`).
     """
+    if file != "-":
+        _check_file(file)
     kind = kind or _kind_of(file)
-    find_servers().require_broker_url()
+    _require_served_broker()
     tally = Tally()
     try:
         with _opened(file) as (stream, size):
@@ -122,9 +130,31 @@ def publish(
     if as_json:
         print_json(tally.as_json())
     else:
-        typer.echo(tally.in_words() + (f"; {tally.refused} lines left out" if tally.refused else ""))
+        typer.echo(tally.in_words() + (f"; {counted(tally.refused, 'line')} left out" if tally.refused else ""))
     if tally.refused:
         raise typer.Exit(1)
+
+
+def _require_served_broker() -> None:
+    """Finds the broker.
+
+    Raises:
+        Misconfigured: there is none, or it is of a kind that no worker reads.
+    """
+    url = find_servers().require_broker_url()
+    from worker.preflight import served_broker  # noqa: PLC0415 - reads the configuration, which find_servers completes
+
+    served_broker(url)
+
+
+def _check_file(file: str) -> None:
+    path = Path(file)
+    if path.is_dir():
+        raise typer.BadParameter(f"{printable(file)} is a directory", param_hint="FILE")
+    if not path.exists():
+        raise typer.BadParameter(f"there is no file {printable(file)}", param_hint="FILE")
+    if not os.access(path, os.R_OK):
+        raise typer.BadParameter(f"{printable(file)} may not be read by this login", param_hint="FILE")
 
 
 def _kind_of(file: str) -> EventFormat:
@@ -132,7 +162,7 @@ def _kind_of(file: str) -> EventFormat:
         return EventFormat.JSONL
     kind = _SUFFIXES.get(Path(file).suffix.lower())
     if kind is None:
-        raise typer.BadParameter(f"{file} ends in none of {', '.join(_SUFFIXES)}: name its --format")
+        raise typer.BadParameter(f"{printable(file)} ends in none of {', '.join(_SUFFIXES)}: name its --format")
     return kind
 
 

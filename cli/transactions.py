@@ -25,7 +25,7 @@ def transactions(
     limit: Limit = 100,
     as_json: AsJson = False,
 ) -> None:
-    """List transactions, newest first; amounts in CHF, signed only for an ADJUSTMENT."""
+    """List transactions, newest first; amounts are signed only for an ADJUSTMENT. With --json every field, names too."""
     if (account is None) == (mandate is None and user is None):
         raise typer.BadParameter("name --account, or --mandate, --user or both")
     cursor = _cursor(before)
@@ -39,25 +39,12 @@ def transactions(
     if as_json:
         print_json(found)
         return
-    columns = ("id", "recorded", "mandate", "user", "type", "reference", "amount", "account", "paid by", "description", "model", "event")
+    columns = ("recorded (UTC)", "occurred (UTC)", "mandate", "user", "type", "reference", "amount CHF", "event", "description")
     rows = [
-        (
-            t.id,
-            t.recorded_at,
-            t.mandate_name,
-            t.user_name,
-            t.transaction_type,
-            t.reference_type,
-            t.amount,
-            t.account_id,
-            t.balance_account_id,
-            t.description,
-            t.model,
-            t.event_id,
-        )
+        (t.recorded_at, t.occurred_at, t.mandate_id, t.user_id, t.transaction_type, t.reference_type, t.amount, t.event_id, t.description)
         for t in found
     ]
-    print_table(columns, rows)
+    print_table(columns, rows, free=("description",))
     if len(found) == limit and (following := next_page(found)):
         typer.echo(f"next page: --before {following[0].isoformat()},{following[1]}")
 

@@ -6,6 +6,7 @@ from cli.context import open_database
 from cli.options import AsJson
 from cli.output.json_out import print_json
 from cli.output.tables import cell, print_table
+from cli.output.text import counted
 from core.views.verify import verify as verify_books
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -20,10 +21,11 @@ def verify(as_json: AsJson = False) -> None:
     if as_json:
         print_json({"ok": not violations, "violations": violations, "invariants": verdicts})
     else:
-        print_table(("invariant", "what must hold", "violations"), [(v.invariant, v.description, v.violations) for v in verdicts])
+        rows = [(v.invariant, v.description, v.violations) for v in verdicts]
+        print_table(("invariant", "what must hold", "violations"), rows, free=("what must hold",))
         for verdict in verdicts:
             for sample in verdict.samples:
                 typer.echo(f"{verdict.invariant}: {cell(sample.subject)}: {cell(sample.detail)}")
-        typer.echo(f"verify: {violations} violations" if violations else "verify: ok")
+        typer.echo(f"verify: {counted(violations, 'violation')}" if violations else "verify: ok")
     if violations:
         raise typer.Exit(1)

@@ -17,5 +17,10 @@ def decoded(body: bytes) -> str:
     return printable(body.decode("utf-8", "backslashreplace"), keep="\n")
 
 
+def counted(number: int, thing: str) -> str:
+    """`1 event`, `2 events`."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
 def _escaped(character: str) -> str:
     return character.encode("ascii", "backslashreplace").decode() if not character.isascii() else f"\\x{ord(character):02x}"

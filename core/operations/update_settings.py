@@ -78,19 +78,25 @@ _EXPECTED = {
     "notification_emails": "is not an e-mail address of at most 254 characters",
     "billing_address": "is not a line of at most 128 characters without control characters",
     "time_zone": "is not an IANA time zone",
+    "changed_by": "is not a name of at most 128 characters without control characters",
 }
 _RANGES = {"default_user_credit": f"is not between 0 and {_CREDIT_MAX} CHF", "warning_threshold_percent": "is not between 0 and 100 percent"}
 _CHANGED_BY: TypeAdapter[str] = TypeAdapter(Label)
 
 
-def wrong_settings(changes: Mapping[str, object]) -> list[tuple[str, str]]:
-    """What is wrong with `changes`: each wrong field (of the address `billing_address.city`), and its value with why, in words."""
+def wrong_settings(changes: Mapping[str, object], changed_by: str = "") -> list[tuple[str, str]]:
+    """What is wrong with them: each wrong field (of the address `billing_address.city`), and its value with why, in words."""
+    wrong = []
     try:
         SettingsChanges.model_validate(dict(changes))
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=False)
-        return [_problem(tuple(map(str, p["loc"])), p["type"], p["input"]) for p in problems]
-    return []
+        wrong += [_problem(tuple(map(str, p["loc"])), p["type"], p["input"]) for p in problems]
+    try:
+        _CHANGED_BY.validate_python(changed_by)
+    except ValidationError:
+        wrong.append(("changed_by", f"{shown(changed_by)} {_EXPECTED['changed_by']}"))
+    return wrong
 
 
 def update_settings(
@@ -154,12 +160,8 @@ def _model_switch_needed(current: MandateSettings, wanted: BillingModel) -> str:
 
 def _checked(changes: Mapping[str, object], changed_by: str) -> dict[str, Any]:
     """The fields that `changes` gives, each as its column takes it."""
-    if wrong := wrong_settings(changes):
+    if wrong := wrong_settings(changes, changed_by):
         raise RequestRefused("; ".join(f"{field}: {problem}" for field, problem in wrong))
-    try:
-        _CHANGED_BY.validate_python(changed_by)
-    except ValidationError:
-        raise RequestRefused(f"changed_by: {shown(changed_by)} {_EXPECTED['billing_address']}") from None
     return SettingsChanges.model_validate(dict(changes)).model_dump(exclude_unset=True)
 
 

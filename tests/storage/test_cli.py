@@ -178,7 +178,7 @@ def test_wrong_settings_are_told_by_option(run: Run, put_settings: PutSettings) 
         "error: --default-user-credit: 'abc' is not an amount in CHF with at most nine decimal places;"
         " --notification-email: 'nobody' is not an e-mail address of at most 254 characters;"
         " --city: 'a\\x07' is not a line of at most 128 characters without control characters;"
-        " --by: 'x\\ny' has a control character\n"
+        " --by: 'x\\ny' is not a name of at most 128 characters without control characters\n"
     )
     assert run("settings", "show", "acme", "--json").json["version"] == 1
 

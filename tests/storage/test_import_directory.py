@@ -1,5 +1,9 @@
 """The directory out of CSV files: what is good is taken over, what is not is named."""
 
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +12,7 @@ from core.errors import RequestRefused
 from core.operations.import_directory import CHUNK_ROWS, import_directory
 from core.storage.database import Database
 from core.storage.directory.csv_files import RefusedRow, read_mandates, read_memberships, read_users
-from core.storage.directory.mirror import Mandate, Membership, User
+from core.storage.directory.mirror import Mandate, Membership, User, put_mandates, put_memberships
 from tests.conftest import Rows
 
 
@@ -128,6 +132,25 @@ def test_enabled_stays_where_it_is_not_given(database: Database, rows: Rows, tmp
         import_directory(database, memberships=read_memberships(written(tmp_path, header + cells), []))
     found = rows("SELECT user_id, mandate_id, enabled FROM directory_memberships ORDER BY user_id, mandate_id")
     assert [tuple(row.values()) for row in found] == [("ada", "acme", False), ("ada", "beta", True), ("bob", "acme", False), ("bob", "beta", True)]
+
+
+def test_enabled_stays_as_somebody_else_has_just_made_it(connect: Callable[[], Database], rows: Rows) -> None:
+    """An import that waits for another one's rows keeps what that one has made of `enabled`, not what stood there before."""
+    first, second = connect(), connect()
+    acme = Mandate("acme", "Acme", None, enabled=True, time_zone=None)
+    import_directory(first, mandates=[acme], memberships=[Membership("ada", "acme", enabled=True)])
+    with ThreadPoolExecutor(1) as threads:
+        with first.transaction() as connection:
+            put_memberships(connection, [Membership("ada", "acme", enabled=False)])
+            put_mandates(connection, [replace(acme, enabled=False)])
+            open_ended = [replace(acme, name="Acme Inc.", enabled=None)]
+            waiting = threads.submit(import_directory, second, mandates=open_ended, memberships=[Membership("ada", "acme", enabled=None)])
+            deadline = time.monotonic() + 10
+            while not rows("SELECT FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted AND datname = current_database()"):
+                assert time.monotonic() < deadline
+        waiting.result(10)
+    assert rows("SELECT name, enabled FROM directory_mandates") == [{"name": "Acme Inc.", "enabled": False}]
+    assert rows("SELECT enabled FROM directory_memberships") == [{"enabled": False}]
 
 
 def test_more_rows_than_a_chunk_are_imported(database: Database, rows: Rows) -> None:
