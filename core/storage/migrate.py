@@ -17,7 +17,7 @@ from core.storage.database import driver_url
 from core.storage.failures import translated
 from core.storage.schema import metadata
 
-WORKER_ROLE, READER_ROLE = "tollbook_worker", "tollbook_reader"
+WORKER_ROLE = "tollbook_worker"
 _ONE_AT_A_TIME = 0x7011_0001  # advisory lock: two upgrades at once run one after the other
 _LOCK_TIMEOUT_SECONDS = 2  # a migration that can't get its lock gives up rather than make recorders queue behind it
 

@@ -1,7 +1,7 @@
 """Whole columns as one parameter each.
 
-psycopg adapts a list element by element, which cost more than PostgreSQL's own work on a batch. Texts of events hold no
-control characters, so a column can travel as one text with separators and be taken apart by `string_to_array` in C.
+psycopg adapts a list element by element, which is work for every value of a batch. Texts of events hold no control
+characters, so a column can travel as one text with separators and be taken apart by `string_to_array` in C.
 """
 
 from collections.abc import Iterable

@@ -277,14 +277,20 @@ def test_a_read_only_database_is_waited_for(
 
 
 def test_a_session_that_can_only_read_is_not_kept(
-    alter_database: Callable[[str], None], terminate_sessions: Callable[[], int], queue: redis.Redis, start_worker: StartWorker, is_drained: IsDrained
+    alter_database: Callable[[str], None],
+    terminate_sessions: Callable[[], int],
+    queue: redis.Redis,
+    start_worker: StartWorker,
+    rows: Rows,
+    is_drained: IsDrained,
 ) -> None:
-    """After a failover a new session can write while those made before it can't: the worker makes new ones."""
+    """After a failover a new session can write while those made before it can't: the worker makes new ones, and records all."""
     worker = start_worker(**SMALL).ready()
     alter_database("SET default_transaction_read_only = on")
     terminate_sessions()
-    refused_for_a_while(worker, queue, "25006", lambda: alter_database("RESET default_transaction_read_only"))
-    eventually(is_drained, "every message is acknowledged", seconds=3)
+    events = refused_for_a_while(worker, queue, "25006", lambda: alter_database("RESET default_transaction_read_only"))
+    eventually(is_drained, "every message is acknowledged")
+    books_hold_exactly(rows, events)
 
 
 def test_being_out_of_connections_is_waited_for(

@@ -124,6 +124,7 @@ class Pump:
             except BrokerUnavailable as error:
                 self._wait(State.WAITING_FOR_BROKER, error, backoff)
             except Exception as error:
+                # A fault of ours must not end the thread behind a healthy face.
                 log.exception("intake.failed")
                 self._wait(State.FAILING, error, backoff)
             else:
@@ -187,6 +188,7 @@ class Pump:
             self._stopping.set()
             self._on_fatal(str(error))
         except Exception as error:
+            # A fault of ours: as if the process had died, the claim is taken over, split and counted, until the bad message stands alone.
             log.exception("intake.batch_abandoned", claim=claim.id, messages=len(claim.entries))
             self._failed(report, error)
             self._wait(State.FAILING, error, self._after_failure)
