@@ -19,6 +19,7 @@ COMMANDS = {
     "settings": ("cli.settings", "Billing settings of mandates: show, list, update."),
     "accounts": ("cli.accounts", "Accounts: list, show."),
     "balance": ("cli.balance", "The balance that pays for a mandate's or a user's usage."),
+    "topup": ("cli.top_up", "Credit a payment to a pool or a user's account."),
     "transactions": ("cli.transactions", "Transactions of a mandate, account or user."),
     "deadletters": ("cli.dead_letters", "Messages that can't be recorded: list, show."),
     "parked": ("cli.parked", "Events whose mandate isn't known yet: list."),

@@ -1,6 +1,5 @@
 """`tollbook settings`: billing settings of mandates."""
 
-import getpass
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Annotated
@@ -8,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cli.context import find_servers, open_database
-from cli.options import AsJson, Limit, Offset
+from cli.options import AsJson, Limit, Offset, login
 from cli.output.json_out import print_json
 from cli.output.tables import print_fields, print_table
 from core.domain.billing import BillingModel
@@ -107,7 +106,7 @@ def update(
         "time_zone": time_zone,
     }
     address = {"company": company, "street": street, "postal_code": postal_code, "city": city, "country": country, "vat_number": vat_number}
-    _change(mandate, changes, address, expected_version, changed_by or _login(), as_json=as_json)
+    _change(mandate, changes, address, expected_version, changed_by or login(), as_json=as_json)
 
 
 def _change(
@@ -139,10 +138,3 @@ def _print(settings: MandateSettings, *, as_json: bool) -> None:
         print_json(settings)
     else:
         print_fields(asdict(settings), free=("mandate_name", "notification_emails", "billing_address"))
-
-
-def _login() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "command line"

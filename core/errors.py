@@ -5,7 +5,8 @@ TollbookError
 ├── BadData              the database refused this data: trying again cannot help, bisect
 ├── Misconfigured        only an operator can help: wrong password, missing table, missing right
 └── RequestRefused       the caller asked for something that the rules forbid
-    └── NotFound         the caller named something that does not exist
+    ├── NotFound         the caller named something that does not exist
+    └── Conflict         somebody was first: the key was used with other content, the version is another one
 """
 
 
@@ -35,3 +36,7 @@ class RequestRefused(TollbookError):
 
 class NotFound(RequestRefused):
     """What was named does not exist."""
+
+
+class Conflict(RequestRefused):
+    """What was asked contradicts what somebody did before: a key used with other content, a version that is no longer the present one."""

@@ -12,7 +12,7 @@ from core.domain.money import parse_decimal
 from core.domain.rejection import shown
 from core.domain.time_zones import is_time_zone
 from core.domain.usage_event import Label
-from core.errors import NotFound, RequestRefused
+from core.errors import Conflict, NotFound, RequestRefused
 from core.storage.billing_settings import change_settings, has_transactions, open_settings
 from core.storage.database import Database
 from core.storage.directory.mirror import MandateState, mandate_states
@@ -136,8 +136,8 @@ def update_settings(
             current = find_settings(connection, mandate_id)
             assert current is not None, "settings just opened are there"
         if expected_version is not None and expected_version != current.version:
-            raise RequestRefused(
-                f"conflict: mandate {shown(mandate_id)} has settings version {current.version}, not {expected_version}: read them again"
+            raise Conflict(
+                f"expected_version: mandate {shown(mandate_id)} has settings version {current.version}, not {expected_version}: read them again"
             )
         before = {name: getattr(current, name) for name in SettingsChanges.model_fields}
         after = {**before, **checked, "billing_address": _merged(current.billing_address, checked.get("billing_address", {}))}

@@ -31,7 +31,7 @@ _OPEN = text("""
 """)
 
 _LOCK = text("""
-    SELECT id, mandate_id, balance, warning_threshold, credit_limit
+    SELECT id, mandate_id, user_id IS NULL AS is_pool, balance, warning_threshold, credit_limit
       FROM accounts WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE
 """)
 
@@ -39,6 +39,12 @@ _MOVE = text(f"""
     UPDATE accounts SET balance = balance + d.delta
       FROM unnest({unpacked("ids", "bigint")}, {unpacked("deltas", "numeric")}) AS d(id, delta)
      WHERE accounts.id = d.id
+""")
+
+_SET = text(f"""
+    UPDATE accounts SET balance = n.balance, warning_threshold = n.threshold
+      FROM unnest({unpacked("ids", "bigint")}, {unpacked("balances", "numeric")}, {unpacked("thresholds", "numeric")}) AS n(id, balance, threshold)
+     WHERE accounts.id = n.id
 """)
 
 _MOVE_WITH_THRESHOLD = text("""
@@ -62,6 +68,7 @@ class LockedAccount(NamedTuple):
 
     id: int
     mandate_id: str
+    is_pool: bool
     balance: Decimal
     warning_threshold: Decimal
     credit_limit: Decimal | None
@@ -102,3 +109,12 @@ def move_balances(connection: Connection, deltas: Mapping[int, Decimal]) -> None
 def credit_balances(connection: Connection, amounts: Mapping[int, Decimal], thresholds: Mapping[int, Decimal]) -> None:
     """Adds each grant (CHF) to its account's balance, sets the warning threshold that follows and clears `grant_due`."""
     connection.execute(_MOVE_WITH_THRESHOLD, {"ids": list(amounts), "deltas": list(amounts.values()), "thresholds": [thresholds[i] for i in amounts]})
+
+
+def set_balances(connection: Connection, accounts: Iterable[LockedAccount]) -> None:
+    """Writes balance and warning threshold of accounts that the caller has locked; he writes the transactions that explain them."""
+    rows = list(accounts)
+    connection.execute(
+        _SET,
+        {"ids": packed(a.id for a in rows), "balances": packed(a.balance for a in rows), "thresholds": packed(a.warning_threshold for a in rows)},
+    )

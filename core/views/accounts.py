@@ -23,24 +23,20 @@ def account(database: Database, account_id: int) -> Account:
     return found
 
 
-def user_account(database: Database, mandate_id: str, user_id: str) -> Account:
-    """The account of this user in this mandate.
+def holder_account(database: Database, mandate_id: str, user_id: str | None) -> Account:
+    """The account of this user in this mandate, or the mandate's pool without a user.
 
     Raises:
         NotFound: there is none.
         StorageUnavailable, Misconfigured: the database can't be asked.
     """
-    return _account_of(database, mandate_id, user_id)
-
-
-def pool(database: Database, mandate_id: str) -> Account:
-    """The pool account of this mandate.
-
-    Raises:
-        NotFound: there is none.
-        StorageUnavailable, Misconfigured: the database can't be asked.
-    """
-    return _account_of(database, mandate_id, None)
+    with database.snapshot() as connection:
+        found = accounts.find_account_of(connection, mandate_id, user_id)
+        if found is None:
+            require_mandate(connection, mandate_id)
+            whose = "pool" if user_id is None else f"account of user {shown(user_id)}"
+            raise NotFound(f"mandate {shown(mandate_id)} has no {whose}")
+    return found
 
 
 def accounts_of(database: Database, mandate_id: str, *, limit: int = LIMIT_DEFAULT, offset: int = 0) -> list[Account]:
@@ -57,12 +53,3 @@ def accounts_of(database: Database, mandate_id: str, *, limit: int = LIMIT_DEFAU
         if not found:
             require_mandate(connection, mandate_id)
         return found
-
-
-def _account_of(database: Database, mandate_id: str, user_id: str | None) -> Account:
-    with database.snapshot() as connection:
-        found = accounts.find_account_of(connection, mandate_id, user_id)
-    if found is None:
-        whose = "pool" if user_id is None else f"account of user {shown(user_id)}"
-        raise NotFound(f"mandate {shown(mandate_id)} has no {whose}")
-    return found

@@ -13,7 +13,11 @@ from core.operations.recording.work import KnownAccounts
 from core.operations.release_parked import release_parked
 from core.storage.database import Database
 from core.storage.directory.mirror import Mandate, Membership, put_mandates, put_memberships
+from core.storage.invariants.invariant import Breach
+from core.views.verify import verify
 from tests.conftest import Rows
+
+Breaches = Callable[[], dict[str, list[Breach]]]
 
 
 class PutMandate(Protocol):
@@ -103,5 +107,15 @@ def balances(rows: Rows) -> Callable[[], dict[tuple[str, str | None], Decimal]]:
 
     def read() -> dict[tuple[str, str | None], Decimal]:
         return {(row["mandate_id"], row["user_id"]): row["balance"] for row in rows("SELECT mandate_id, user_id, balance FROM accounts")}
+
+    return read
+
+
+@pytest.fixture
+def breaches(database: Database) -> Breaches:
+    """Reads what breaks an invariant of the books: `{invariant: breaches}`, empty where they are in order."""
+
+    def read() -> dict[str, list[Breach]]:
+        return {verdict.invariant: verdict.samples for verdict in verify(database) if verdict.violations}
 
     return read

@@ -10,7 +10,7 @@ import pytest
 from core.config import Configuration
 from core.domain.billing import BillingModel
 from core.domain.outcome import BatchResult
-from core.errors import NotFound, RequestRefused
+from core.errors import Conflict, NotFound, RequestRefused
 from core.operations.update_settings import update_settings, wrong_settings
 from core.storage.database import Database
 from core.storage.reading.billing_settings import MandateSettings
@@ -124,7 +124,7 @@ def test_a_stale_version_is_a_conflict(update: Update, put_settings: PutSettings
     """Who has seen an older version is told which one there is by now."""
     put_settings()
     assert update(expected_version=1, notify_on_warning=False).version == 2
-    with pytest.raises(RequestRefused, match=r"conflict: .* version 2, not 1"):
+    with pytest.raises(Conflict, match="expected_version: mandate .acme. has settings version 2, not 1"):
         update(expected_version=1, notify_on_warning=True)
 
 

@@ -41,10 +41,8 @@ def test_what_does_not_exist_is_an_error_that_names_it(database: Database) -> No
         transactions.transactions_of_account(database, 4711)
     with pytest.raises(NotFound, match="4711"):
         accounts.account(database, 4711)
-    with pytest.raises(NotFound, match="pool"):
-        accounts.pool(database, "acme")
-    with pytest.raises(NotFound, match="user 'ada'"):
-        accounts.user_account(database, "acme", "ada")
+    with pytest.raises(NotFound, match="there is no mandate 'acme'"):
+        accounts.holder_account(database, "acme", None)
     with pytest.raises(NotFound, match="'acme'"):
         balance(database, "acme")
     with pytest.raises(NotFound, match="4711"):
@@ -88,8 +86,10 @@ def test_accounts_are_listed_with_names(database: Database, owner_database: Data
         (ids[0], "eve", "eve"),
     ]
     assert {a.mandate_name for a in found} == {"ACME"}
-    assert accounts.account(database, ids[0]) == found[3] == accounts.user_account(database, "acme", "eve")
-    assert accounts.pool(database, "acme") == found[0]
+    assert accounts.account(database, ids[0]) == found[3] == accounts.holder_account(database, "acme", "eve")
+    assert accounts.holder_account(database, "acme", None) == found[0]
+    with pytest.raises(NotFound, match="mandate 'acme' has no account of user 'max'"):
+        accounts.holder_account(database, "acme", "max")
 
 
 def test_transactions_come_newest_first_and_page_by_page(database: Database, record: Record, put_settings: PutSettings) -> None:
@@ -106,7 +106,7 @@ def test_transactions_come_newest_first_and_page_by_page(database: Database, rec
         paged += page
         cursor = transactions.next_page(page)
     assert paged == everything
-    ada = accounts.user_account(database, "acme", "ada").id
+    ada = accounts.holder_account(database, "acme", "ada").id
     own = [t for t in everything if t.account_id == ada]
     assert transactions.transactions_of_account(database, ada) == own
     assert transactions.transactions_of_user(database, "ada", mandate_id="acme") == own

@@ -1,0 +1,98 @@
+"""What a caller asks for beside usage: fields checked before anything is written, each problem named with field and value."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+
+from core.domain.money import QUANTUM, parse_decimal
+from core.domain.rejection import shown
+from core.domain.usage_event import Id, Label
+from core.errors import RequestRefused
+
+AMOUNT_MAX = 10_000_000_000  # CHF, what a column of the books holds
+
+
+def parse_amount(value: object) -> Decimal:
+    """An amount in CHF, exact: more than nine decimal places are refused, never rounded.
+
+    Raises:
+        ValueError: it is no decimal number, or none that the books can hold.
+    """
+    if isinstance(value, str):
+        value = parse_decimal(value)
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        raise ValueError("is not a decimal number")  # noqa: TRY004 - pydantic collects ValueError
+    amount = Decimal(value)
+    if not amount.is_finite() or abs(amount) > AMOUNT_MAX:
+        raise ValueError(f"is not between -{AMOUNT_MAX} and {AMOUNT_MAX} CHF")
+    if amount != (exact := amount.quantize(QUANTUM)):
+        raise ValueError("has more than nine decimal places")
+    return exact + 0  # -0 becomes 0
+
+
+def _above_zero(amount: Decimal) -> Decimal:
+    if amount <= 0:
+        raise ValueError("is not above 0")
+    return amount
+
+
+def _not_zero(amount: Decimal) -> Decimal:
+    if amount == 0:
+        raise ValueError("is 0, which moves nothing")
+    return amount
+
+
+def _not_negative(amount: Decimal) -> Decimal:
+    if amount < 0:
+        raise ValueError("is negative")
+    return amount
+
+
+SignedAmount = Annotated[Decimal, BeforeValidator(parse_amount), AfterValidator(_not_zero)]
+PositiveAmount = Annotated[Decimal, BeforeValidator(parse_amount), AfterValidator(_above_zero)]
+Amount = Annotated[Decimal, BeforeValidator(parse_amount), AfterValidator(_not_negative)]  # 0 is one too
+RowId = Annotated[int, Field(strict=True, ge=1, le=2**63 - 1)]
+Key = Annotated[Label, StringConstraints(min_length=1)]  # what a caller makes, so that asking twice does it once
+Actor = Annotated[Label, StringConstraints(min_length=1)]
+Reason = Annotated[Label, StringConstraints(min_length=1, max_length=500)]
+
+
+class Request(BaseModel):
+    """Something asked for by somebody (`by`) under a key of his own, so that asking twice does it once; each kind is a subclass."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    mandate_id: Id
+
+    key: Key
+    by: Actor
+
+    @classmethod
+    def read(cls, fields: Mapping[str, object]) -> Self:
+        """The request that `fields` describe.
+
+        Raises:
+            RequestRefused: names every wrong field and its value.
+        """
+        try:
+            return cls.model_validate(dict(fields))
+        except ValidationError as error:
+            problems = error.errors(include_url=False, include_context=False)
+        raise RequestRefused("; ".join(_problem(".".join(map(str, p["loc"])), p["type"], p["msg"], p["input"]) for p in problems))
+
+    def content(self) -> dict[str, Any]:
+        """What a repeated request must have in common with the first, as JSON values: everything but the key and who asks."""
+        return self.model_dump(mode="json", exclude={"mandate_id", "key", "by"})
+
+
+def _problem(field: str, kind: str, message: str, value: object) -> str:
+    match kind:
+        case "missing":
+            return f"{field}: is missing"
+        case "extra_forbidden":
+            return f"{field}: is not a field of this request"
+        case "string_pattern_mismatch":
+            message = "has a control character or a noncharacter"
+    return f"{field}: {shown(value)} {message.removeprefix('Value error, ')}"

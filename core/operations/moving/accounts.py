@@ -1,0 +1,38 @@
+"""The accounts that a movement is about, held until it commits."""
+
+from collections.abc import Iterable
+
+from sqlalchemy import Connection
+
+from core.domain.rejection import shown
+from core.domain.settings import BillingSettings
+from core.errors import NotFound
+from core.storage.accounts import LockedAccount, lock_accounts
+from core.storage.billing_settings import load_settings
+from core.storage.locks import share_mandates
+
+
+def present_settings(connection: Connection, mandate_id: str) -> BillingSettings:
+    """The settings of the mandate; they can't change before the transaction ends.
+
+    Raises:
+        NotFound: it has none.
+    """
+    share_mandates(connection, [mandate_id])
+    settings, _ = load_settings(connection, [mandate_id])
+    if mandate_id not in settings:
+        raise NotFound(f"mandate_id: mandate {shown(mandate_id)} has no billing settings")
+    return settings[mandate_id]
+
+
+def locked_accounts(connection: Connection, mandate_id: str, account_ids: Iterable[int]) -> dict[int, LockedAccount]:
+    """These accounts of the mandate, whose balances nobody else can move before the transaction ends.
+
+    Raises:
+        NotFound: one of them does not exist, or belongs to another mandate.
+    """
+    wanted = set(account_ids)
+    found = {account.id: account for account in lock_accounts(connection, wanted) if account.mandate_id == mandate_id}
+    if absent := sorted(wanted - found.keys()):
+        raise NotFound(f"account_id: mandate {shown(mandate_id)} has no account {absent[0]}")
+    return found

@@ -1,0 +1,47 @@
+"""Topping up: a payment lifts a balance."""
+
+from core.domain.billing import ReferenceType, TransactionType
+from core.domain.request import PositiveAmount, Reason, Request, RowId
+from core.operations.moving.accounts import locked_accounts, present_settings
+from core.operations.moving.move import move
+from core.operations.moving.once import once
+from core.operations.moving.result import MovementResult, result_of
+from core.storage.database import Database
+from core.storage.movements import Movement
+from core.storage.operation_keys import Operation
+
+TOP_UP = "top_up"
+
+
+class TopUp(Request):
+    """A payment to be credited: CHF above 0, exact to nine decimal places, under the payment's number as key, for example.
+
+    It is about `account_id`; `balance_account_id` is the account whose balance is lifted, where that is another one.
+    """
+
+    account_id: RowId
+    amount: PositiveAmount
+    description: Reason = "Top-up"
+    balance_account_id: RowId | None = None
+
+
+def top_up(database: Database, asked: TopUp) -> MovementResult:
+    """Credits the payment (CREDIT, PAYMENT) and sets the warning threshold anew. A replay returns the first result.
+
+    Raises:
+        NotFound: the mandate has no settings, or no such account.
+        Conflict: the key was used for another top-up.
+        RequestRefused: the balance would become more than the books can hold.
+        StorageUnavailable: it is not known whether it was done; ask again with the same key.
+        Misconfigured: only an operator can help.
+    """
+    payer = asked.balance_account_id or asked.account_id
+    movement = Movement(asked.account_id, payer, TransactionType.CREDIT, asked.amount, ReferenceType.PAYMENT, asked.description, asked.by, asked.key)
+    with database.transaction() as connection:
+        settings = present_settings(connection, asked.mandate_id)
+
+        def credit() -> MovementResult:
+            accounts = locked_accounts(connection, asked.mandate_id, {asked.account_id, payer})
+            return result_of(movement, move(connection, [movement], accounts, settings), asked.mandate_id)
+
+        return once(connection, Operation(asked.mandate_id, TOP_UP, asked.key, asked.content()), MovementResult, credit)

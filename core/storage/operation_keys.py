@@ -1,0 +1,74 @@
+"""SQL of operation keys: what a caller asks for under a key of his own is done once, and its result is kept for ever."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from sqlalchemy import Connection, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.sql import bindparam
+
+from core.domain.rejection import shown
+from core.errors import Conflict
+
+_HASH_VERSION = 1
+
+# The key's row can't be claimed first and filled in later, since a worker may not update it; so whoever asks first holds the key.
+_HOLD = text("SELECT pg_advisory_xact_lock(hashtextextended(:identity, 0))")
+
+_FIND = text("""
+    SELECT content_hash, result FROM operation_keys WHERE mandate_id = :mandate_id AND operation = :operation AND idempotency_key = :key
+""")
+
+_KEEP = text("""
+    INSERT INTO operation_keys (mandate_id, operation, idempotency_key, content_hash, hash_version, result)
+    VALUES (:mandate_id, :operation, :key, :content_hash, :hash_version, :result)
+""").bindparams(bindparam("result", type_=JSONB))
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What is asked for: its name, the caller's key, unique per mandate and name, and its content as JSON values."""
+
+    mandate_id: str
+    name: str
+    key: str
+    content: Mapping[str, Any]
+
+    @property
+    def content_hash(self) -> bytes:
+        """SHA-256 (32 bytes) of the content."""
+        return sha256(json.dumps(self.content, sort_keys=True, separators=(",", ":")).encode()).digest()
+
+
+def find_result(connection: Connection, operation: Operation) -> dict[str, Any] | None:
+    """What the operation came to when it was done, if it ever was. Until the transaction ends nobody else can do it.
+
+    Raises:
+        Conflict: the key was used with other content.
+    """
+    connection.execute(_HOLD, {"identity": f"{operation.mandate_id}\x1f{operation.name}\x1f{operation.key}"})
+    row = connection.execute(_FIND, {"mandate_id": operation.mandate_id, "operation": operation.name, "key": operation.key}).one_or_none()
+    if row is None:
+        return None
+    if bytes(row.content_hash) != operation.content_hash:
+        raise Conflict(f"key: {shown(operation.key)} was used for another {operation.name} of mandate {shown(operation.mandate_id)} before")
+    result: dict[str, Any] = row.result
+    return result
+
+
+def keep_result(connection: Connection, operation: Operation, result: Mapping[str, Any]) -> None:
+    """Keeps what the operation came to; `find_result` was asked in the same transaction and knew nothing."""
+    connection.execute(
+        _KEEP,
+        {
+            "mandate_id": operation.mandate_id,
+            "operation": operation.name,
+            "key": operation.key,
+            "content_hash": operation.content_hash,
+            "hash_version": _HASH_VERSION,
+            "result": dict(result),
+        },
+    )
