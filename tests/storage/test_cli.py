@@ -166,7 +166,10 @@ def test_settings_are_shown_and_changed(run: Run, put_mandate: PutMandate) -> No
     assert run("settings", "show", "acme", "--json").json["version"] == 4
     assert [s["mandate_id"] for s in run("settings", "list", "--json").json] == ["acme"]
     assert "acme's name" in run("settings", "list").out
-    assert "expected_version: mandate 'acme' has settings version 4, not 1" in run("settings", "update", "acme", "--country", "CH", "--expected-version", "1").err
+    assert (
+        "expected_version: mandate 'acme' has settings version 4, not 1"
+        in run("settings", "update", "acme", "--country", "CH", "--expected-version", "1").err
+    )
 
 
 def test_wrong_settings_are_told_by_option(run: Run, put_settings: PutSettings) -> None:
