@@ -124,7 +124,7 @@ def test_a_stale_version_is_a_conflict(update: Update, put_settings: PutSettings
     """Who has seen an older version is told which one there is by now."""
     put_settings()
     assert update(expected_version=1, notify_on_warning=False).version == 2
-    with pytest.raises(Conflict, match="expected_version: mandate .acme. has settings version 2, not 1"):
+    with pytest.raises(Conflict, match=r"expected_version: mandate .acme. has settings version 2, not 1"):
         update(expected_version=1, notify_on_warning=True)
 
 
