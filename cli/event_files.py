@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, BinaryIO
 
+from core.domain.contract import EventContract, TokenCounts
 from core.domain.parsing import ALIASES
 from core.domain.rejection import shown
-from core.domain.usage_event import TokenCounts, UsageEvent
 from core.errors import RequestRefused
 
 LINE_BYTES_MAX = 1024 * 1024  # as a message
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _TOKENS = frozenset(TokenCounts.model_fields)
-_FIELDS = frozenset(UsageEvent.model_fields) - {"usage"}
-_REQUIRED = [name for name, field in UsageEvent.model_fields.items() if field.is_required()]
+_FIELDS = frozenset(EventContract.model_fields) - {"usage"}
+_REQUIRED = [name for name, field in EventContract.model_fields.items() if field.is_required()]
 _WHOLE_NUMBERS = _TOKENS | {"schema_version"}
 _ACCEPTED = f"accepted are {', '.join(sorted(_FIELDS | _TOKENS))}, and the aliases {', '.join(sorted(ALIASES))}"
 

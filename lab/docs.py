@@ -12,8 +12,8 @@ from pydantic import AliasChoices
 from pydantic.fields import FieldInfo
 
 from core.config import Configuration
+from core.domain.contract import EventContract
 from core.domain.parsing import ALIASES
-from core.domain.usage_event import UsageEvent
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGURATION, PRODUCERS, SCHEMA, ENVIRONMENT = "docs/configuration.md", "docs/producers.md", "docs/event-v1.schema.json", ".env.example"
@@ -87,12 +87,12 @@ def event_schema() -> str:
         "$comment": f"Canonical names. Accepted as well: {aliases}; and CloudEvents 1.0 in structured mode, where id is event_id,"
         " time is occurred_at and data holds the rest. Patterns are ECMA-262 regular expressions with the flag u.",
     }
-    return json.dumps(head | {key: value for key, value in UsageEvent.model_json_schema().items() if key not in head}, indent=2) + "\n"
+    return json.dumps(head | {key: value for key, value in EventContract.model_json_schema().items() if key not in head}, indent=2) + "\n"
 
 
 def fields_table() -> str:
     """The fields of an event as a table of Markdown."""
-    schema = UsageEvent.model_json_schema()
+    schema = EventContract.model_json_schema()
     lines = ["| field | also accepted as | required | value |", "|---|---|---|---|"]
     for name, field in schema["properties"].items():
         others = [f"`{alias}`" for alias, canonical in ALIASES.items() if canonical == name]

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -10,15 +9,14 @@ import msgspec
 from core.domain.rejection import Rejection
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True):
     """One message off a queue."""
 
     queue: str
     entry: bytes  # the whole queue entry, kept by the dead letter of a message that can't be read
     task: str
     args: Sequence[msgspec.Raw] = ()
-    kwargs: Mapping[str, msgspec.Raw] = field(default_factory=dict)
+    kwargs: Mapping[str, msgspec.Raw] = {}
     plain: bool = False  # no Celery message: `entry` itself is the JSON of one event or of an array of events
     defect: Rejection | None = None  # why it can't be read
 

@@ -5,6 +5,7 @@ with many messages at once instead. Either way the same function of core records
 """
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
@@ -68,7 +69,7 @@ def record_batch(self: Any, *args: Any, **kwargs: Any) -> str:
 
 def _events(message: Message) -> Iterator[RawEvent]:
     """The raw events of a message; of one that can't be read, a single one that carries the whole entry and the defect."""
-    origin = one_line(message.queue if message.plain else f"{message.queue}/{message.task}")  # a task's name may be anything
+    origin = _origin(message.queue, None if message.plain else message.task)
     try:
         if message.defect is not None and message.defect.reason is not Reason.CRASH_LOOP:
             raise message.defect
@@ -78,6 +79,11 @@ def _events(message: Message) -> Iterator[RawEvent]:
         return
     for body in bodies:
         yield RawEvent(body, origin, typed_json=not message.plain, defect=message.defect)
+
+
+@lru_cache(maxsize=100)
+def _origin(queue: str, task: str | None) -> str:
+    return one_line(queue if task is None else f"{queue}/{task}")  # a task's name may be anything
 
 
 def _plain_bodies(message: Message) -> list[bytes]:

@@ -3,9 +3,12 @@
 import re
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
+from core.domain.canonical import read_canonical
+from core.domain.contract import EventContract
 from core.domain.json_exact import decode_json
 from core.domain.rejection import Reason, Rejection, shown
 from core.domain.usage_event import UsageEvent, parse_price, parse_time
@@ -24,14 +27,13 @@ ALIASES = {
     "featureInstanceId": "feature_instance_id",
     "workflowId": "workflow_id",
 }
-_FIELDS = frozenset(UsageEvent.model_fields)
+_FIELDS = frozenset(EventContract.model_fields)
 _CLOUD_FIELDS = {"id": "event_id", "time": "occurred_at"}
 _CLOUD_ATTRIBUTE = re.compile(r"[a-z0-9]+")
 _NORMALISERS: dict[str, Callable[[object], object]] = {"price_chf": parse_price, "occurred_at": parse_time}
 
 
-@dataclass(frozen=True, slots=True)
-class RawEvent:
+class RawEvent(msgspec.Struct, frozen=True):
     """The bytes of one event as they came, and where they came from."""
 
     body: bytes
@@ -50,6 +52,15 @@ def parse_event(raw: RawEvent) -> UsageEvent:
         raise raw.defect
     if len(raw.body) > EVENT_BYTES_MAX:
         raise Rejection(Reason.EVENT_TOO_LARGE, f"{len(raw.body)} bytes; at most {EVENT_BYTES_MAX} are accepted")
+    return read_canonical(raw.body) or read_any(raw)
+
+
+def read_any(raw: RawEvent) -> UsageEvent:
+    """The event in `raw`, in any spelling that the contract allows: what `parse_event` does where the quick way can't tell.
+
+    Raises:
+        Rejection: as `parse_event`.
+    """
     fields = decode_json(raw.body)
     if raw.typed_json and b"__type__" in raw.body:
         fields = _plain_values(fields)
@@ -60,7 +71,7 @@ def parse_event(raw: RawEvent) -> UsageEvent:
         if unknown := [name for name in fields if name not in _FIELDS]:
             raise Rejection(Reason.UNKNOWN_FIELD, f"{', '.join(map(shown, unknown[:5]))} is not a field of the contract")
     try:
-        return UsageEvent.from_fields(fields)
+        return EventContract.read(fields)
     except Rejection as rejection:
         rejection.mandate_id, rejection.event_id = _id(fields.get("mandate_id"), 64), _id(fields.get("event_id"), 128)
         raise

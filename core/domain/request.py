@@ -6,9 +6,9 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
+from core.domain.contract import Id, Label
 from core.domain.money import QUANTUM, parse_decimal
 from core.domain.rejection import shown
-from core.domain.usage_event import Id, Label
 from core.errors import RequestRefused
 
 AMOUNT_MAX = 10_000_000_000  # CHF, what a column of the books holds

@@ -8,10 +8,10 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from core.config import Configuration
 from core.domain.billing import BillingModel
+from core.domain.contract import Label
 from core.domain.money import parse_decimal
 from core.domain.rejection import shown
 from core.domain.time_zones import is_time_zone
-from core.domain.usage_event import Label
 from core.errors import Conflict, NotFound, RequestRefused
 from core.storage.billing_settings import change_settings, has_transactions, open_settings
 from core.storage.database import Database

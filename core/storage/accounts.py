@@ -35,10 +35,22 @@ _LOCK = text("""
       FROM accounts WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE
 """)
 
-_MOVE = text(f"""
-    UPDATE accounts SET balance = balance + d.delta
-      FROM unnest({unpacked("ids", "bigint")}, {unpacked("deltas", "numeric")}) AS d(id, delta)
-     WHERE accounts.id = d.id
+# The locks are taken in the order of the ids. What comes back is how many accounts there were, and those among them that
+# may have crossed a line on the way down.
+_DEBIT = text(f"""
+    WITH debits AS MATERIALIZED (
+        SELECT * FROM unnest({unpacked("ids", "bigint")}, {unpacked("mandate_ids")}, {unpacked("amounts", "numeric")}) AS d(id, mandate_id, amount)
+    ), locked AS MATERIALIZED (
+        SELECT a.id FROM accounts a JOIN debits d ON d.id = a.id AND d.mandate_id = a.mandate_id ORDER BY a.id FOR NO KEY UPDATE OF a
+    ), debited AS (
+        UPDATE accounts a SET balance = a.balance - d.amount FROM locked l JOIN debits d ON d.id = l.id WHERE a.id = l.id
+        RETURNING a.id, a.mandate_id, a.user_id IS NULL AS is_pool, a.balance + d.amount AS balance, a.warning_threshold, a.credit_limit,
+                  a.balance AS balance_after
+    )
+    SELECT (SELECT count(*) FROM debited) AS debited, near.*
+      FROM (SELECT) AS one
+      LEFT JOIN debited near ON near.credit_limit IS NOT NULL OR near.balance_after < 0 AND near.balance >= 0
+                             OR near.balance_after <= near.warning_threshold AND near.balance > near.warning_threshold
 """)
 
 _SET = text(f"""
@@ -101,9 +113,21 @@ def lock_accounts(connection: Connection, account_ids: Iterable[int]) -> list[Lo
     return [LockedAccount._make(row) for row in connection.execute(_LOCK, {"ids": sorted(account_ids)})]
 
 
-def move_balances(connection: Connection, deltas: Mapping[int, Decimal]) -> None:
-    """Adds each delta (CHF) to its account's balance; the accounts are locked and the transactions written by the caller."""
-    connection.execute(_MOVE, {"ids": packed(deltas), "deltas": packed(deltas.values())})
+def debit_accounts(
+    connection: Connection, amounts: Mapping[int, Decimal], mandate_ids: Sequence[str]
+) -> tuple[int, list[tuple[LockedAccount, Decimal]]]:
+    """Takes each amount (CHF, not negative) off its account's balance; the caller writes the transactions that explain it.
+
+    Args:
+        connection: of the caller's transaction.
+        amounts: by account id.
+        mandate_ids: whose account each of them must be, in the same order.
+
+    Returns:
+        The number of accounts found, and those that may have crossed a line: as they were, and the balance they have now.
+    """
+    rows = connection.execute(_DEBIT, {"ids": packed(amounts), "mandate_ids": packed(mandate_ids), "amounts": packed(amounts.values())}).all()
+    return rows[0][0], [(LockedAccount._make(row[1:7]), row[7]) for row in rows if row[1] is not None]
 
 
 def credit_balances(connection: Connection, amounts: Mapping[int, Decimal], thresholds: Mapping[int, Decimal]) -> None:

@@ -8,13 +8,14 @@ from sqlalchemy import Connection, text
 _BEGIN = text("SELECT nextval('batches_id_seq') AS id, clock_timestamp() AS started_at")
 
 _WRITE = text("""
+    WITH written AS (
     INSERT INTO batches (id, worker, kind, started_at, committed_at, recorded, duplicate, conflict, rejected, parked, released, unknown_user,
                          first_transaction_id, last_transaction_id)
     VALUES (:id, :worker, :kind, :started_at, clock_timestamp(), :recorded, :duplicate, :conflict, :rejected, :parked, :released, :unknown_user,
             :first_transaction_id, :last_transaction_id)
+    )
+    INSERT INTO rollup_pending (batch_id) SELECT CAST(:id AS bigint) WHERE CAST(:first_transaction_id AS bigint) IS NOT NULL
 """)
-
-_PENDING = text("INSERT INTO rollup_pending (batch_id) VALUES (:id)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,5 +58,3 @@ def write_batch(
             "last_transaction_id": max(transaction_ids, default=None),
         },
     )
-    if transaction_ids:
-        connection.execute(_PENDING, {"id": batch.id})

@@ -8,15 +8,18 @@ from sqlalchemy import Connection, text
 
 from core.storage.packing import packed, unpacked
 
-# Waits for a concurrent claimant of the same key, then returns only the keys that are ours.
+# Waits for a concurrent claimant of the same key, then returns only ours. The keys come sorted, and `unnest` keeps their
+# order: so two batches can't wait for each other in a circle, and ids are drawn in that order.
 _CLAIM = text(f"""
+    WITH claimed AS (
     INSERT INTO event_keys (mandate_id, event_id, payload_hash, hash_version, transaction_id, recorded_at)
     SELECT k.mandate_id, k.event_id, decode(k.payload_hash, 'hex'), :hash_version, nextval('transactions_id_seq'), now()
       FROM unnest({unpacked("mandate_ids")}, {unpacked("event_ids")}, {unpacked("hashes")}) AS k(mandate_id, event_id, payload_hash)
      WHERE k.mandate_id IS NOT NULL
-     ORDER BY k.mandate_id COLLATE "C", k.event_id COLLATE "C"
     ON CONFLICT DO NOTHING
-    RETURNING mandate_id, event_id, transaction_id
+    RETURNING transaction_id
+    )
+    SELECT array_agg(transaction_id ORDER BY transaction_id) FROM claimed
 """)
 
 _FIND = text("""
@@ -40,16 +43,22 @@ class StoredHash:
 
 def claim_keys(connection: Connection, keys: Sequence[EventKey], hashes: Sequence[bytes], hash_version: int) -> dict[EventKey, int]:
     """The keys that nobody had before, each with the id of the transaction to write. Keys must not repeat."""
-    rows = connection.execute(
+    ordered = sorted(zip(keys, hashes, strict=True))
+    ids: list[int] | None = connection.execute(
         _CLAIM,
         {
-            "mandate_ids": packed(k[0] for k in keys),
-            "event_ids": packed(k[1] for k in keys),
-            "hashes": packed(h.hex() for h in hashes),
+            "mandate_ids": packed([key[0] for key, _ in ordered]),
+            "event_ids": packed([key[1] for key, _ in ordered]),
+            "hashes": packed([payload_hash.hex() for _, payload_hash in ordered]),
             "hash_version": hash_version,
         },
-    )
-    return {(mandate_id, event_id): transaction_id for mandate_id, event_id, transaction_id in rows}
+    ).scalar_one()
+    if ids is None:
+        return {}
+    if len(ids) == len(ordered):
+        return {key: transaction_id for (key, _), transaction_id in zip(ordered, ids, strict=True)}
+    ours = set(ids)
+    return {key: found.transaction_id for key, found in find_keys(connection, keys).items() if found.transaction_id in ours}
 
 
 def find_keys(connection: Connection, keys: Sequence[EventKey]) -> dict[EventKey, StoredHash]:

@@ -5,16 +5,25 @@ characters, so a column can travel as one text with separators and be taken apar
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 _SEPARATOR, _NULL = "\x1f", "\x1e"
 
 
-def packed(values: Iterable[object]) -> str:
+def packed(values: Iterable[Any]) -> str:
     """The column as one text, for `unpacked` of the same statement. None becomes NULL; no value may hold control characters.
 
     A NULL is appended, since `string_to_array` can't tell an empty text from no element: statements leave that row out.
+    A column of nothing but NULL is sent as one: `unnest` fills the shorter of its arrays up.
     """
-    return _SEPARATOR.join([_NULL if value is None else str(value) for value in values] + [_NULL])
+    column = list(values)
+    if column.count(None) == len(column):
+        return _NULL
+    column.append(_NULL)
+    try:
+        return _SEPARATOR.join(column)
+    except TypeError:  # not all of them are texts
+        return _SEPARATOR.join([_NULL if value is None else str(value) for value in column])
 
 
 def unpacked(parameter: str, kind: str = "text") -> str:

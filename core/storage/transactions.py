@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from operator import attrgetter
 from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
 from core.domain.payload import billed_fields
 from core.domain.settings import BillingSettings
-from core.domain.usage_event import TokenCounts, UsageEvent
+from core.domain.usage_event import TokenUsage, UsageEvent
 from core.storage.event_keys import StoredHash
 from core.storage.packing import packed, unpacked
 
@@ -37,10 +36,13 @@ _USAGE_COLUMNS = {
     "settings_version": "int",
 }
 
+_VALUES = {"description": "coalesce(d.description, 'AI Usage')"}
+
 # The local day is taken here, once and for ever: what a zone means later must not move an entry to another day.
 _RECORD_USAGE = text(f"""
     INSERT INTO transactions ({", ".join(_USAGE_COLUMNS)}, transaction_type, reference_type, recorded_at, local_date, batch_id)
-    SELECT {", ".join(f"d.{name}" for name in _USAGE_COLUMNS)}, 'DEBIT', 'WORKFLOW', now(), (d.occurred_at AT TIME ZONE d.time_zone)::date, :batch_id
+    SELECT {", ".join(_VALUES.get(name, f"d.{name}") for name in _USAGE_COLUMNS)},
+           'DEBIT', 'WORKFLOW', now(), (d.occurred_at AT TIME ZONE d.time_zone)::date, :batch_id
       FROM unnest({", ".join(unpacked(name, kind) for name, kind in _USAGE_COLUMNS.items())}, {unpacked("time_zone")})
            AS d({", ".join(_USAGE_COLUMNS)}, time_zone)
      WHERE d.id IS NOT NULL
@@ -73,10 +75,7 @@ _USAGE_OF = text("""
       JOIN transactions t ON t.id = wanted.id AND t.recorded_at = wanted.recorded_at
 """)
 
-_TEXTS = ("event_id", "mandate_id", "workflow_id", "feature_instance_id", "feature_code", "provider", "model", "occurred_at")
 _TOKENS = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens")
-_texts_of, _tokens_of = attrgetter(*_TEXTS), attrgetter(*_TOKENS)
-DEFAULT_DESCRIPTION = "AI Usage"
 
 
 class UsageDebit(NamedTuple):
@@ -101,15 +100,27 @@ class Grant:
 def insert_usage(connection: Connection, debits: Sequence[UsageDebit], batch_id: int) -> None:
     """Writes one DEBIT per usage event, under the ids that its key was claimed with."""
     events = [d.event for d in debits]
-    columns: dict[str, Sequence[object]] = dict(zip(_TEXTS, zip(*map(_texts_of, events), strict=True), strict=True))
-    columns |= zip(_TOKENS, zip(*[_tokens_of(e.usage) for e in events], strict=True), strict=True)
-    columns |= {
+    usages = [e.usage for e in events]
+    columns: dict[str, Sequence[object]] = {
         "id": [d.id for d in debits],
+        "mandate_id": [e.mandate_id for e in events],
+        "event_id": [e.event_id for e in events],
         "account_id": [d.account_id for d in debits],
         "balance_account_id": [d.balance_account_id for d in debits],
         "amount": [e.price_chf for e in events],
-        "description": [DEFAULT_DESCRIPTION if e.description is None else e.description for e in events],
+        "description": [e.description for e in events],
+        "workflow_id": [e.workflow_id for e in events],
+        "feature_instance_id": [e.feature_instance_id for e in events],
+        "feature_code": [e.feature_code for e in events],
+        "provider": [e.provider for e in events],
+        "model": [e.model for e in events],
+        "input_tokens": [u.input_tokens for u in usages],
+        "output_tokens": [u.output_tokens for u in usages],
+        "cached_input_tokens": [u.cached_input_tokens for u in usages],
+        "cache_write_tokens": [u.cache_write_tokens for u in usages],
+        "reasoning_tokens": [u.reasoning_tokens for u in usages],
         "created_by_user_id": [e.user_id for e in events],
+        "occurred_at": [e.occurred_at for e in events],
         "time_zone": [d.settings.time_zone for d in debits],
         "settings_version": [d.settings.version for d in debits],
     }
@@ -140,4 +151,4 @@ def recorded_fields(connection: Connection, keys: Sequence[StoredHash]) -> dict[
 
 def _billed(row: dict[str, object]) -> dict[str, object]:
     tokens = {name: row.pop(name) for name in _TOKENS}
-    return billed_fields(UsageEvent.model_construct(usage=TokenCounts.model_construct(**tokens), **row))  # type: ignore[arg-type]
+    return billed_fields(UsageEvent(usage=TokenUsage(**tokens), **row))  # type: ignore[arg-type]

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from core.config import Configuration
+from core.domain.contract import EventContract, TokenCounts
 from core.domain.parsing import ALIASES
 from core.domain.rejection import Reason
-from core.domain.usage_event import TokenCounts, UsageEvent
 from lab import docs
 from lab.docs import ROOT, variable_of
 from tests.conftest import IsolatedConfiguration
@@ -67,7 +67,7 @@ def test_check_names_what_is_out_of_step(tmp_path: Path, capsys: pytest.CaptureF
 def test_schema_is_that_of_the_model() -> None:
     """The published schema is the model's own, under a title of its own, and its comment names every alias."""
     published = json.loads((ROOT / docs.SCHEMA).read_text(encoding="utf-8"))
-    own = UsageEvent.model_json_schema()
+    own = EventContract.model_json_schema()
     assert {key: value for key, value in published.items() if key not in ("$schema", "$comment", "title")} == {
         key: value for key, value in own.items() if key != "title"
     }
@@ -78,7 +78,7 @@ def test_every_field_of_an_event_is_in_the_table() -> None:
     """The producers' document names each field, each alias and each token count, and says of each field what it may hold."""
     text, table = (ROOT / docs.PRODUCERS).read_text(encoding="utf-8"), docs.fields_table()
     assert table in text
-    assert [name for name in [*UsageEvent.model_fields, *ALIASES, *TokenCounts.model_fields] if f"`{name}`" not in table] == []
+    assert [name for name in [*EventContract.model_fields, *ALIASES, *TokenCounts.model_fields] if f"`{name}`" not in table] == []
     assert [line for line in table.splitlines() if not line.split("|")[-2].strip()] == []
 
 

@@ -5,7 +5,6 @@ it goes the same way to the dead letters as an event that can't be recorded.
 """
 
 import binascii
-from base64 import b64decode
 from typing import Annotated
 
 import msgspec
@@ -18,16 +17,16 @@ MESSAGE_BYTES_MAX = 1024 * 1024
 _ENTRY_BYTES_MAX = MESSAGE_BYTES_MAX * 4 // 3 + 64 * 1024  # base64, and generous headers
 
 
-class _Headers(msgspec.Struct):
+class _Headers(msgspec.Struct, gc=False):
     task: str | None = None
     compression: str | None = None
 
 
-class _Properties(msgspec.Struct):
+class _Properties(msgspec.Struct, gc=False):
     body_encoding: str | None = None
 
 
-class _Envelope(msgspec.Struct, rename="kebab"):
+class _Envelope(msgspec.Struct, rename="kebab", gc=False):
     body: str
     content_type: str = "application/json"
     content_encoding: str | None = "utf-8"
@@ -35,7 +34,7 @@ class _Envelope(msgspec.Struct, rename="kebab"):
     properties: _Properties = msgspec.field(default_factory=_Properties)
 
 
-class _BodyOfProtocol1(msgspec.Struct):
+class _BodyOfProtocol1(msgspec.Struct, gc=False):
     task: str
     args: list[msgspec.Raw] = []
     kwargs: dict[str, msgspec.Raw] = {}
@@ -96,7 +95,7 @@ def _body(envelope: _Envelope) -> bytes:
         body = envelope.body.encode("utf-8", "surrogatepass")
     elif encoding == "base64":
         try:
-            body = b64decode(envelope.body, validate=True)
+            body = binascii.a2b_base64(envelope.body, strict_mode=True)
         except (binascii.Error, ValueError):
             raise Rejection(Reason.MALFORMED_MESSAGE, "the body is not base64") from None
     else:

@@ -7,11 +7,12 @@ now waits with growing pauses, and claims nothing meanwhile).
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from random import uniform
 from time import monotonic
 
+import msgspec
 import structlog
 
 from core.config import Configuration
@@ -172,7 +173,7 @@ class Pump:
         defect = Rejection(Reason.CRASH_LOOP, f"work on it was begun {starts} times and never finished")
         if starts > STARTS_MAX:
             return Message(entry.queue, entry.body, "", defect=defect)
-        return replace(self._open(entry), defect=defect)
+        return msgspec.structs.replace(self._open(entry), defect=defect)
 
     def _settle(self, claim: Claim, open_entries: Callable[[], list[Message]]) -> None:
         """Has the messages recorded, however long the database is away, and acknowledges them."""

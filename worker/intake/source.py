@@ -4,13 +4,14 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
+
 
 class BrokerUnavailable(Exception):
     """The broker can't answer now; trying again is safe."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """One queue entry as it came off the broker."""
 
     queue: str

@@ -8,36 +8,32 @@ from core.domain.money import ZERO
 from core.domain.settings import BillingSettings
 from core.errors import StorageUnavailable
 from core.operations.recording.work import Work
-from core.storage.accounts import LockedAccount, lock_accounts, move_balances
+from core.storage.accounts import LockedAccount, debit_accounts
 from core.storage.balance_alerts import BalanceAlert, write_alerts
 from core.storage.transactions import UsageDebit
 
 
 def debit_balances(work: Work, debits: list[UsageDebit], settings: dict[str, BillingSettings]) -> None:
     """Takes the debits off the balances that pay for them and writes one alert per line crossed."""
-    deltas: dict[int, Decimal] = defaultdict(lambda: ZERO)
+    amounts: dict[int, Decimal] = defaultdict(lambda: ZERO)
     mandate_of: dict[int, str] = {}
     for debit in debits:
-        if debit.balance_account_id is not None and debit.event.price_chf:
-            deltas[debit.balance_account_id] -= debit.event.price_chf
-            mandate_of[debit.balance_account_id] = debit.settings.mandate_id
-    if not deltas:
+        payer, event = debit.balance_account_id, debit.event
+        if payer is not None and event.price_chf:
+            amounts[payer] += event.price_chf
+            mandate_of[payer] = event.mandate_id
+    if not amounts:
         return
-    locked = lock_accounts(work.connection, deltas)
-    if {account.id: account.mandate_id for account in locked} != mandate_of:
+    debited, near = debit_accounts(work.connection, amounts, [mandate_of[account_id] for account_id in amounts])
+    if debited != len(amounts):
         work.known_accounts.forget()
         raise StorageUnavailable("accounts are not those met before: the database was restored under this worker")
-    move_balances(work.connection, deltas)
-    alerts = [alert for account in locked for alert in _alerts(account, deltas[account.id], settings[account.mandate_id])]
+    alerts = [alert for account, after in near for alert in _alerts(account, after, settings[account.mandate_id])]
     write_alerts(work.connection, alerts, work.batch.id)
 
 
-def _alerts(account: LockedAccount, delta: Decimal, settings: BillingSettings) -> list[BalanceAlert]:
+def _alerts(account: LockedAccount, after: Decimal, settings: BillingSettings) -> list[BalanceAlert]:
     def lines(balance: Decimal) -> dict[AlertKind, Decimal]:
         return alerts_at(settings.billing_model, balance, account.warning_threshold, account.credit_limit, settings.warning_threshold_percent)
 
-    after = account.balance + delta
-    beyond = lines(after)
-    if not beyond:  # a debit only takes off: what is on the right side of every line now was so before
-        return []
-    return [BalanceAlert(account, after, crossing, settings) for crossing in crossings(lines(account.balance), beyond)]
+    return [BalanceAlert(account, after, crossing, settings) for crossing in crossings(lines(account.balance), lines(after))]

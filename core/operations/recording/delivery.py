@@ -1,8 +1,9 @@
 """One delivered event on its way to an outcome."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+import msgspec
 
 from core.domain.outcome import Outcome
 from core.domain.parsing import RawEvent, parse_event
@@ -15,8 +16,7 @@ from core.storage.event_keys import EventKey, StoredHash
 CLOCK_SKEW = timedelta(minutes=5)  # how far in the future a producer's clock may be
 
 
-@dataclass(slots=True)
-class Delivery:
+class Delivery(msgspec.Struct):
     """A delivered event: what it says, or why it can't be read, and what became of it."""
 
     raw: RawEvent

@@ -67,18 +67,17 @@ def _record(work: Work, groups: Groups, mandates: Mandates) -> Settled:
     if lost:
         stored |= find_keys(work.connection, lost)
     debits = []
+    user_pays = {m for m, settings in mandates.settings.items() if settings.billing_model is BillingModel.PREPAY_USER}
+    pools = {m: holders.accounts.get((m, None)) for m, settings in mandates.settings.items() if settings.billing_model.pool_pays}
     for key, transaction_id in won.items():
-        first = new[key]
+        first, mandate_id = new[key], key[0]
         first.outcome = Outcome.RECORDED
         if len(groups[key]) > 1:
             stored[key] = StoredHash(first.payload_hash, HASH_VERSION)
-        event, settings = first.event, mandates.settings[key[0]]
-        assert event is not None
-        account_id = holders.accounts[key[0], event.user_id]
-        payer = holders.accounts[key[0], None] if settings.billing_model.pool_pays else account_id
-        debits.append(
-            UsageDebit(transaction_id, event, account_id, payer if settings.billing_model is not BillingModel.UNLIMITED else None, settings)
-        )
+        assert first.event is not None
+        account_id = holders.accounts[mandate_id, first.event.user_id]
+        payer = account_id if mandate_id in user_pays else pools.get(mandate_id)
+        debits.append(UsageDebit(transaction_id, first.event, account_id, payer, mandates.settings[mandate_id]))
     if debits:
         insert_usage(work.connection, debits, work.batch.id)
         debit_balances(work, debits, mandates.settings)

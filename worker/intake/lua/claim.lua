@@ -8,31 +8,35 @@ if #held > 0 then
 end
 local messages_left, bytes_left, claim = tonumber(ARGV[2]), tonumber(ARGV[3]), {}
 for i = 3, #KEYS do
-  local taken = {}
+  local taken = 0
   while messages_left > 0 and bytes_left > 0 do
-    -- RPOP is the first write: with the memory full any other would be refused, and a full queue could never drain.
-    local message = redis.pcall('RPOP', KEYS[i])
-    if type(message) == 'table' and message.err and not string.find(message.err, 'WRONGTYPE') and #taken == 0 and #claim == 0 then
-      return message -- read-only, disk full, no permission: nothing is taken, and an empty queue is something else
+    local message
+    if taken == 0 then
+      -- RPOP is the first write: with the memory full any other would be refused, and a full queue could never drain.
+      message = redis.pcall('RPOP', KEYS[i])
+      if type(message) == 'table' and message.err and not string.find(message.err, 'WRONGTYPE') and #claim == 0 then
+        return message -- read-only, disk full, no permission: nothing is taken, and an empty queue is something else
+      end
+    else
+      message = redis.call('LMOVE', KEYS[i], KEYS[2], 'RIGHT', 'RIGHT') -- inside the server, and short in its log
     end
     if type(message) ~= 'string' then
       break -- empty, or not a list at all
     end
-    taken[#taken + 1] = message
+    if taken == 0 then
+      claim[#claim + 1], claim[#claim + 2] = KEYS[i], '1'
+      redis.call('RPUSH', KEYS[2], KEYS[i], '1', message)
+    end
+    taken = taken + 1
+    claim[#claim + 1] = message
     messages_left, bytes_left = messages_left - 1, bytes_left - #message
   end
-  if #taken > 0 then
-    claim[#claim + 1] = KEYS[i]
-    claim[#claim + 1] = tostring(#taken)
-    for _, message in ipairs(taken) do
-      claim[#claim + 1] = message
-    end
+  if taken > 1 then
+    claim[#claim - taken] = tostring(taken)
+    redis.call('LSET', KEYS[2], #claim - taken - 1, tostring(taken))
   end
 end
 if #claim > 0 then
-  for first = 1, #claim, 1000 do -- unpack has a limit
-    redis.call('RPUSH', KEYS[2], unpack(claim, first, math.min(first + 999, #claim)))
-  end
   local now = redis.call('TIME')
   redis.call('ZADD', KEYS[1], now[1] + now[2] / 1000000, ARGV[1])
 end

@@ -1,0 +1,106 @@
+"""The event contract, version 1. `docs/event-v1.schema.json` is generated from this model, which reads every spelling and names what is wrong."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, StringConstraints, ValidationError, WithJsonSchema
+
+from core.domain.money import PRICE_MAX
+from core.domain.rejection import Reason, Rejection, shown
+from core.domain.usage_event import TOKENS_MAX, TokenUsage, UsageEvent, parse_price, parse_time
+
+# No control character (C0, DEL, C1), no noncharacter; a lone surrogate never gets as far as a str of Rust.
+_NONCHARACTERS = r"\u{FDD0}-\u{FDEF}" + "".join(rf"\u{{{plane:X}FFFE}}\u{{{plane:X}FFFF}}" for plane in range(1, 17)) + r"\u{FFFE}\u{FFFF}"
+_TEXT = rf"^[^\p{{Cc}}{_NONCHARACTERS}]*$"
+
+
+def _text(length_max: int, length_min: int = 0) -> StringConstraints:
+    return StringConstraints(strict=True, min_length=length_min, max_length=length_max, pattern=_TEXT)
+
+
+Id = Annotated[str, _text(64, 1)]
+Label = Annotated[str, _text(128)]
+Tokens = Annotated[int, Field(strict=True, ge=0, le=TOKENS_MAX)]
+Price = Annotated[
+    Decimal,
+    PlainValidator(parse_price),
+    WithJsonSchema(
+        {
+            "description": f"Price of the call in CHF, 0 to {PRICE_MAX}, quantised half-even to nine decimal places; a decimal string is preferred.",
+            "anyOf": [
+                {"type": "string", "pattern": r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,6})?$"},
+                {"type": "number", "minimum": 0, "maximum": int(PRICE_MAX)},
+            ],
+        }
+    ),
+]
+Moment = Annotated[datetime, PlainValidator(parse_time), WithJsonSchema({"type": "string", "format": "date-time"})]
+
+
+class TokenCounts(BaseModel):
+    """How many tokens the call used, by kind; what is absent is not known."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    input_tokens: Tokens | None = None
+    output_tokens: Tokens | None = None
+    cached_input_tokens: Tokens | None = None
+    cache_write_tokens: Tokens | None = None
+    reasoning_tokens: Tokens | None = None
+
+
+_NO_COUNTS = TokenCounts()
+
+
+def _counts(value: object) -> object:
+    return _NO_COUNTS if value is None else value
+
+
+class EventContract(BaseModel):
+    """One AI call that happened: who, when, which model, what it cost. Immutable; `null` means the same as absent."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    event_id: Annotated[str, _text(128, 1)] = Field(description="Made and kept by the originator; unique per mandate for ever.")
+    mandate_id: Id = Field(description="The billed customer organisation.")
+    user_id: Id = Field(description="Who made the call.")
+    price_chf: Price
+    occurred_at: Moment = Field(description="When it happened: RFC 3339 with offset, truncated to microseconds.")
+    provider: Label | None = None
+    model: Label | None = None
+    feature_code: Label | None = None
+    feature_instance_id: Label | None = None
+    workflow_id: Label | None = None
+    description: Annotated[str, _text(500)] | None = None
+    usage: Annotated[TokenCounts, BeforeValidator(_counts, json_schema_input_type=TokenCounts | None)] = _NO_COUNTS
+    schema_version: Annotated[int, Field(strict=True, ge=1, le=1)] | None = None
+
+    @classmethod
+    def read(cls, fields: dict[str, object]) -> UsageEvent:
+        """The event that `fields` (canonical names, decoded JSON values) describe.
+
+        Raises:
+            Rejection: `missing_field`, `unknown_field` or `invalid_field`, naming every wrong field and its value.
+        """
+        try:
+            checked = cls.model_validate(fields)
+        except ValidationError as error:
+            problems = error.errors(include_url=False, include_context=False)
+        else:
+            return UsageEvent(**{**dict(checked), "usage": TokenUsage(**dict(checked.usage))})
+        reason = _REASONS.get(problems[0]["type"], Reason.INVALID_FIELD)
+        raise Rejection(reason, "; ".join(_problem(".".join(map(str, p["loc"])), p["type"], p["msg"], p["input"]) for p in problems[:5]))
+
+
+_REASONS = {"missing": Reason.MISSING_FIELD, "extra_forbidden": Reason.UNKNOWN_FIELD}
+
+
+def _problem(field: str, kind: str, message: str, value: object) -> str:
+    if kind == "missing":
+        return f"{field} is missing"
+    if kind == "extra_forbidden":
+        return f"{shown(field)} is not a field of the contract"
+    if kind == "string_pattern_mismatch":
+        message = "has a control character or a noncharacter"
+    return f"{field} {message.removeprefix('Value error, ')} (got {shown(value)})"
