@@ -11,7 +11,7 @@ TEST_ARGS ?=
 BENCH_ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help install demo test test-long check format bench lock clean
+.PHONY: help install demo test test-long check format bench bench-growth lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' $(MAKEFILE_LIST) | column -t -s @ 2>/dev/null || grep '##' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ format: install ## write the format and what the linter can mend
 
 bench: install ## events per second of each path into PostgreSQL, in one run (BENCH_ARGS=--json)
 	@$(BIN)/python -m lab.bench $(BENCH_ARGS)
+
+bench-growth: install ## the recorder on 20 million transactions, a worker before a million messages (BENCH_ARGS="--rows 1000000"); an hour, 40 GB
+	@$(BIN)/python -m lab.bench.growth $(BENCH_ARGS)
 
 lock: install ## write the requirements files anew from pyproject.toml
 	@$(BIN)/uv lock --quiet

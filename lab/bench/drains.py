@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
@@ -15,6 +16,7 @@ import psycopg
 import redis
 
 from lab.bench import naive
+from lab.bench.cpu import Cpu, reader
 from lab.bench.traffic import celery_message, events, fill
 from lab.services import Services
 
@@ -45,16 +47,24 @@ def workers(services: Services, n: int, *arguments: str, app: str = "worker.app"
                 process.wait()
 
 
-def drain(services: Services, kind: str, n: int, processes: int, *, hot: bool = False) -> float:
-    """Events/s with which real workers empty a queue of `n` events, from the first tenth to the last one."""
+@dataclass(frozen=True)
+class Drained:
+    """How fast a queue was emptied, in events/s, and what it cost, in microseconds of processor time per event."""
+
+    rate: float
+    cpu: Cpu | None = None
+
+
+def drain(services: Services, kind: str, n: int, processes: int, *, hot: bool = False) -> Drained:
+    """Real workers empty a queue of `n` events; measured from the first tenth to the last one."""
     with redis.Redis.from_url(services.broker_url) as client, psycopg.connect(services.database_owner_url, autocommit=True) as connection:
         fill(client, kind, n, hot=hot)
-        with workers(services, processes):
-            return _rate(lambda: _number(connection, _COUNT), n)
+        with workers(services, processes) as started:
+            return _drained(lambda: _number(connection, _COUNT), n, reader(services, [process.pid for process in started]))
 
 
-def drain_naive(services: Services, n: int) -> float:
-    """Events/s of the task-per-event worker with two prefork processes."""
+def drain_naive(services: Services, n: int) -> Drained:
+    """The task-per-event worker with two prefork processes."""
     with psycopg.connect(services.database_owner_url, autocommit=True) as connection, redis.Redis.from_url(services.broker_url) as client:
         for statement in naive.TABLES:
             connection.execute(statement)
@@ -68,10 +78,10 @@ def drain_naive(services: Services, n: int) -> float:
                 "feature": "chat",
             }
             client.lpush(naive.QUEUE, celery_message("naive.record", fields))
-        with workers(services, 1, "-P", "prefork", "-c", "2", app="lab.bench.naive"):
-            rate = _rate(lambda: _number(connection, "SELECT count(*) FROM naive.entry"), n)
+        with workers(services, 1, "-P", "prefork", "-c", "2", app="lab.bench.naive") as started:
+            drained = _drained(lambda: _number(connection, "SELECT count(*) FROM naive.entry"), n, reader(services, [started[0].pid]))
         connection.execute("DROP SCHEMA naive CASCADE")
-    return rate
+    return drained
 
 
 def latency_p99_seconds(services: Services, per_second: int, seconds: int) -> float:
@@ -99,12 +109,21 @@ def latency_p99_seconds(services: Services, per_second: int, seconds: int) -> fl
     return delays[int(len(delays) * 0.99)]
 
 
-def _rate(count: Callable[[], int], n: int) -> float:
+def queue_is_drained(services: Services, n: int) -> None:
+    """Returns once `n` more events are recorded, however long that takes."""
+    with psycopg.connect(services.database_owner_url, autocommit=True) as connection:
+        before = _number(connection, _COUNT)
+        while _number(connection, _COUNT) - before < n:
+            time.sleep(0.1)
+
+
+def _drained(count: Callable[[], int], n: int, read: Callable[[], Cpu]) -> Drained:
     before = count()
     _wait(lambda: count() - before >= n // 10)
-    first, started = count(), perf_counter()
+    first, used, started = count(), read(), perf_counter()
     _wait(lambda: count() - before >= n)
-    return (before + n - first) / (perf_counter() - started)
+    events = before + n - first
+    return Drained(events / (perf_counter() - started), read().per_event(used, events))
 
 
 def _wait(condition: Callable[[], bool]) -> None:

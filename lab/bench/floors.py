@@ -2,6 +2,7 @@
 
 import random
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from time import perf_counter
@@ -14,7 +15,9 @@ from core.operations.recording.delivery import judge
 from core.operations.recording.settle import settle
 from core.operations.recording.work import KnownAccounts
 from core.storage.database import Database
-from lab.bench.traffic import raw_events
+from lab.bench.traffic import raw_events, time_ordered_id
+
+_WARM_UP = 8  # batches: they open the accounts and prepare the statements
 
 _NARROW_TABLES = """
     DROP SCHEMA IF EXISTS bench CASCADE;
@@ -72,19 +75,19 @@ def _narrow_batch(n: int) -> tuple[list[object], ...]:
     )
 
 
-def schema_floor(config: Configuration, events: int, batch: int = 1000) -> float:
+def schema_floor(config: Configuration, events: int, batch: int = 1000, make_id: Callable[[], str] = time_ordered_id) -> float:
     """Events/s of the recorder's own statements on the product's tables: one connection, events parsed beforehand, no broker."""
     database = Database(config.require_database_url(), config)
     known = KnownAccounts()
     now = datetime.now(UTC)
-    batches = [judge(raw_events(batch), now, config.lateness_days) for _ in range(events // batch + 2)]
+    batches = [judge(raw_events(batch, make_id=make_id), now, config.lateness_days) for _ in range(events // batch + _WARM_UP)]
     started = perf_counter()
     for n, deliveries in enumerate(batches):
-        if n == 2:  # the first two open the accounts and prepare the statements
+        if n == _WARM_UP:
             started = perf_counter()
         with database.transaction() as connection:
             settled = settle_batch(connection, deliveries, settle, config=config, known_accounts=known, worker="bench")
         known.add(settled.accounts)
     seconds = perf_counter() - started
     database.dispose()
-    return (len(batches) - 2) * batch / seconds
+    return (len(batches) - _WARM_UP) * batch / seconds

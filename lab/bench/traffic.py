@@ -3,9 +3,10 @@
 import base64
 import json
 import os
+import random
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,19 +23,24 @@ _PUSHED_AT_ONCE = 1000
 def time_ordered_id() -> str:
     """A UUID of version 7: the event ids that producers are advised to use."""
     stamp = time.time_ns() // 1_000_000
-    random = int.from_bytes(os.urandom(10), "big")
-    value = (stamp << 80) | (0x7 << 76) | ((random >> 68) << 64 & 0x0FFF << 64) | (0b10 << 62) | (random & (1 << 62) - 1)
+    noise = int.from_bytes(os.urandom(10), "big")
+    value = (stamp << 80) | (0x7 << 76) | ((noise >> 68) << 64 & 0x0FFF << 64) | (0b10 << 62) | (noise & (1 << 62) - 1)
     return str(uuid.UUID(int=value))
 
 
-def events(n: int, *, hot: bool = False) -> Iterator[dict[str, Any]]:
-    """`n` events with time-ordered ids, spread over the accounts, or all of one mandate's users."""
+def random_id() -> str:
+    """A UUID of version 4."""
+    return str(uuid.uuid4())
+
+
+def events(n: int, *, hot: bool = False, make_id: Callable[[], str] = time_ordered_id) -> Iterator[dict[str, Any]]:
+    """`n` events spread at random over the accounts, or all of one mandate's users."""
     now = datetime.now(UTC).isoformat()
     for i in range(n):
         yield {
-            "event_id": time_ordered_id(),
-            "mandate_id": HOT_MANDATE if hot else f"m{i % MANDATES}",
-            "user_id": f"u{i // MANDATES % USERS}",
+            "event_id": make_id(),
+            "mandate_id": HOT_MANDATE if hot else f"m{random.randrange(MANDATES)}",
+            "user_id": f"u{random.randrange(USERS)}",
             "price_chf": f"0.{i % 1000:06}",
             "occurred_at": now,
             "provider": "anthropic",
@@ -44,9 +50,9 @@ def events(n: int, *, hot: bool = False) -> Iterator[dict[str, Any]]:
         }
 
 
-def raw_events(n: int, *, hot: bool = False) -> list[RawEvent]:
+def raw_events(n: int, *, make_id: Callable[[], str] = time_ordered_id) -> list[RawEvent]:
     """The same as bytes for the recorder."""
-    return [RawEvent(json.dumps(event).encode(), "bench") for event in events(n, hot=hot)]
+    return [RawEvent(json.dumps(event).encode(), "bench") for event in events(n, make_id=make_id)]
 
 
 def fill(client: redis.Redis, kind: str, n: int, *, hot: bool = False) -> None:
