@@ -34,7 +34,7 @@ class Configuration(BaseSettings):
     broker_url: SecretStr | None = Field(
         None,
         validation_alias=AliasChoices("CELERY_BROKER_URL", "REDIS_URL"),
-        description="Redis or Valkey that holds the queues, as `redis://:password@host:port/0`. `REDIS_URL` is accepted too.",
+        description="Redis or Valkey that holds the queues, as `redis://default:password@host:port/0`. `REDIS_URL` is accepted too.",
     )
     intake: Literal["pump", "celery"] = Field(
         "pump",

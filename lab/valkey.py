@@ -55,7 +55,7 @@ class ValkeyServer:
     def url(self, database: int = 0) -> str:
         """The URL by which a client reaches one of this server's numbered databases."""
         record = self._record()
-        return f"redis://:{record['password']}@127.0.0.1:{record['port']}/{database}"
+        return f"redis://default:{record['password']}@127.0.0.1:{record['port']}/{database}"
 
     def version(self) -> str:
         """The running server's version, such as `9.1.2`."""

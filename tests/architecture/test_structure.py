@@ -1,6 +1,7 @@
 """The house keeps its shape: sizes, docstrings, names, and what a reader of the tree may rely on."""
 
 import ast
+import json
 import re
 import subprocess
 from collections.abc import Iterator
@@ -88,6 +89,16 @@ def test_lock_files_follow_the_project() -> None:
         pins = re.findall(r"^([a-z0-9-]+)(?:\[[^]]*\])?==", lock, re.MULTILINE)
         assert lock.count("--hash=sha256:") >= len(pins) > 20
     assert set(declared) <= set(pins)
+
+
+def test_the_producers_packages_are_locked() -> None:
+    """Each package of Node.js that the tests install stands in the lock with a version and a hash, and no package host is named."""
+    folder = ROOT / "tests/delivery/producers"
+    lock = json.loads((folder / "package-lock.json").read_text(encoding="utf-8"))
+    root = lock["packages"].pop("")
+    assert root["dependencies"] == json.loads((folder / "package.json").read_text(encoding="utf-8"))["dependencies"]
+    assert [name for name, package in lock["packages"].items() if "resolved" in package or not package["integrity"].startswith("sha512-")] == []
+    assert "://" not in (folder / ".npmrc").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("pattern", [r"/(home|root|Users)/\w", r"\bTODO\b", r"\bFIXME\b"])
