@@ -1,0 +1,444 @@
+"""What the worker leans on in Celery and kombu beyond their documented interfaces, by name.
+
+Each entry says which module of ours leans on it and what to do when it moves: a new release of either library that changes
+one of them fails here, with that message, before anything fails in a queue.
+"""
+
+import ast
+import inspect
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from importlib.metadata import version
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+import kombu
+import pytest
+from celery import Celery, bootsteps
+from celery.app import trace
+from celery.app.amqp import AMQP
+from celery.events import EventDispatcher
+from celery.events.state import State
+from celery.exceptions import WorkerShutdown
+from celery.worker import WorkController, components, strategy
+from celery.worker import state as worker_state
+from celery.worker.consumer import Consumer
+from celery.worker.consumer.events import Events
+from kombu.transport import redis as kombu_redis
+from kombu.transport import virtual
+from kombu.utils.json import dumps
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from core.domain.outcome import BatchResult, Outcome
+from core.domain.parsing import _plain_values
+from core.domain.rejection import Reason
+from tasks.message import Message
+from worker.intake.envelope import open_envelope
+from worker.intake.redis_source import _priority_suffixes
+from worker.intake.reporter import Reporter
+from worker.intake.source import Entry
+from worker.intake.step import IntakeStep
+from worker.observability import _CHATTY
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTED = {
+    "celery.Celery",
+    "celery.Task",
+    "celery.bootsteps",
+    "celery.schedules.crontab",
+    "celery.shared_task",
+    "celery.signals.celeryd_init",
+    "celery.signals.setup_logging",
+    "celery.signals.task_postrun",
+    "celery.signals.task_prerun",
+    "celery.signals.worker_process_init",
+    "celery.signals.worker_shutdown",
+    "celery.worker.control.control_command",
+    "celery.worker.control.inspect_command",
+    "kombu.Exchange",
+    "kombu.Queue",
+}
+MESSAGE = {
+    "body": "W1tdLCB7fSwge31d",
+    "content-type": "application/json",
+    "headers": {"task": "books.housekeep", "id": "1"},
+    "properties": {"delivery_tag": "1", "delivery_info": {}, "body_encoding": "base64"},
+}
+
+
+@dataclass(frozen=True)
+class Leaned:
+    """Something of Celery or kombu that is nobody's promise."""
+
+    name: str
+    by: str  # our module
+    mend: str  # what it is there for, and what to do when it has moved
+    holds: Callable[[], object]  # true while it is as we need it
+
+
+def check(leaned: Leaned) -> None:
+    """Fails, with everything that one needs to know, if what we lean on is not as we need it."""
+    try:
+        told = "" if leaned.holds() else "it does not do what it did"
+    except Exception as error:  # noqa: BLE001 - a name that is gone may show in any way
+        told = f"{type(error).__name__}: {error}"
+    if told:
+        pytest.fail(
+            f"{leaned.name} has moved in celery {version('celery')}, kombu {version('kombu')} ({told}).\n{leaned.by} leans on it: {leaned.mend}",
+            pytrace=False,
+        )
+
+
+def uses(function: Any, name: str) -> bool:
+    """Whether the body of a function names this."""
+    return name in inspect.unwrap(function).__code__.co_names
+
+
+def bare_channel() -> Any:
+    """A channel of the Redis transport that has never seen a server."""
+    return kombu_redis.Channel.__new__(kombu_redis.Channel)
+
+
+def closed_channel_is_cured_or_ill() -> bool:
+    """A closed channel asks its lost connection: AttributeError as it comes, a connection error where the cure was applied."""
+    with pytest.raises((AttributeError, RedisConnectionError)):
+        kombu_redis.Channel._connparams(SimpleNamespace(connection=None))  # type: ignore[attr-defined]
+    return uses(kombu_redis.Channel._get_pool, "_connparams")  # type: ignore[attr-defined]
+
+
+def entries_are_read_by_loads() -> bool:
+    """Both ways of taking an entry decode it with the module's `loads`."""
+    channel: Any = kombu_redis.Channel
+    return kombu_redis.loads('{"a": 1}') == {"a": 1} and uses(channel._brpop_read, "loads") and uses(channel._get, "loads")  # type: ignore[attr-defined]
+
+
+def messages_are_delivered() -> bool:
+    """A decoded entry goes through `Transport._deliver(message, queue)` to whoever consumes the queue."""
+    delivered: list[Any] = []
+    kombu_redis.Transport._deliver(SimpleNamespace(_callbacks={"maintenance": delivered.append}), MESSAGE, "maintenance")  # type: ignore[arg-type]
+    channel: Any = kombu_redis.Channel
+    return delivered == [MESSAGE] and uses(channel._brpop_read, "_deliver")
+
+
+def priorities_have_our_lists() -> bool:
+    """Whatever priority a producer sets, its message is put into a list that the pump empties, and none of them is for nothing."""
+    return {bare_channel()._q_for_pri("usage", n) for n in range(10)} == {f"usage{suffix}" for suffix in _priority_suffixes()}
+
+
+def messages_are_pushed_left() -> bool:
+    """A message is pushed as JSON on the left of its list, and taken from the right."""
+    pushed: list[tuple[str, str]] = []
+
+    @contextmanager
+    def client() -> Iterator[Any]:
+        yield SimpleNamespace(lpush=lambda key, text: pushed.append((key, text)))
+
+    channel = bare_channel()
+    channel.conn_or_acquire, channel._expires = client, {}
+    message = {"body": "", "properties": {"priority": 6}}
+    channel._put("usage", message)
+    return [(key, json.loads(text)) for key, text in pushed] == [("usage\x06\x166", message)] and uses(channel._get, "rpop")
+
+
+def sent(*, protocol: int = 2, **options: Any) -> dict[str, Any]:
+    """The envelope that a stock producer makes; the memory transport keeps it where the Redis transport would push it."""
+    with Celery("producer", broker="memory://", set_as_current=False, task_protocol=protocol) as app:
+        app.send_task("usage.record", args=[{"a": 1}], kwargs={"b": 2}, queue="contract", **options)
+        with app.connection_for_read() as connection:
+            channel: Any = connection.default_channel
+            envelope: dict[str, Any] = channel._get("contract")
+    return envelope
+
+
+def opened(envelope: dict[str, Any]) -> Message:
+    """What the pump makes of it."""
+    return open_envelope(Entry("usage", dumps(envelope).encode()), "door")
+
+
+def envelopes_are_read(protocol: int) -> bool:
+    """The envelope has the parts that we read, and its body says what was sent."""
+    envelope = sent(protocol=protocol)
+    message = opened(envelope)
+    parts = {"body", "content-type", "content-encoding", "headers", "properties"} <= envelope.keys()
+    marked = envelope["properties"]["body_encoding"] == "base64" and {"delivery_tag", "delivery_info"} <= envelope["properties"].keys()
+    same = all(getattr(kombu_redis.Channel, name) is getattr(virtual.Channel, name) for name in ("prepare_message", "basic_publish"))
+    arguments = [bytes(raw) for raw in message.args], {name: bytes(raw) for name, raw in message.kwargs.items()}
+    return parts and marked and same and (message.task, *arguments) == ("usage.record", [b'{"a": 1}'], {"b": b"2"})
+
+
+def compression_is_told() -> bool:
+    """A compressed body is announced in the header `compression`."""
+    defect = opened(sent(compression="gzip")).defect
+    return defect is not None and defect.reason is Reason.UNSUPPORTED_CONTENT
+
+
+def typed_values_are_read() -> bool:
+    """Decimal, datetime and UUID are written with `__type__` and `__value__` as we read them."""
+    values = [Decimal("1.50"), datetime(2026, 1, 1, tzinfo=UTC), UUID(int=7)]
+    return _plain_values(json.loads(dumps(values))) == ["1.50", "2026-01-01T00:00:00+00:00", str(UUID(int=7))]
+
+
+def called(end: Callable[[bootsteps.Blueprint, Any], None]) -> list[str]:
+    """The calls that a step gets from its creation to this end."""
+    calls: list[str] = []
+
+    class Step(bootsteps.StartStopStep):
+        def include_if(self, parent: Any) -> bool:
+            calls.append("include_if")
+            return True
+
+        def create(self, parent: Any) -> Any:
+            calls.append("create")
+            return self
+
+        def start(self, parent: Any) -> None:
+            calls.append("start")
+
+        def close(self, parent: Any) -> None:
+            calls.append("close")
+
+        def stop(self, parent: Any) -> None:
+            calls.append("stop")
+
+        def terminate(self, parent: Any) -> None:
+            calls.append("terminate")
+
+    parent = SimpleNamespace(steps=[])
+    blueprint = bootsteps.Blueprint(steps=[Step], name="contract").apply(parent)
+    blueprint.start(parent)
+    end(blueprint, parent)
+    return calls
+
+
+def steps_are_called_in_turn() -> bool:
+    """A warm stop says close, then stop; a cold one close, then terminate."""
+    begun = ["include_if", "create", "start", "close"]
+    warm, cold = called(lambda b, p: b.stop(p)), called(lambda b, p: b.stop(p, terminate=True))
+    return (warm, cold) == ([*begun, "stop"], [*begun, "terminate"])
+
+
+def queues_are_deselected() -> bool:
+    """What is deselected is not consumed by Celery, what `-Q` selects is all that is, and the task consumer asks for just that."""
+    with Celery("contract", broker="memory://", set_as_current=False) as app:
+        app.conf.task_queues = [kombu.Queue(name) for name in ("usage", "usage.json", "maintenance")]
+        app.amqp.queues.deselect(["usage", "usage.json"])
+        rest = set(app.amqp.queues.consume_from)
+        app.amqp.queues.select(["usage"])
+        return (rest, set(app.amqp.queues.consume_from)) == ({"maintenance"}, {"usage"}) and uses(AMQP.TaskConsumer, "consume_from")
+
+
+def should_stop_ends_the_worker() -> bool:
+    """The consumer's loop looks at `should_stop` and ends the process with that exit code."""
+    before, worker_state.should_stop = worker_state.should_stop, 78  # type: ignore[assignment]
+    try:
+        with pytest.raises(WorkerShutdown) as ended:
+            worker_state.maybe_shutdown()
+    finally:
+        worker_state.should_stop = before
+    return ended.value.code == 78
+
+
+def worker_has_its_consumer() -> bool:
+    """Worker, consumer and event dispatcher know each other by these names."""
+    return uses(components.Consumer.create, "consumer") and uses(Consumer.__init__, "controller") and uses(Events.start, "event_dispatcher")
+
+
+def events_are_sent_together() -> bool:
+    """Task events wait for the flush, and then travel as one message."""
+    published: list[Any] = []
+    with Celery("contract", broker="memory://", set_as_current=False) as app, app.connection_for_write() as connection:
+        dispatcher: Any = EventDispatcher(connection, "w@contract", app=app, buffer_group=["task"], buffer_while_offline=False)
+        dispatcher.producer = SimpleNamespace(publish=lambda events, **_: published.append(events))
+        for kind in ("task-received", "task-started", "task-succeeded"):
+            dispatcher.send(kind, uuid="1")
+        assert published == []
+        dispatcher.flush()
+        dispatcher.enabled = False
+    return [[event["type"] for event in group] for group in published] == [["task-received", "task-started", "task-succeeded"]]
+
+
+def batches_are_tasks() -> bool:
+    """Celery's picture of the world, which Flower shows, makes a task in each state out of the events of a batch."""
+    reporter, fields = Reporter(Celery(set_as_current=False), "w@contract", lambda: False), {"hostname": "w@contract", "pid": 1, "utcoffset": 0}
+    seen: list[tuple[str, dict[str, Any]]] = []
+    reporter.send = seen.extend  # type: ignore[method-assign, assignment]
+    message = Message("usage", b"", "usage.record")
+    reporter.received([message]).succeeded(BatchResult([Outcome.RECORDED]))
+    reporter.received([message]).failed(ValueError("no"))
+    reporter.received([message]).retried(ValueError("later"))
+    state: Any = State()
+    for clock, (kind, own) in enumerate(seen):
+        state.event({"type": kind, "timestamp": float(clock), "local_received": float(clock), "clock": clock, **fields, **own})
+    tasks = {task.state: task for task in state.tasks.values()}
+    done, failed, retried = tasks["SUCCESS"], tasks["FAILURE"], tasks["RETRY"]
+    shown = (done.name, done.args, done.result) == ("usage.record", "(usage 1)", "recorded 1") and done.runtime >= 0
+    return shown and (failed.exception, retried.exception) == ("ValueError: no", "ValueError: later")
+
+
+def transport_options_are_read() -> bool:
+    """Each option that celeryconfig.py sets is one that the transport takes."""
+    tree = ast.parse((ROOT / "celeryconfig.py").read_text(encoding="utf-8"))
+    (options,) = (n.value for n in ast.walk(tree) if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == "broker_transport_options")
+    return set(ast.literal_eval(options)) <= {*kombu_redis.Channel.from_transport_options}
+
+
+STEP, SOURCE, ENVELOPE = "worker/intake/step.py", "worker/intake/redis_source.py", "worker/intake/envelope.py"
+CURES, REPORTER, CONTROL = "worker/redis_transport.py", "worker/intake/reporter.py", "worker/intake/control.py"
+LEANED = [
+    Leaned(
+        "kombu.transport.redis.Channel._connparams",
+        CURES,
+        "it makes a closed channel's AttributeError a connection error, so that a worker outlives its broker; see whether kombu still has the"
+        " fault (test_a_killed_broker_with_aof_always…), and drop the cure or patch what takes its place",
+        closed_channel_is_cured_or_ill,
+    ),
+    Leaned(
+        "kombu.transport.redis.loads",
+        CURES,
+        "it replaces it, so that an entry of `maintenance` that is no JSON ends no worker; patch what decodes entries now"
+        " (test_odd_entries_of_the_maintenance_queue…)",
+        entries_are_read_by_loads,
+    ),
+    Leaned(
+        "kombu.transport.redis.Transport._deliver",
+        CURES,
+        "it replaces it, so that JSON which is no message ends no worker; patch what hands entries to consumers now"
+        " (test_odd_entries_of_the_maintenance_queue…)",
+        messages_are_delivered,
+    ),
+    Leaned(
+        "kombu.transport.redis.Channel._q_for_pri",
+        SOURCE,
+        "PRIORITY_SEPARATOR and PRIORITY_STEPS name the lists that producers fill; serve the new ones beside the old, producers are not"
+        " updated on the same day",
+        priorities_have_our_lists,
+    ),
+    Leaned(
+        "kombu.transport.redis.Channel._put",
+        SOURCE,
+        "the pump takes JSON from the right end of lists; if producers' messages lie elsewhere now, claim.lua must take them there",
+        messages_are_pushed_left,
+    ),
+    Leaned(
+        "kombu's envelope with a body of protocol 2",
+        ENVELOPE,
+        "it is decoded without kombu; read the new form beside the old one, producers are not updated on the same day",
+        lambda: envelopes_are_read(2),
+    ),
+    Leaned(
+        "kombu's envelope with a body of protocol 1",
+        ENVELOPE,
+        "clients of other languages send it; if Celery no longer can, keep reading it and prove it by celery-node",
+        lambda: envelopes_are_read(1),
+    ),
+    Leaned(
+        "kombu's header `compression`",
+        ENVELOPE,
+        "a compressed body is refused unopened because of it; find the new mark, or compressed bodies end as malformed messages",
+        compression_is_told,
+    ),
+    Leaned(
+        "kombu.utils.json.dumps with __type__ and __value__",
+        "core/domain/parsing.py",
+        "it reads what a Python producer's Decimal, datetime and UUID become; read the new form beside the old one",
+        typed_values_are_read,
+    ),
+    Leaned(
+        "celery.bootsteps.Blueprint: include_if, create, start, close, stop, terminate",
+        STEP,
+        "the pumps start, finish and give back at these calls; without them a stop loses nothing but takes a visibility time",
+        steps_are_called_in_turn,
+    ),
+    Leaned(
+        "celery.worker.components:Pool",
+        STEP,
+        "the pumps start after the pool has forked: name the step that makes the pool now in `requires`",
+        lambda: IntakeStep.requires and {*(IntakeStep.requires or ())} <= {*(WorkController.Blueprint.default_steps or ())} and components.Pool,
+    ),
+    Leaned(
+        "celery.app.amqp.Queues.deselect and .consume_from",
+        STEP,
+        "with them the usage queues are taken away from Celery's own consumer, which would take messages beside the pump and lose some",
+        queues_are_deselected,
+    ),
+    Leaned(
+        "celery.worker.state.should_stop",
+        STEP,
+        "a worker that only an operator can help ends by it with exit code 78 (test_a_lost_right_ends_the_worker…)",
+        should_stop_ends_the_worker,
+    ),
+    Leaned(
+        "worker.consumer.event_dispatcher and consumer.controller",
+        f"{STEP}, {CONTROL}",
+        "events are sent while somebody listens, and `inspect intake` finds the intake by them; without them Flower shows no batches",
+        worker_has_its_consumer,
+    ),
+    Leaned(
+        "celery.events.EventDispatcher: buffer_group, send, flush",
+        REPORTER,
+        "a batch's task events travel in one message; send them one by one if there is no buffer any more",
+        events_are_sent_together,
+    ),
+    Leaned(
+        "celery.events.state.Task: name, args, result, runtime, exception",
+        REPORTER,
+        "Flower shows a batch by these fields of its events; send those that it reads now (test_flower_sees_one_task_per_batch)",
+        batches_are_tasks,
+    ),
+    Leaned(
+        "kombu.transport.redis.Channel.from_transport_options",
+        "celeryconfig.py",
+        "it lists the broker_transport_options that are read; one that is not listed is ignored in silence",
+        transport_options_are_read,
+    ),
+    Leaned(
+        "the loggers celery.worker.strategy and celery.app.trace",
+        "worker/observability.py",
+        "they tell of every job that found nothing to do, and are quieted by name",
+        lambda: {strategy.logger.name, trace.logger.name} <= {*_CHATTY},
+    ),
+]
+
+
+@pytest.mark.parametrize("leaned", LEANED, ids=lambda leaned: leaned.name)
+def test_what_the_worker_leans_on_is_as_it_was(leaned: Leaned) -> None:
+    """Each name and each shape beyond the documented interfaces of Celery and kombu is still there."""
+    check(leaned)
+
+
+def test_a_name_that_moved_is_told_with_what_leans_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The failure names what moved, the versions, the module of ours and what to do."""
+    monkeypatch.delattr(kombu_redis, "loads")
+    (leaned,) = (one for one in LEANED if one.name == "kombu.transport.redis.loads")
+    with pytest.raises(pytest.fail.Exception) as failed:
+        check(leaned)
+    for part in (leaned.name, version("celery"), version("kombu"), "has no attribute 'loads'", CURES, leaned.mend):
+        assert part in str(failed.value)
+
+
+def imported(tree: ast.Module) -> dict[str, str]:
+    """The names that a module takes from Celery and kombu: its own word for it, and where it comes from."""
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in ("celery", "kombu")]
+    return {alias.asname or alias.name: f"{node.module}.{alias.name}" for node in found for alias in node.names}
+
+
+def test_nothing_else_is_leaned_on() -> None:
+    """Everything that the worker, the tasks and the configuration take from Celery and kombu is documented there or named above."""
+    named = " ".join(leaned.name for leaned in LEANED)
+    unnamed = []
+    for path in sorted([ROOT / "celeryconfig.py", *ROOT.glob("worker/**/*.py"), *ROOT.glob("tasks/**/*.py")]):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        private = {word: origin for word, origin in imported(tree).items() if origin not in DOCUMENTED}
+        chains = [ast.unparse(node).partition(".") for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
+        used = {f"{private[word]}.{rest}" for word, _, rest in chains if word in private}
+        unnamed += [f"{path.relative_to(ROOT)}: {name}" for name in used if name not in named]
+        unnamed += [f"{path.relative_to(ROOT)}: import {origin}" for origin in private.values() if origin not in named]
+        plain = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
+        unnamed += [f"{path.relative_to(ROOT)}: import {name}" for name in plain if name.partition(".")[0] in ("celery", "kombu")]
+    assert sorted(unnamed) == []
