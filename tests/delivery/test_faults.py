@@ -1,5 +1,6 @@
 """Nothing is lost, nothing is recorded twice: workers, broker and database die under load."""
 
+import signal
 import threading
 from collections.abc import Callable
 from decimal import Decimal
@@ -14,7 +15,7 @@ from lab.postgres import OWNER, WORKER, PostgresServer
 from lab.process import temporary_dir
 from lab.valkey import ValkeyServer
 from tests.conftest import Rows
-from tests.delivery.conftest import StartWorker, eventually
+from tests.delivery.conftest import StartWorker, WorkerProcess, eventually
 from tests.delivery.test_worker import in_envelope
 from tests.events import body_of, event
 
@@ -32,10 +33,29 @@ def books_hold_exactly(rows: Rows, events: list[dict[str, object]]) -> None:
     debits = rows("SELECT event_id, amount FROM transactions WHERE transaction_type = 'DEBIT'")
     assert len(debits) == len(unique)
     assert {row["event_id"]: row["amount"] for row in debits} == unique
+    balances_agree(rows)
+
+
+def balances_agree(rows: Rows) -> None:
+    """Every balance is the sum of its movements."""
     moved = (
         "SELECT coalesce(sum(CASE transaction_type WHEN 'DEBIT' THEN -amount ELSE amount END), 0) FROM transactions t WHERE balance_account_id = a.id"
     )
     assert rows(f"SELECT id, balance, ({moved}) moved FROM accounts a WHERE balance <> ({moved})") == []
+
+
+def kill_amid_a_batch(worker: WorkerProcess, queue: redis.Redis) -> None:
+    """SIGKILL with a claim in hand: the process is stopped before the broker is asked, so that it can't settle it meanwhile."""
+
+    def holds_a_claim() -> bool:
+        worker.process.send_signal(signal.SIGSTOP)
+        if any(f":{worker.process.pid}:".encode() in claim for claim in queue.zrange("tollbook.claims", 0, -1)):
+            return True
+        worker.process.send_signal(signal.SIGCONT)
+        return False
+
+    eventually(holds_a_claim, "it has a batch in hand")
+    worker.kill()
 
 
 @pytest.mark.usefixtures("acme")
@@ -50,11 +70,9 @@ def test_five_killed_workers_lose_and_double_nothing(
     workers = [start_worker(name=f"w{n}", TOLLBOOK_INTAKE_BATCH_MESSAGES="20").ready() for n in range(2)]
     for n in range(5):
         part = copies[n * 1000 : (n + 1) * 1000]
-        before = sum(counts().values())
         queue.lpush("usage", *map(message, part))
-        eventually(lambda: sum(counts().values()) > before and queue.zcard("tollbook.claims"), "a batch is in hand")  # noqa: B023 - used at once
-        workers.pop(0).kill()
-        workers.append(start_worker(name=f"r{n}", TOLLBOOK_INTAKE_BATCH_MESSAGES="20"))
+        kill_amid_a_batch(workers.pop(0), queue)
+        workers.append(start_worker(name=f"r{n}", TOLLBOOK_INTAKE_BATCH_MESSAGES="20").ready())
     queue.lpush("usage", *map(message, copies[5000:]))
     eventually(is_drained, "every message is acknowledged")
     books_hold_exactly(rows, events)
