@@ -52,6 +52,11 @@ class WorkerProcess:
         assert self.process.poll() is None, f"the worker ended with {self.process.returncode}:\n{self.output()[-3000:]}"
         return False
 
+    def peak_mib(self) -> float:
+        """The most memory that the process has ever held, in MiB."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM:"))
+
     def ready(self) -> "WorkerProcess":
         """Returns once it serves its queues."""
         eventually(lambda: self.says("test ready."), "the worker is ready")

@@ -207,6 +207,26 @@ def test_a_bad_link_to_the_broker_is_outlived(
         assert worker.process.poll() is None
 
 
+@pytest.mark.parametrize("fault", [half_open, cut_often, out_of_reach, slow])
+def test_a_bad_link_to_the_database_is_outlived(
+    fault: Callable[[Proxy], None], database_urls: DatabaseUrls, queue: redis.Redis, start_worker: StartWorker, rows: Rows, is_drained: IsDrained
+) -> None:
+    """With the link to the database half-open, reset again and again, out of reach or slow while it drains, the worker
+    records each event once within a minute, and lives on.
+    """
+    with Proxy(database_urls.worker) as proxy:
+        worker = start_worker(DATABASE_URL=proxy.url(database_urls.worker), TOLLBOOK_STATEMENT_TIMEOUT_SECONDS="1", **SMALL).ready()
+        events = feed(queue, 1000)
+        eventually(lambda: queue.llen("usage") < 1000, "it has begun")
+        fault(proxy)
+        eventually(is_drained, "every message is acknowledged")
+        proxy.delay(0)
+        events += feed(queue, 20)
+        eventually(is_drained, "it goes on")
+        books_hold_exactly(rows, events)
+        assert worker.terminate() == 0
+
+
 def test_a_commit_whose_answer_is_lost_is_not_repeated(
     database_urls: DatabaseUrls, queue: redis.Redis, start_worker: StartWorker, rows: Rows, counts: Counts, is_drained: IsDrained
 ) -> None:

@@ -2,7 +2,6 @@
 
 import base64
 from collections.abc import Callable
-from pathlib import Path
 from random import Random
 
 import pytest
@@ -10,7 +9,7 @@ import redis
 
 from lab.proxy import Proxy
 from tests.conftest import Rows
-from tests.delivery.conftest import StartWorker, WorkerProcess, eventually
+from tests.delivery.conftest import StartWorker, eventually
 from tests.delivery.test_faults import balances_agree, books_hold_exactly, kill_amid_a_batch, message
 from tests.delivery.test_worker import in_envelope
 from tests.events import body_of, event
@@ -20,12 +19,6 @@ MIB_MAX = 200
 DRAIN_SECONDS = 600
 
 pytestmark = [pytest.mark.long, pytest.mark.usefixtures("acme"), pytest.mark.timeout(1800)]
-
-
-def peak_mib(worker: WorkerProcess) -> float:
-    """The most memory that the process has ever held, in MiB."""
-    status = Path(f"/proc/{worker.process.pid}/status").read_text()
-    return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM:"))
 
 
 def test_thirty_killed_workers_lose_and_double_nothing(
@@ -66,9 +59,9 @@ def test_a_million_queued_events_are_drained_in_little_memory(
         queue.lpush("usage", *backlog(first, 10_000))
     worker = start_worker().ready()
     eventually(lambda: counts()["recorded"] >= 100_000, "a tenth is recorded", seconds=DRAIN_SECONDS)
-    early = peak_mib(worker)
+    early = worker.peak_mib()
     eventually(is_drained, "every message is acknowledged", seconds=DRAIN_SECONDS)
-    late = peak_mib(worker)
+    late = worker.peak_mib()
     assert counts() == {"recorded": 1_000_000, "duplicate": 0, "conflict": 0, "rejected": 0, "parked": 0}
     (sums,) = rows("SELECT count(DISTINCT event_id) n, sum(amount) amount FROM transactions WHERE transaction_type = 'DEBIT'")
     assert (sums["n"], sums["amount"]) == (1_000_000, 10_000)
