@@ -1,18 +1,22 @@
 """The way to PostgreSQL: one pool of connections per process, one transaction per piece of work."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from typing import Any
 
-from sqlalchemy import Connection, create_engine, event
+from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError
 
 from core.config import Configuration, configuration
 from core.errors import Misconfigured
+from core.storage.answers import ImpatientConnection
 from core.storage.failures import translated
 
+_UNHURRIED = text("SET LOCAL statement_timeout = 0")
 _READ_ONLY = "25006"  # read_only_sql_transaction
+_ANSWER_MARGIN_SECONDS = 5.0  # beyond statement_timeout, when PostgreSQL itself would have answered
 
 
 class Database:
@@ -41,6 +45,9 @@ class Database:
             },
         )
 
+        self._answer_seconds = config.statement_timeout_seconds + _ANSWER_MARGIN_SECONDS
+        event.listen(self._engine, "do_connect", self._open)
+        event.listen(self._engine, "checkin", self._bound)
         event.listen(self._engine, "handle_error", _drop_read_only_session)
 
     @contextmanager
@@ -66,11 +73,28 @@ class Database:
         """Closes every connection that is not in use."""
         self._engine.dispose()
 
+    def _open(self, _dialect: object, _record: object, arguments: Sequence[Any], options: Mapping[str, Any]) -> ImpatientConnection:
+        connection = ImpatientConnection.connect(*arguments, **options)
+        connection.answer_seconds = self._answer_seconds
+        return connection
+
+    def _bound(self, connection: ImpatientConnection | None, _record: object) -> None:
+        if connection is not None:  # it is still there
+            connection.answer_seconds = self._answer_seconds
+
 
 def _drop_read_only_session(context: ExceptionContext) -> None:
     """After a failover an old session may be read-only for ever, while a new one finds the primary: it must not go back to the pool."""
     if getattr(context.original_exception, "sqlstate", None) == _READ_ONLY:
         context.is_disconnect = True
+
+
+def allow_time(connection: Connection) -> None:
+    """Until the transaction ends, statements may take as long as reading whole books takes."""
+    connection.execute(_UNHURRIED)
+    driver_connection = connection.connection.driver_connection
+    assert isinstance(driver_connection, ImpatientConnection)
+    driver_connection.answer_seconds = None
 
 
 @contextmanager

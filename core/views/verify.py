@@ -5,13 +5,13 @@ I7, I9 and I12 also need the producers' journal; that nothing is ever updated or
 
 from dataclasses import dataclass
 
-from core.storage.database import Database
+from core.storage.database import Database, allow_time
 from core.storage.invariants.alerts import crossings_are_reported_once
 from core.storage.invariants.balances import amounts_are_exact, balances_are_sums, switches_conserve
 from core.storage.invariants.dead_letters import bad_inputs_are_kept
 from core.storage.invariants.events import conflicts_move_nothing, debits_are_what_came, one_debit_per_event
 from core.storage.invariants.grants import grants_are_single
-from core.storage.invariants.invariant import Breach, Invariant, allow_time, find_breaches
+from core.storage.invariants.invariant import Breach, Invariant, find_breaches
 from core.storage.invariants.references import local_days_are_those_of_the_time, mandates_stay_apart, settings_are_those_of_the_time
 from core.storage.invariants.rollups import rollups_are_recomputable
 

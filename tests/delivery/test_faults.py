@@ -165,7 +165,9 @@ def test_an_absent_database_costs_nothing_but_time(
         eventually(is_drained, "every message is acknowledged")
         with psycopg.connect(owner) as connection:
             counted = connection.execute("SELECT count(*), count(DISTINCT event_id) FROM transactions WHERE transaction_type = 'DEBIT'").fetchone()
+            owed = connection.execute("SELECT sum(balance) - sum(10) FROM accounts WHERE account_type = 'USER'").fetchone()
         assert counted == (3000, 3000)
+        assert owed == (-3000 * Decimal("0.25"),)
         assert worker.terminate() == 0
         server.stop()
 

@@ -12,7 +12,8 @@ from core.domain.outcome import Outcome
 from core.errors import BadData, Misconfigured, StorageUnavailable, TollbookError
 from core.operations import record_usage as recording
 from core.operations.recording.batch import settle_batch
-from core.storage.database import Database, savepoint
+from core.storage.answers import ImpatientConnection
+from core.storage.database import Database, allow_time, savepoint
 from lab.postgres import PostgresServer
 from lab.process import free_port
 from tests.conftest import DatabaseUrls, Record, Row, Rows
@@ -24,6 +25,45 @@ MakeConfig = Callable[..., Configuration]
 
 def _one(connection: Connection, sql: str) -> Any:
     return connection.execute(text(sql)).scalar_one()
+
+
+def _answer_seconds(connection: Connection) -> float | None:
+    driver_connection = connection.connection.driver_connection
+    assert isinstance(driver_connection, ImpatientConnection)
+    return driver_connection.answer_seconds
+
+
+def test_only_who_allows_time_waits_longer_than_postgresql_would(database_urls: DatabaseUrls, make_config: MakeConfig) -> None:
+    """An answer is waited for a little longer than PostgreSQL works on it; without a limit only until the transaction ends."""
+    database = Database(database_urls.worker, make_config(statement_timeout_seconds=7, database_pool_size=1))
+    with database.transaction() as connection:
+        assert _answer_seconds(connection) == 12
+    with database.snapshot() as connection:
+        allow_time(connection)
+        assert (_answer_seconds(connection), _one(connection, "SHOW statement_timeout")) == (None, "0")
+    with database.transaction() as connection:
+        assert (_answer_seconds(connection), _one(connection, "SHOW statement_timeout")) == (12, "7s")
+    database.dispose()
+
+
+def test_a_connection_that_gave_no_answer_is_not_used_again(database_urls: DatabaseUrls, config: Configuration) -> None:
+    """Whoever waits too long gets StorageUnavailable, and the next transaction another session, not the late answer."""
+    database = Database(database_urls.worker, config)
+    sessions = []
+
+    def ask_too_much() -> None:
+        with database.transaction() as connection:
+            sessions.append(_one(connection, "SELECT pg_backend_pid()"))
+            driver_connection = connection.connection.driver_connection
+            assert isinstance(driver_connection, ImpatientConnection)
+            driver_connection.answer_seconds = 0.1
+            connection.execute(text("SELECT pg_sleep(30)"))
+
+    with pytest.raises(StorageUnavailable, match="no answer within"):
+        ask_too_much()
+    with database.transaction() as connection:
+        assert _one(connection, "SELECT pg_backend_pid()") not in sessions
+    database.dispose()
 
 
 @pytest.mark.parametrize(

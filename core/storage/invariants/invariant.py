@@ -2,9 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, TextClause, column, func, select, text
-
-_UNHURRIED = text("SET LOCAL statement_timeout = 0")
+from sqlalchemy import Connection, TextClause, column, func, select
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +20,6 @@ class Breach:
 
     subject: str
     detail: str
-
-
-def allow_time(connection: Connection) -> None:
-    """Until the transaction ends, statements may take as long as reading whole books takes."""
-    connection.execute(_UNHURRIED)
 
 
 def find_breaches(connection: Connection, invariant: Invariant, samples_max: int) -> tuple[int, list[Breach]]:
