@@ -66,7 +66,11 @@ class Configuration(BaseSettings):
     )
     partitions_ahead: Annotated[int, Field(ge=1, le=24)] = Field(3, description="Monthly partitions that `books.housekeep` keeps ready, in months.")
     database_pool_size: PositiveInt = Field(12, description="Connections that one process keeps to PostgreSQL at most, in connections.")
-    statement_timeout_seconds: PositiveSeconds = Field(60.0, description="Time after which PostgreSQL cancels one statement of a worker, in seconds.")
+    statement_timeout_seconds: PositiveSeconds = Field(
+        60.0,
+        description="Time after which PostgreSQL cancels one statement of a worker, in seconds. Where no answer has come five seconds later,"
+        " the worker gives the connection up.",
+    )
     lock_timeout_seconds: PositiveSeconds = Field(10.0, description="Time after which PostgreSQL gives up waiting for a lock, in seconds.")
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = Field(0, description="Port of the worker's Prometheus endpoint; 0 serves none.")
     metrics_host: str = Field("127.0.0.1", description="Address on which the Prometheus endpoint listens.")

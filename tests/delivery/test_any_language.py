@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import NoReturn
 from uuid import UUID
 
 import pytest
@@ -52,7 +53,7 @@ class Programs:
         return ended.stdout
 
 
-def missing(told: str) -> None:
+def missing(told: str) -> NoReturn:
     """Skips the test, or fails it where the run must be complete."""
     if os.environ.get("TOLLBOOK_TEST_PRODUCERS") == "required":
         pytest.fail(told)
@@ -63,7 +64,7 @@ def program(name: str, package: str) -> str:
     """Where a program is that the tests don't bring along."""
     if (found := shutil.which(name)) is None:
         missing(f"{name} is not installed; on Debian: apt-get install {package}")
-    return str(found)
+    return found
 
 
 @pytest.fixture
