@@ -53,12 +53,6 @@ DOCUMENTED = {
     "celery.bootsteps",
     "celery.schedules.crontab",
     "celery.shared_task",
-    "celery.signals.celeryd_init",
-    "celery.signals.setup_logging",
-    "celery.signals.task_postrun",
-    "celery.signals.task_prerun",
-    "celery.signals.worker_process_init",
-    "celery.signals.worker_shutdown",
     "celery.worker.control.control_command",
     "celery.worker.control.inspect_command",
     "kombu.Exchange",
@@ -434,11 +428,11 @@ def test_nothing_else_is_leaned_on() -> None:
     unnamed = []
     for path in sorted([ROOT / "celeryconfig.py", *ROOT.glob("worker/**/*.py"), *ROOT.glob("tasks/**/*.py")]):
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        private = {word: origin for word, origin in imported(tree).items() if origin not in DOCUMENTED}
+        private = {word: origin for word, origin in imported(tree).items() if origin not in DOCUMENTED and not origin.startswith("celery.signals.")}
         chains = [ast.unparse(node).partition(".") for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
         used = {f"{private[word]}.{rest}" for word, _, rest in chains if word in private}
         unnamed += [f"{path.relative_to(ROOT)}: {name}" for name in used if name not in named]
         unnamed += [f"{path.relative_to(ROOT)}: import {origin}" for origin in private.values() if origin not in named]
         plain = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
         unnamed += [f"{path.relative_to(ROOT)}: import {name}" for name in plain if name.partition(".")[0] in ("celery", "kombu")]
-    assert sorted(unnamed) == []
+    assert not unnamed, f"put what Celery or kombu document into DOCUMENTED and everything else into LEANED: {sorted(unnamed)}"
