@@ -5,6 +5,7 @@ from kombu import Exchange, Queue
 
 from core.config import configuration
 from core.errors import Misconfigured
+from worker.intake.amqp_connection import QUORUM, is_amqp, tls_options
 from worker.preflight import refuse, served_broker
 
 try:
@@ -12,13 +13,15 @@ try:
     broker_url = served_broker(_config.require_broker_url())
 except Misconfigured as error:
     refuse(str(error))
+_rabbitmq = is_amqp(broker_url)
 _direct = Exchange("")  # the default exchange: a message goes to the queue that its routing key names, with no binding to lose
 
 imports = ("tasks.usage", "tasks.books", "tasks.parked")
 
 # Queues: a plain worker serves all of them. `usage` and `usage.json` are emptied by the pump (worker/intake).
 _queues = ["usage", "maintenance"] + (["usage.json"] if _config.intake == "pump" else [])  # Celery's own consumer can't read plain JSON
-task_queues = tuple(Queue(name, _direct, routing_key=name) for name in _queues)
+_arguments = QUORUM if _rabbitmq else None  # RabbitMQ: replicated and safe on disk once confirmed
+task_queues = tuple(Queue(name, _direct, routing_key=name, queue_arguments=_arguments) for name in _queues)
 task_default_queue = "maintenance"  # a task that is routed nowhere must not stand among the debits
 task_default_exchange = ""  # as above: the default exchange
 task_default_routing_key = "maintenance"  # as above
@@ -54,7 +57,7 @@ worker_soft_shutdown_timeout = _config.intake_shutdown_seconds  # SIGQUIT too le
 broker_connection_retry_on_startup = True  # a worker may start before its broker
 broker_connection_max_retries = None  # and outlives any outage
 broker_channel_error_retry = True  # also one in which the broker answers, but refuses: memory full, read-only replica
-broker_transport_options = {
+_redis_options = {
     "visibility_timeout": 3600,  # seconds after which an unfinished job of a dead worker is run again; longer than any job
     "unacked_restore_interval": 5,  # seconds between two looks for such jobs
     "unacked_restore_throttle": 1,  # look at each of them
@@ -66,6 +69,15 @@ broker_transport_options = {
     "unacked_index_key": "tollbook.unacked_index",  # as above
     "unacked_mutex_key": "tollbook.unacked_mutex",  # as above
 }
+_rabbitmq_options = {
+    "confirm_publish": True,  # what is published is in the queue, or an error: without it RabbitMQ drops silently
+    "write_timeout": 5,  # seconds; RabbitMQ stops reading from publishers while its memory is full
+}
+broker_transport_options = _rabbitmq_options if _rabbitmq else _redis_options
+broker_use_ssl = tls_options(broker_url)  # amqps:// checks the server's certificate, as rediss:// does by itself
+broker_heartbeat = 30  # seconds: a half-open connection to RabbitMQ is noticed
+worker_detect_quorum_queues = True  # they refuse a prefetch limit that all consumers of a channel share
+broker_native_delayed_delivery_queue_type = "classic"  # Celery declares 28 queues for `eta` beside quorum queues; nothing here uses them
 
 # Beat: times are UTC; each job's effect happens once per period, however many beats there are.
 enable_utc = True  # local days are made in SQL, per mandate

@@ -6,6 +6,7 @@ Importing it needs no server and no environment; what is missing is told when a 
 from celery import Celery
 
 from worker import lifecycle, observability
+from worker.amqp_transport import cure_amqp_transport
 from worker.intake import control
 from worker.intake.step import IntakeStep
 from worker.preflight import Preflight
@@ -18,3 +19,4 @@ app.config_from_object("celeryconfig")
 app.steps["worker"].add(Preflight)
 app.steps["worker"].add(IntakeStep)
 cure_redis_transport()
+cure_amqp_transport()

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Collection
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -14,6 +15,7 @@ from core.config import configuration
 from core.errors import Misconfigured, StorageUnavailable
 from core.storage.database import database
 from core.storage.migrate import require_current
+from worker.intake.amqp_connection import ERRORS, connected, declare, is_amqp, refusal
 from worker.intake.redis_source import connect
 
 log = structlog.get_logger()
@@ -27,7 +29,7 @@ class Preflight(bootsteps.Step):
     def __init__(self, worker: Any, **options: Any) -> None:
         super().__init__(worker, **options)
         try:
-            check_broker(configuration().require_broker_url())
+            check_broker(configuration().require_broker_url(), list(worker.app.amqp.queues))
             check_books()
         except Misconfigured as error:
             refuse(str(error))
@@ -39,8 +41,13 @@ def served_broker(url: str) -> str:
     Raises:
         Misconfigured: it does not; the message says what would.
     """
+    if is_amqp(url):
+        return _served_rabbitmq(url)
     if not url.startswith(("redis://", "rediss://", "redis+socket://")):
-        raise Misconfigured(f"CELERY_BROKER_URL: {url.split(':', 1)[0]}:// is not served; use redis:// or rediss:// (Redis 6.2+ or Valkey)")
+        raise Misconfigured(
+            f"CELERY_BROKER_URL: {url.split(':', 1)[0]}:// is not served; use redis:// or rediss:// (Redis 6.2+ or Valkey),"
+            " amqp:// or amqps:// (RabbitMQ)"
+        )
     path, query = urlsplit(url).path.strip("/"), urlsplit(url).query
     if query and url.startswith("redis://"):
         raise Misconfigured(f"CELERY_BROKER_URL: redis:// takes no options after the question mark (got ?{query})")
@@ -53,13 +60,45 @@ def served_broker(url: str) -> str:
     return url
 
 
-def check_broker(url: str) -> None:
+def _served_rabbitmq(url: str) -> str:
+    scheme = url.split(":", 1)[0]
+    try:
+        parts = urlsplit(url)
+        port_and_host = parts.port, parts.hostname
+    except ValueError as error:
+        raise Misconfigured(f"CELERY_BROKER_URL can't be used: {error}") from None
+    if ";" in url or not port_and_host[1]:
+        raise Misconfigured(f"CELERY_BROKER_URL: {scheme}:// names one host; for a cluster, a load balancer in front of it")
+    if parts.query:
+        raise Misconfigured(f"CELERY_BROKER_URL: {scheme}:// takes no options after the question mark (got ?{parts.query})")
+    return url
+
+
+def check_broker(url: str, queues: Collection[str]) -> None:
     """Returns if the broker may hold usage events, or can't be asked now (the worker waits for it).
 
     Raises:
-        Misconfigured: it refuses the login, or may evict messages when its memory is full.
+        Misconfigured: it refuses the login; Redis may evict messages when its memory is full; RabbitMQ has no such virtual host,
+            refuses to declare `queues`, or has one of them declared in another way.
     """
-    client = connect(served_broker(url))
+    if is_amqp(served_broker(url)):
+        _check_rabbitmq(url, queues)
+    else:
+        _check_redis(url)
+
+
+def _check_rabbitmq(url: str, queues: Collection[str]) -> None:
+    try:
+        with connected(url) as channel:
+            declare(channel, queues)
+    except ERRORS as error:
+        if (refused := refusal(error)) is not None:
+            raise refused from None
+        log.warning("preflight.broker_unavailable", error=f"{type(error).__name__}: {error}")
+
+
+def _check_redis(url: str) -> None:
+    client = connect(url)
     try:
         policy = client.info("memory").get("maxmemory_policy", "noeviction")
     except _REFUSED as error:

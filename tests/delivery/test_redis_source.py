@@ -107,7 +107,7 @@ def test_a_silent_claim_is_taken_over_and_a_live_one_is_not(source: Callable[...
     assert (bodies(taken), taken.taken_over, taken.starts) == ([b"a", b"b"], True, 0)
     assert source().take_over() is None
     queue.zadd("tollbook.claims", {taken.id: 1})
-    source().touch([taken.id])
+    source().touch(taken)
     assert source().take_over() is None
 
 
@@ -163,7 +163,7 @@ def test_an_old_holder_can_do_no_harm_after_a_takeover(source: Callable[..., Red
     taken = source().take_over()
     assert taken
     assert taken.id != lost.id
-    old.touch([lost.id])
+    old.touch(lost)
     old.give_back(lost)
     old.acknowledge(lost)
     assert queue.llen("usage") == 0
@@ -212,7 +212,7 @@ def test_a_broker_whose_memory_is_full_is_still_drained() -> None:
             drained = 0
             given_back = one.claim(50, 10**6)
             assert given_back
-            one.touch([given_back.id])
+            one.touch(given_back)
             one.give_back(given_back)
             while claim := one.claim(50, 10**6):
                 drained += len(claim.entries)

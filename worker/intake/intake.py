@@ -10,7 +10,7 @@ import structlog
 from core.config import Configuration
 from core.metrics import INTAKE_HELD, INTAKE_STATE
 from worker.intake.pump import Pump, State
-from worker.intake.source import BrokerUnavailable, Source
+from worker.intake.source import BrokerUnavailable
 
 log = structlog.get_logger()
 
@@ -18,8 +18,8 @@ log = structlog.get_logger()
 class Intake:
     """Started, paused, inspected and stopped as one."""
 
-    def __init__(self, pumps: Sequence[Pump], source: Source, queues: Sequence[str], config: Configuration) -> None:
-        self._pumps, self._source, self._queues, self._config = pumps, source, queues, config
+    def __init__(self, pumps: Sequence[Pump], queues: Sequence[str], config: Configuration) -> None:
+        self._pumps, self._queues, self._config = pumps, queues, config
         self._stopping = threading.Event()
         self._keeper = threading.Thread(target=self._keep_alive, name="intake-keeper", daemon=True)
         self._started_at = monotonic()
@@ -45,7 +45,7 @@ class Intake:
             claim = pump.progress.held
             if pump.is_alive() and claim is not None and not claim.taken_over:  # its count of starts must survive
                 try:
-                    self._source.give_back(claim)
+                    pump.source.give_back(claim)
                 except BrokerUnavailable as error:
                     log.warning("intake.not_given_back", claim=claim.id, error=str(error))
         self._stopping.set()
@@ -82,7 +82,7 @@ class Intake:
 
     def _backlog(self) -> dict[str, int] | str:
         try:
-            return self._source.backlog()
+            return self._pumps[0].source.backlog()
         except BrokerUnavailable as error:
             return str(error)
 
@@ -100,8 +100,13 @@ class Intake:
                 for state in State:
                     INTAKE_STATE.labels(pump.name, state.value).set(pump.progress.state is state)
             if tick % ticks_per_touch == 0:
-                held = [claim.id for pump in self._pumps if (claim := pump.progress.held) is not None]
+                self._touch()
+
+    def _touch(self) -> None:
+        for pump in self._pumps:
+            claim = pump.progress.held
+            if claim is not None:
                 try:
-                    self._source.touch(held)
+                    pump.source.touch(claim)
                 except BrokerUnavailable as error:
-                    log.warning("intake.no_sign_of_life", error=str(error))
+                    log.warning("intake.no_sign_of_life", claim=claim.id, error=str(error))

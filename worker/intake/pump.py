@@ -77,7 +77,7 @@ class Pump:
         self.name = name
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.progress = Progress()
-        self._source, self._open, self._handle, self._reporter = source, open_entry, handle, reporter
+        self.source, self._open, self._handle, self._reporter = source, open_entry, handle, reporter
         self._config, self._worker, self._on_fatal = config, worker, on_fatal
         self._stopping, self._resumed = threading.Event(), threading.Event()
         self._resumed.set()
@@ -116,6 +116,7 @@ class Pump:
         while not self._stopping.is_set():
             if not self._resumed.is_set():
                 self.progress.state = State.PAUSED
+                self.source.close()
                 self._resumed.wait()
                 continue
             try:
@@ -132,13 +133,14 @@ class Pump:
                 backoff.reset()
                 if not busy:
                     self._stopping.wait(self._config.intake_idle_seconds)
+        self.source.close()
         self.progress.state = State.STOPPED
         self._reporter.close()
 
     def _claim(self) -> bool:
         """Claims and settles one batch; whether the queues seem to hold more."""
         base = self._config.intake_batch_messages
-        claim = self._source.claim(self._messages_max, self._config.intake_batch_bytes)
+        claim = self.source.claim(self._messages_max, self._config.intake_batch_bytes)
         if claim is None:
             self.progress.state, self._messages_max = State.IDLE, base
             return False
@@ -152,7 +154,7 @@ class Pump:
         if monotonic() < self._look_for_dead_at:
             return False
         try:
-            claim = self._source.take_over()
+            claim = self.source.take_over()
         except BrokerUnavailable as error:  # whatever hinders this must not keep the queues from being emptied
             log.warning("intake.no_takeover", error=str(error))
             claim = None
@@ -161,7 +163,7 @@ class Pump:
             return False
         log.warning("intake.took_over", claim=claim.id, messages=len(claim.entries), starts=claim.starts)
         if claim.starts and len(claim.entries) > 1:
-            self._source.split(claim)
+            self.source.split(claim)
         elif claim.starts >= STARTS_MAX:
             self._settle(claim, lambda: [self._condemned(entry, claim.starts) for entry in claim.entries])
         else:
@@ -219,19 +221,19 @@ class Pump:
                 INTAKE_RETRIES.inc()
                 retried(error)
                 if claim.taken_over:
-                    self._source.excuse(claim)
+                    self.source.excuse(claim)
                 self._wait(State.WAITING_FOR_DATABASE, error, backoff)
                 if self._stopping.is_set():
                     return None
                 if claim.taken_over:
-                    self._source.start(claim)
+                    self.source.start(claim)
 
     def _acknowledge(self, claim: Claim) -> None:
         """Everything is committed: if the broker can't be told, the messages come again and are duplicates."""
         backoff = Backoff()
         while True:
             try:
-                return self._source.acknowledge(claim)
+                return self.source.acknowledge(claim)
             except BrokerUnavailable as error:
                 self._wait(State.WAITING_FOR_BROKER, error, backoff)
                 if self._stopping.is_set():
@@ -239,7 +241,7 @@ class Pump:
 
     def _release(self, claim: Claim) -> None:
         try:
-            self._source.give_back(claim)
+            self.source.give_back(claim)
         except BrokerUnavailable as error:
             log.warning("intake.not_given_back", claim=claim.id, error=str(error), comes_back_after_seconds=self._config.intake_visibility_seconds)
 

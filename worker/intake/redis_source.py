@@ -87,11 +87,10 @@ class RedisSource:
         with _translated():
             self._split_script(keys=[INDEX, STARTS], args=[claim.id, CLAIM_PREFIX])
 
-    def touch(self, claim_ids: Collection[str]) -> None:
+    def touch(self, claim: Claim) -> None:
         """See `Source`."""
-        if claim_ids:
-            with _translated():
-                self._touch_script(keys=[INDEX, STARTS], args=list(claim_ids))
+        with _translated():
+            self._touch_script(keys=[INDEX, STARTS], args=[claim.id])
 
     def acknowledge(self, claim: Claim) -> None:
         """See `Source`."""
@@ -117,6 +116,9 @@ class RedisSource:
         """See `Source`."""
         with _translated():
             self._give_back_script(keys=[INDEX, STARTS], args=[claim.id, CLAIM_PREFIX])
+
+    def close(self) -> None:
+        """See `Source`. Nothing is taken ahead, and the connections are shared."""
 
 
 def _entries(flat: Sequence[bytes]) -> list[Entry]:

@@ -38,8 +38,12 @@ class Reporter:
             return
         try:
             if self._dispatcher is None:
+                unconfirmed = {"confirm_publish": False}  # RabbitMQ confirms nothing while its memory is full
                 self._dispatcher = self._app.events.Dispatcher(
-                    self._app.connection_for_write(), hostname=self._hostname, buffer_group={"task"}, buffer_while_offline=False
+                    self._app.connection_for_write(transport_options=unconfirmed),
+                    hostname=self._hostname,
+                    buffer_group={"task"},
+                    buffer_while_offline=False,
                 )
             for kind, fields in events:
                 self._dispatcher.send(kind, **fields)

@@ -1,6 +1,5 @@
 """What the pump asks of a broker. One implementation per broker stands beside this file."""
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -29,7 +28,7 @@ class Claim:
 
 
 class Source(Protocol):
-    """A broker's queues, seen as claims. Every method raises BrokerUnavailable when the broker can't answer."""
+    """A broker's queues, seen as claims. Every method but `close` raises BrokerUnavailable when the broker can't answer."""
 
     def claim(self, messages_max: int, bytes_max: int) -> Claim | None:
         """Takes what is there, up to the limits (it stops at the message that reaches `bytes_max`); none: the queues are empty."""
@@ -46,14 +45,17 @@ class Source(Protocol):
     def split(self, claim: Claim) -> None:
         """Turns a claim into claims of one message each, free to be taken over, so that a deadly message stands alone."""
 
-    def touch(self, claim_ids: Collection[str]) -> None:
-        """A sign of life: nobody takes these claims over for another visibility time."""
+    def touch(self, claim: Claim) -> None:
+        """A sign of life, from any thread: nobody takes the claim over for another visibility time."""
 
     def acknowledge(self, claim: Claim) -> None:
         """Removes the claim's messages for ever. Only after the commit of every outcome. Repeatable."""
 
     def backlog(self) -> dict[str, int]:
-        """Messages that wait, by queue, and under `claims` the claims of all workers, dead ones too."""
+        """Messages that wait, by queue, and under `claims` the claims of all workers, dead ones too; from any thread."""
 
     def give_back(self, claim: Claim) -> None:
-        """Puts the claim's messages back at the head of their queues. Repeatable."""
+        """Puts the claim's messages back at the head of their queues; from any thread. Repeatable."""
+
+    def close(self) -> None:
+        """Lets go of everything but its claims, at a pause and at the end; the next claim connects anew. Repeatable, never raises."""

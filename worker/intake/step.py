@@ -1,6 +1,8 @@
 """The bootstep that makes the pump part of `celery -A worker.app worker`."""
 
 import os
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import structlog
@@ -8,14 +10,18 @@ from celery import Celery, bootsteps
 from celery.worker import state as worker_state
 
 from core.config import Configuration, configuration
+from core.errors import Misconfigured, StorageUnavailable
+from core.storage.database import database
 from tasks.message import Message
 from tasks.usage import RECORD, UsageDoor
+from worker.intake.amqp_connection import is_amqp
+from worker.intake.amqp_source import AmqpSource
 from worker.intake.envelope import open_envelope, plain_message
 from worker.intake.intake import Intake
-from worker.intake.pump import Pump
+from worker.intake.pump import BACKLOG_FACTOR_MAX, Pump
 from worker.intake.redis_source import RedisSource, connect
 from worker.intake.reporter import Reporter
-from worker.intake.source import Entry
+from worker.intake.source import Entry, Source
 
 log = structlog.get_logger()
 
@@ -63,12 +69,27 @@ def _served(app: Celery) -> list[str]:
     return [queue for queue in (QUEUE, PLAIN_QUEUE) if queue in app.amqp.queues.consume_from]
 
 
-def _intake(worker: Any, queues: list[str], config: Configuration) -> Intake:
-    client = connect(config.require_broker_url())
-    handle = UsageDoor.handle
+def _source(worker: Any, queues: list[str], config: Configuration) -> Callable[[], Source]:
+    """Makes a source for each pump: of the kind that the broker's URL names."""
+    url = config.require_broker_url()
+    options: dict[str, Any] = {"worker": worker.hostname, "visibility_seconds": config.intake_visibility_seconds}
+    if is_amqp(url):
+        # Above the largest claim, so that the next messages arrive while one is recorded.
+        prefetch = config.intake_batch_messages * BACKLOG_FACTOR_MAX * 3 // 2
+        return partial(AmqpSource, url, queues, prefetch_messages=prefetch, may_start=_database_answers, **options)
+    return partial(RedisSource, connect(url), queues, **options)
 
-    def source() -> RedisSource:
-        return RedisSource(client, queues, worker=worker.hostname, visibility_seconds=config.intake_visibility_seconds)
+
+def _database_answers() -> bool:
+    try:
+        with database().transaction():
+            return True
+    except (StorageUnavailable, Misconfigured):
+        return False
+
+
+def _intake(worker: Any, queues: list[str], config: Configuration) -> Intake:
+    handle, source = UsageDoor.handle, _source(worker, queues, config)
 
     def fatal(error: str) -> None:
         log.error("intake.misconfigured", error=error)
@@ -91,7 +112,7 @@ def _intake(worker: Any, queues: list[str], config: Configuration) -> Intake:
         )
         for n in range(1, config.intake_threads + 1)
     ]
-    return Intake(pumps, source(), queues, config)
+    return Intake(pumps, queues, config)
 
 
 def _open(entry: Entry) -> Message:

@@ -1,0 +1,257 @@
+"""The queues of a RabbitMQ broker, as stock Celery producers and plain AMQP publishers fill them.
+
+The broker keeps a message until it is acknowledged, and delivers it anew when the connection is lost; so a claim is what was
+delivered and not yet acknowledged. A message that was delivered again and again is put aside into its dead-letter queue
+(`usage.dead`, `usage.json.dead`), from where it is taken alone: there the broker's count of deliveries is a count of starts.
+"""
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+from time import monotonic
+from typing import Any
+from uuid import uuid4
+
+import amqp
+import structlog
+
+from worker.intake.amqp_connection import ERRORS, connect, connected, declare, publish_confirmed
+from worker.intake.amqp_message import body_of, deliveries_of, envelope_of, headers_of
+from worker.intake.source import BrokerUnavailable, Claim, Entry
+
+log = structlog.get_logger()
+
+DEAD_SUFFIX = ".dead"
+REDELIVERIES_MAX = 3  # a cluster of three that is restarted node by node redelivers so often, and no message is to blame
+_QUIET_SECONDS, _GATHER_SECONDS = 0.005, 0.05  # a claim is what comes without such a pause, within this time
+_ASIDE_PAUSE_SECONDS = 5.0  # until messages that could not be put aside are tried again
+
+
+@dataclass(frozen=True, slots=True)
+class _Delivery:
+    """One message that the broker has delivered to this source, and its place on the channel."""
+
+    tag: int
+    queue: str
+    message: amqp.Message
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """The claim in hand, by its tags on the present channel."""
+
+    claim_id: str
+    tags: list[int]
+
+
+class AmqpSource:
+    """Claims over some queues, on a connection of its own; each thread that claims has its own source.
+
+    Other threads may call `touch`, `give_back` and `backlog` meanwhile.
+
+    Args:
+        url: amqp:// or amqps://.
+        queues: which are served; they and their dead-letter queues are declared.
+        worker: the name in front of each claim's id.
+        visibility_seconds: after this time without a sign of life the broker gives the messages to others.
+        prefetch_messages: how many messages the broker delivers ahead of their acknowledgement, per queue.
+        may_start: whether work can be done now; asked before a message is taken out of a dead-letter queue, where each start counts.
+    """
+
+    def __init__(
+        self, url: str, queues: Collection[str], *, worker: str, visibility_seconds: float, prefetch_messages: int, may_start: Callable[[], bool]
+    ) -> None:
+        self._url, self._queues = url, sorted(queues)
+        self._heartbeat_seconds = max(1, int(visibility_seconds / 2))
+        self._prefetch_messages, self._may_start = prefetch_messages, may_start
+        self._ids: Iterator[str] = (f"{worker}:{os.getpid()}:{uuid4().hex[:8]}:{n}" for n in count(1))
+        self._lock = threading.RLock()
+        self._connection: Any = None  # kombu's, whose channel is py-amqp's
+        self._consuming = False
+        self._delivered: deque[_Delivery] = deque()
+        self._aside: deque[_Delivery] = deque()
+        self._held: _Held | None = None
+        self._tick_at = self._aside_at = 0.0
+
+    def claim(self, messages_max: int, bytes_max: int) -> Claim | None:
+        """See `Source`."""
+        with self._channel() as channel:
+            self._consume(channel)
+            self._gather(messages_max, bytes_max)
+            self._put_aside(channel)
+            taken: list[_Delivery] = []
+            size = 0
+            while self._delivered and len(taken) < messages_max and size < bytes_max:
+                taken.append(self._delivered.popleft())
+                size += taken[-1].size
+            return self._hold([delivery.tag for delivery in taken], [_entry(d.queue, d.message) for d in taken]) if taken else None
+
+    def take_over(self) -> Claim | None:
+        """See `Source`: a message alone out of a dead-letter queue. The broker has counted it as delivered."""
+        with self._channel() as channel:
+            if not self._may_start():
+                return None
+            for queue in self._queues:
+                message: Any = channel.basic_get(queue + DEAD_SUFFIX)
+                if message is not None:
+                    return self._hold([message.delivery_tag], [_entry(queue, message)], starts=deliveries_of(message))
+        return None
+
+    def excuse(self, claim: Claim) -> None:
+        """See `Source`. Nothing to take back: work begins only while the database answers."""
+
+    def start(self, claim: Claim) -> None:
+        """See `Source`. The broker counts by itself."""
+
+    def split(self, claim: Claim) -> None:
+        """See `Source`. What is taken over is alone already."""
+
+    def touch(self, claim: Claim) -> None:
+        """See `Source`: a heartbeat."""
+        with self._lock:
+            if self._held is not None and self._held.claim_id == claim.id and self._connection is not None:
+                with self._translated():
+                    self._connection.connection.send_heartbeat()
+
+    def acknowledge(self, claim: Claim) -> None:
+        """See `Source`. A claim whose connection was lost has gone back already: its messages come again, as duplicates."""
+        with self._lock:
+            held = self._held
+            if held is None or held.claim_id != claim.id or self._connection is None:
+                return
+            with self._translated():
+                channel = self._connection.default_channel
+                if not self._aside and not claim.taken_over:  # everything before the last one is settled
+                    channel.basic_ack(held.tags[-1], multiple=True)
+                else:
+                    for tag in held.tags:
+                        channel.basic_ack(tag)
+            self._held = None
+
+    def backlog(self) -> dict[str, int]:
+        """See `Source`; on RabbitMQ the messages that wait in the dead-letter queues, and no claims, which only the broker knows."""
+        with _told(), connected(self._url) as channel:
+            names = [*self._queues, *(queue + DEAD_SUFFIX for queue in self._queues)]
+            return {name: int(channel.queue_declare(name, passive=True).message_count) for name in names}
+
+    def give_back(self, claim: Claim) -> None:
+        """See `Source`: the broker puts back what a lost connection had."""
+        with self._lock:
+            if self._held is not None and self._held.claim_id == claim.id:
+                self._drop()
+
+    def close(self) -> None:
+        """See `Source`: what was delivered ahead goes back as well."""
+        with self._lock:
+            if self._connection is not None and self._held is None:
+                try:
+                    self._connection.default_channel.basic_qos(0, 1, a_global=False)  # its answer comes after every acknowledgement
+                except ERRORS as error:
+                    log.debug("intake.connection_lost", error=str(error))
+            self._drop()
+
+    @contextmanager
+    def _channel(self) -> Iterator[Any]:
+        """The channel, connected anew where that is needed, under the lock."""
+        with self._lock:
+            if self._held is not None:  # abandoned: on this channel a later acknowledgement would cover it too
+                self._drop()
+            with self._translated():
+                if self._connection is None:
+                    self._connection = connect(self._url, heartbeat_seconds=self._heartbeat_seconds)
+                    self._connection.default_channel.auto_decode = False
+                    declare(self._connection.default_channel, [*self._queues, *(queue + DEAD_SUFFIX for queue in self._queues)])
+                if monotonic() >= self._tick_at:
+                    self._connection.heartbeat_check()
+                    self._tick_at = monotonic() + min(1.0, self._heartbeat_seconds / 4)
+                yield self._connection.default_channel
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """After any error the connection is dropped, and with it everything that was delivered on it."""
+        try:
+            with _told():
+                yield
+        except BaseException:
+            self._drop()
+            raise
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        self._consuming, self._held = False, None
+        self._delivered.clear()
+        self._aside.clear()
+        if connection is not None:
+            connection.collect()
+
+    def _consume(self, channel: Any) -> None:
+        if self._consuming:
+            return
+        channel.basic_qos(0, self._prefetch_messages, a_global=False)
+        for queue in self._queues:
+            channel.basic_consume(queue, callback=partial(self._on_delivery, queue))
+        self._consuming = True
+
+    def _on_delivery(self, queue: str, message: amqp.Message) -> None:
+        self._delivered.append(_Delivery(message.delivery_info["delivery_tag"], queue, message, len(message.body)))
+
+    def _gather(self, messages_max: int, bytes_max: int) -> None:
+        """Reads deliveries until there are enough for a claim, or none comes any more."""
+        delivered, drain = self._delivered, self._connection.connection.drain_events
+        size, until = sum(delivery.size for delivery in delivered), monotonic() + _GATHER_SECONDS
+        while len(delivered) < messages_max and size < bytes_max and monotonic() < until:
+            seen = len(delivered)
+            try:
+                drain(timeout=_QUIET_SECONDS)
+            except TimeoutError:
+                return
+            size += sum(delivered[n].size for n in range(seen, len(delivered)))
+
+    def _put_aside(self, channel: Any) -> None:
+        """Moves what was redelivered too often into the dead-letter queues: published, confirmed, and only then acknowledged.
+
+        Where that can't be done now (the broker's memory is full, say), it stays unacknowledged, and the others go on.
+        """
+        for delivery in [delivery for delivery in self._delivered if deliveries_of(delivery.message) > REDELIVERIES_MAX]:
+            self._delivered.remove(delivery)
+            self._aside.append(delivery)
+        if not self._aside or monotonic() < self._aside_at:
+            return
+        try:
+            with connected(self._url) as publisher:  # of its own: the broker stops reading from one that publishes while memory is short
+                publish_confirmed(publisher, [_copy(delivery) for delivery in self._aside])
+            while self._aside:
+                channel.basic_ack(self._aside.popleft().tag)
+        except ERRORS as error:
+            log.warning("intake.not_put_aside", messages=len(self._aside), error=f"{type(error).__name__}: {error}")
+            self._aside_at = monotonic() + _ASIDE_PAUSE_SECONDS
+
+    def _hold(self, tags: list[int], entries: list[Entry], *, starts: int | None = None) -> Claim:
+        claim = Claim(next(self._ids), entries, taken_over=starts is not None, starts=starts or 0)
+        self._held = _Held(claim.id, tags)
+        return claim
+
+
+def _entry(queue: str, message: amqp.Message) -> Entry:
+    return Entry(queue, envelope_of(message) if queue == "usage" else body_of(message))
+
+
+def _copy(delivery: _Delivery) -> tuple[str, amqp.Message]:
+    """The message for its dead-letter queue, as its producer sent it, but nothing expires on its way to the books."""
+    properties = {name: value for name, value in delivery.message.properties.items() if name != "expiration"}
+    properties |= {"application_headers": headers_of(delivery.message), "delivery_mode": 2}
+    return delivery.queue + DEAD_SUFFIX, amqp.Message(body_of(delivery.message), **properties)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except ERRORS as error:
+        raise BrokerUnavailable(f"{type(error).__name__}: {error}") from error
