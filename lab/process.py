@@ -69,13 +69,15 @@ def server_account(data: Path | None = None) -> Account:
     raise ServerFailed("root may not run PostgreSQL, and there is no user `postgres` or `nobody`: run as an ordinary user, or set DATABASE_URL")
 
 
-def run(command: Sequence[str | Path], account: Account) -> subprocess.CompletedProcess[str]:
-    """Run a command as `account` to its end and return its exit code and joint output."""
-    return subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **_surroundings(account))
+def run(command: Sequence[str | Path], account: Account, *, variables: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command as `account`, with further environment `variables`, to its end and return its exit code and joint output."""
+    return subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **_surroundings(account, variables))
 
 
-def launch(command: Sequence[str | Path], account: Account, log: Path, answers: Callable[[], bool]) -> int:
-    """Start a server that outlives this process, wait until it answers and return its pid.
+def launch(
+    command: Sequence[str | Path], account: Account, log: Path, answers: Callable[[], bool], *, variables: Mapping[str, str] | None = None
+) -> int:
+    """Start a server that outlives this process, with further environment `variables`, wait until it answers and return its pid.
 
     Raises:
         ServerExited: it ended before that; the message ends with its log.
@@ -85,7 +87,7 @@ def launch(command: Sequence[str | Path], account: Account, log: Path, answers: 
     with os.fdopen(descriptor, "ab") as output:
         hand_over(output.fileno(), log.parent)
         before = output.tell()
-        child = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True, umask=0o077, **_surroundings(account))
+        child = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True, umask=0o077, **_surroundings(account, variables))
     _children[child.pid] = child
     settled = wait_until(lambda: child.poll() is not None or answers(), START_SECONDS)
     name = Path(command[0]).name
@@ -238,8 +240,8 @@ def terminate(pid: int, signals: Mapping[signal.Signals, float]) -> None:
     raise ServerFailed(f"process {pid} does not end")
 
 
-def _surroundings(account: Account) -> dict[str, Any]:
-    common: dict[str, Any] = {"cwd": "/", "env": ENVIRONMENT, "stdin": subprocess.DEVNULL}
+def _surroundings(account: Account, variables: Mapping[str, str] | None = None) -> dict[str, Any]:
+    common: dict[str, Any] = {"cwd": "/", "env": {**ENVIRONMENT, **(variables or {})}, "stdin": subprocess.DEVNULL}
     return common if account.user_id == os.geteuid() else {**common, "user": account.user_id, "group": account.group_id, "extra_groups": []}
 
 

@@ -11,8 +11,10 @@ from lab.bench.books import benchmark_services
 from lab.bench.cpu import Cpu
 from lab.bench.drains import Drained, drain, drain_naive, latency_p99_seconds
 from lab.bench.floors import schema_floor, sql_floor
-from lab.bench.goals import BATCH, HOT, HOT_2, LATENCY, NAIVE, PLAIN, SCHEMA_FLOOR, SINGLE, SINGLE_2, SQL_FLOOR, verdicts
+from lab.bench.goals import BATCH, HOT, HOT_2, LATENCY, NAIVE, PLAIN, RABBITMQ, SCHEMA_FLOOR, SINGLE, SINGLE_2, SQL_FLOOR, verdicts
+from lab.bench.rabbit import drain_rabbitmq
 from lab.bench.report import print_json, print_tables
+from lab.rabbitmq import INSTALL, is_installed
 from lab.services import Services
 
 Measure = Callable[[], Drained]
@@ -32,7 +34,7 @@ def paths(own: Services, scale: float) -> dict[str, Measure]:
         PLAIN: lambda: drain(own, "plain", n, 1),
         HOT: lambda: drain(own, "single", n, 1, hot=True),
         HOT_2: lambda: drain(own, "single", n, 2, hot=True),
-    }
+    } | ({RABBITMQ: lambda: drain_rabbitmq(own, n)} if is_installed() else {})
 
 
 def main() -> int:
@@ -44,6 +46,8 @@ def main() -> int:
     parser.add_argument("--only", action="append", metavar="PATH", help="measure this path alone; repeat it for several")
     arguments = parser.parse_args()
     console = Console(stderr=True)
+    if not is_installed():
+        console.print(f"RabbitMQ is left out: {INSTALL}")
     with benchmark_services() as own:
         chosen = paths(own, arguments.scale)
         if arguments.only:

@@ -57,10 +57,15 @@ class Drained:
 
 def drain(services: Services, kind: str, n: int, processes: int, *, hot: bool = False) -> Drained:
     """Real workers empty a queue of `n` events; measured from the first tenth to the last one."""
-    with redis.Redis.from_url(services.broker_url) as client, psycopg.connect(services.database_owner_url, autocommit=True) as connection:
+    with redis.Redis.from_url(services.broker_url) as client:
         fill(client, kind, n, hot=hot)
-        with workers(services, processes) as started:
-            return _drained(lambda: _number(connection, _COUNT), n, reader(services, [process.pid for process in started]))
+    return empty(services, n, processes)
+
+
+def empty(services: Services, n: int, processes: int) -> Drained:
+    """Real workers empty the queues of the services' broker, which hold `n` events; measured from the first tenth to the last one."""
+    with psycopg.connect(services.database_owner_url, autocommit=True) as connection, workers(services, processes) as started:
+        return _drained(lambda: _number(connection, _COUNT), n, reader(services, [process.pid for process in started]))
 
 
 def drain_naive(services: Services, n: int) -> Drained:

@@ -15,11 +15,14 @@ from celery import Celery
 from core.storage.database import Database
 from core.storage.directory.mirror import Mandate, Membership, put_mandates, put_memberships
 from lab.process import temporary_dir
+from lab.rabbitmq import INSTALL, RabbitServer, is_installed
 from lab.valkey import ValkeyServer
 from tests.conftest import DatabaseUrls, Rows
+from tests.delivery.brokers import Broker, RabbitBroker, RedisBroker
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 60.0
+both_brokers = pytest.mark.parametrize("broker_kind", ["redis", "rabbitmq"])
 
 
 def eventually(condition: Callable[[], Any], what: str, seconds: float = PATIENCE_SECONDS) -> Any:
@@ -90,25 +93,68 @@ def shared_valkey() -> Iterator[ValkeyServer]:
         server.stop()
 
 
+@pytest.fixture(scope="session")
+def shared_rabbit() -> Iterator[RabbitServer]:
+    """A RabbitMQ node for the tests that don't harm it."""
+    if not is_installed():
+        if os.environ.get("TOLLBOOK_TEST_RABBITMQ") == "required":
+            pytest.fail(INSTALL)
+        pytest.skip(INSTALL)
+    with temporary_dir() as folder:
+        server = RabbitServer(folder / "rabbitmq")
+        server.start()
+        yield server
+        server.stop()
+
+
 @pytest.fixture
-def broker_url(shared_valkey: ValkeyServer) -> str:
-    """The URL of an empty broker."""
-    with redis.Redis.from_url(shared_valkey.url()) as client:
+def broker_kind() -> str:
+    """The kind of the test's broker; `both_brokers` gives each in turn."""
+    return "redis"
+
+
+@pytest.fixture
+def broker(broker_kind: str, request: pytest.FixtureRequest) -> Iterator[Broker]:
+    """The test's broker, empty."""
+    if broker_kind == "rabbitmq":
+        rabbit = RabbitBroker(request.getfixturevalue("shared_rabbit"))
+        rabbit.declare()
+        yield rabbit
+        return
+    url = request.getfixturevalue("shared_valkey").url()
+    with redis.Redis.from_url(url) as client:
         client.flushall()
-    return shared_valkey.url()
+    valkey = RedisBroker(url)
+    yield valkey
+    valkey.close()
+
+
+@pytest.fixture
+def rabbit(broker: Broker) -> RabbitBroker:
+    """The test's broker, where that is RabbitMQ."""
+    assert isinstance(broker, RabbitBroker)
+    return broker
+
+
+@pytest.fixture
+def broker_url(broker: Broker) -> str:
+    """The URL of an empty broker."""
+    return broker.url
 
 
 @pytest.fixture
 def queue(broker_url: str) -> Iterator[redis.Redis]:
-    """A client of the test's broker."""
+    """A client of the test's broker, where that is Redis."""
     with redis.Redis.from_url(broker_url) as client:
         yield client
 
 
 @pytest.fixture
 def producer(broker_url: str) -> Iterator[Celery]:
-    """A stock Celery producer that has never heard of this project."""
+    """A stock Celery producer that has never heard of this project; for RabbitMQ with the one setting that it needs there."""
     with Celery("producer", broker=broker_url, set_as_current=False) as app:
+        if broker_url.startswith("amqp"):
+            app.conf.task_create_missing_queue_type = "quorum"
         yield app
 
 
@@ -162,10 +208,6 @@ def counts(rows: Rows) -> Callable[[], dict[str, int]]:
 
 
 @pytest.fixture
-def is_drained(queue: redis.Redis) -> Callable[[], bool]:
+def is_drained(broker: Broker) -> Callable[[], bool]:
     """Tells whether no message waits in a queue or is held in a claim."""
-
-    def drained() -> bool:
-        return not any(queue.llen(name) for name in ("usage", "usage.json")) and not queue.zcard("tollbook.claims")
-
-    return drained
+    return broker.is_drained

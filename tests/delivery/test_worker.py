@@ -14,7 +14,8 @@ import redis
 from celery import Celery
 
 from tests.conftest import Rows
-from tests.delivery.conftest import StartWorker, eventually
+from tests.delivery.brokers import Broker
+from tests.delivery.conftest import StartWorker, both_brokers, eventually
 from tests.events import body_of, event
 
 Counts = Callable[[], dict[str, int]]
@@ -39,9 +40,10 @@ def recorded(counts: Counts, n: int) -> None:
     assert counts()["recorded"] == n
 
 
+@both_brokers
 @pytest.mark.usefixtures("acme")
 def test_every_way_in_leads_to_one_debit_each(
-    producer: Celery, queue: redis.Redis, start_worker: StartWorker, counts: Counts, rows: Rows, is_drained: Callable[[], bool]
+    producer: Celery, broker: Broker, start_worker: StartWorker, counts: Counts, rows: Rows, is_drained: Callable[[], bool]
 ) -> None:
     """Celery messages of one event and of many, by position and by name, with priority, of protocol 1, Decimal objects and
     plain JSON, one or an array, are each recorded once at their exact price, and the broker is empty afterwards.
@@ -53,10 +55,10 @@ def test_every_way_in_leads_to_one_debit_each(
     send("usage.record_batch", args=[[event(price_chf="0.0004"), event(price_chf="0.00005")]], queue="usage")
     send("usage.record_batch", kwargs={"events": [event(price_chf="0.000006")]}, queue="usage")
     old = json.dumps({"task": "usage.record", "id": "1", "args": [event(price_chf="0.0000007")], "kwargs": {}}).encode()
-    queue.lpush("usage", in_envelope(old, None))
+    broker.put("usage", in_envelope(old, None))
     text = json.dumps([[event(price_chf="0.00000008")], {}, {}])
-    queue.lpush("usage", in_envelope(b"", body=text, properties={"body_encoding": "utf-8", "delivery_tag": "x"}))
-    queue.lpush(
+    broker.put("usage", in_envelope(b"", body=text, properties={"body_encoding": "utf-8", "delivery_tag": "x"}))
+    broker.put(
         "usage.json", body_of(event(price_chf=...)).replace(b"}", b', "price_chf": 0.000000009}'), body_of([event(price_chf=1), event(price_chf=2)])
     )
     worker = start_worker().ready()
@@ -99,8 +101,11 @@ def test_what_is_no_event_becomes_a_dead_letter_with_its_bytes(
     assert rows("SELECT count(*) n FROM transactions WHERE transaction_type = 'DEBIT'") == [{"n": 1}]
 
 
+@both_brokers
 @pytest.mark.usefixtures("acme")
-def test_inspect_shows_the_intake_and_control_pauses_it(producer: Celery, queue: redis.Redis, start_worker: StartWorker, counts: Counts) -> None:
+def test_inspect_shows_the_intake_and_control_pauses_it(
+    producer: Celery, broker_kind: str, broker: Broker, start_worker: StartWorker, counts: Counts
+) -> None:
     """`inspect intake` tells queues, state, outcomes and rate; while paused nothing is claimed, and resuming goes on."""
     start_worker().ready()
 
@@ -117,16 +122,18 @@ def test_inspect_shows_the_intake_and_control_pauses_it(producer: Celery, queue:
     eventually(lambda: state()["state"] == ["paused", "paused"], "the intake is paused")
     producer.send_task("usage.record", args=[event()], queue="usage")
     assert state()["held"] == 0
-    assert queue.llen("usage") == 1
-    assert state()["backlog"] == {"usage": 1, "usage.json": 0, "claims": 0}
+    assert broker.waiting("usage") == 1
+    rest = {"claims": 0} if broker_kind == "redis" else {"usage.dead": 0, "usage.json.dead": 0}
+    assert state()["backlog"] == {"usage": 1, "usage.json": 0} | rest
     assert ask("intake_resume") == {"ok": "intake resumed"}
     recorded(counts, 1)
     eventually(lambda: state()["events"].get("recorded") == 1, "the intake tells what it did")
     assert state()["messages"] == 1
 
 
+@both_brokers
 @pytest.mark.usefixtures("acme")
-def test_flower_sees_one_task_per_batch(producer: Celery, queue: redis.Redis, start_worker: StartWorker, counts: Counts) -> None:
+def test_flower_sees_one_task_per_batch(producer: Celery, broker: Broker, start_worker: StartWorker, counts: Counts) -> None:
     """A batch of messages is one task with the events received, started and succeeded, whose result counts the outcomes."""
     seen: list[dict[str, Any]] = []
     done = threading.Event()
@@ -145,7 +152,7 @@ def test_flower_sees_one_task_per_batch(producer: Celery, queue: redis.Redis, st
         receiver = producer.events.Receiver(connection, handlers={"task-received": on_event, "task-started": on_event, "task-succeeded": on_event})
         watching = threading.Thread(target=lambda: receiver.capture(limit=None, timeout=60, wakeup=False), daemon=True)
         watching.start()
-        eventually(lambda: queue.pubsub_numpat() >= 1, "somebody listens to events")
+        eventually(broker.is_watched, "somebody listens to events")
         producer.control.broadcast("intake_resume", reply=True, destination=["w@test"])
         assert done.wait(60)
         receiver.should_stop = True
@@ -157,30 +164,32 @@ def test_flower_sees_one_task_per_batch(producer: Celery, queue: redis.Redis, st
     assert seen[2]["result"] == "recorded 2, duplicate 1, rejected 1"
 
 
+@both_brokers
 @pytest.mark.usefixtures("acme")
 def test_a_worker_serves_the_queues_that_it_was_started_with(
-    producer: Celery, queue: redis.Redis, start_worker: StartWorker, rows: Rows, counts: Counts
+    producer: Celery, broker: Broker, start_worker: StartWorker, rows: Rows, counts: Counts
 ) -> None:
     """With `-Q maintenance` jobs run and usage waits; with `-Q usage` it is the other way round; a plain worker serves both."""
     producer.send_task("usage.record", args=[event()], queue="usage")
     producer.send_task("books.housekeep", queue="maintenance")
     jobs = start_worker("-Q", "maintenance", name="jobs").ready()
     eventually(lambda: rows("SELECT FROM job_runs WHERE ended_at IS NOT NULL"), "the job has run")
-    assert queue.llen("usage") == 1
+    assert broker.waiting("usage") == 1
     assert jobs.terminate() == 0
     producer.send_task("parked.release", queue="maintenance")
     usage = start_worker("-Q", "usage", name="usage").ready()
     recorded(counts, 1)
-    assert queue.llen("maintenance") == 1
+    assert broker.waiting("maintenance") == 1
     assert usage.terminate() == 0
     producer.send_task("usage.record", args=[event()], queue="usage")
     start_worker(name="plain").ready()
     recorded(counts, 2)
-    eventually(lambda: queue.llen("maintenance") == 0, "the job is taken")
+    eventually(lambda: broker.waiting("maintenance") == 0, "the job is taken")
 
 
+@both_brokers
 @pytest.mark.usefixtures("acme")
-def test_celerys_own_consumer_records_as_well(producer: Celery, queue: redis.Redis, start_worker: StartWorker, counts: Counts, rows: Rows) -> None:
+def test_celerys_own_consumer_records_as_well(producer: Celery, start_worker: StartWorker, counts: Counts, rows: Rows) -> None:
     """With `intake=celery` the same tasks run one message at a time and decide the same outcomes."""
     twice = event(price_chf="0.123456789")
     for body in (twice, twice, event(user_id="")):
