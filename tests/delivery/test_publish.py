@@ -176,7 +176,7 @@ def test_one_is_told_as_one(valkey: ValkeyServer, broker: redis.Redis) -> None:
 @pytest.mark.parametrize(
     ("url", "complaint"),
     [
-        ("amqp://guest@127.0.0.1:5672//", "CELERY_BROKER_URL: amqp:// is not served; use redis:// or rediss://"),
+        ("sqs://127.0.0.1", "CELERY_BROKER_URL: sqs:// is not served; use redis:// or rediss://"),
         ("redis://127.0.0.1:1/usage", "CELERY_BROKER_URL: the database after the host is a number"),
     ],
 )

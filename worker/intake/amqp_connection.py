@@ -58,12 +58,13 @@ def connected(url: str) -> Iterator[Any]:
         connection.collect()
 
 
-def publish_confirmed(channel: Any, messages: Iterable[tuple[str, amqp.Message]]) -> None:
+def publish_confirmed(channel: Any, messages: Iterable[tuple[str, amqp.Message]], *, seconds: float = ANSWER_SECONDS) -> None:
     """Puts messages into queues; returns when the broker has confirmed each of them.
 
     Args:
         channel: one that publishes nothing else.
         messages: each with the name of its queue.
+        seconds: how long to wait for the next confirmation.
 
     Raises:
         AMQPError, OSError: some may be in their queues, and none is known to be.
@@ -83,7 +84,7 @@ def publish_confirmed(channel: Any, messages: Iterable[tuple[str, amqp.Message]]
         waiting.add(number)
         channel.basic_publish(message, routing_key=queue, mandatory=True)
     while waiting:
-        channel.connection.drain_events(timeout=ANSWER_SECONDS)
+        channel.connection.drain_events(timeout=seconds)
 
 
 def declare(channel: Any, queues: Collection[str]) -> None:

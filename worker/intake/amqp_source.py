@@ -29,7 +29,7 @@ log = structlog.get_logger()
 DEAD_SUFFIX = ".dead"
 REDELIVERIES_MAX = 3  # a cluster of three that is restarted node by node redelivers so often, and no message is to blame
 _QUIET_SECONDS, _GATHER_SECONDS = 0.005, 0.05  # a claim is what comes without such a pause, within this time
-_ASIDE_PAUSE_SECONDS = 5.0  # until messages that could not be put aside are tried again
+_ASIDE_SECONDS, _ASIDE_PAUSE_SECONDS = 2.0, 30.0  # how long putting aside may hold up a claim, and how soon again
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +225,7 @@ class AmqpSource:
             return
         try:
             with connected(self._url) as publisher:  # of its own: the broker stops reading from one that publishes while memory is short
-                publish_confirmed(publisher, [_copy(delivery) for delivery in self._aside])
+                publish_confirmed(publisher, [_copy(delivery) for delivery in self._aside], seconds=_ASIDE_SECONDS)
             while self._aside:
                 channel.basic_ack(self._aside.popleft().tag)
         except ERRORS as error:
