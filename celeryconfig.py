@@ -74,10 +74,9 @@ _rabbitmq_options = {
     "write_timeout": 5,  # seconds; RabbitMQ stops reading from publishers while its memory is full
 }
 broker_transport_options = _rabbitmq_options if _rabbitmq else _redis_options
-broker_use_ssl = tls_options(broker_url)  # amqps:// checks the server's certificate, as rediss:// does by itself
+broker_use_ssl = tls_options(broker_url) or False  # amqps:// checks the server's certificate, as rediss:// does by itself
 broker_heartbeat = 30  # seconds: a half-open connection to RabbitMQ is noticed
 worker_detect_quorum_queues = True  # they refuse a prefetch limit that all consumers of a channel share
-broker_native_delayed_delivery_queue_type = "classic"  # Celery declares 28 queues for `eta` beside quorum queues; nothing here uses them
 
 # Beat: times are UTC; each job's effect happens once per period, however many beats there are.
 enable_utc = True  # local days are made in SQL, per mandate

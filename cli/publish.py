@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, BinaryIO
 
 import typer
+from amqp.exceptions import AMQPError, MessageNacked
 from kombu.exceptions import OperationalError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -20,6 +21,7 @@ from cli.event_files import EventFormat, EventLine, Fields, read_events
 from cli.options import AsJson
 from cli.output.json_out import print_json
 from cli.output.text import counted, printable
+from worker.intake.amqp_connection import refusal
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -123,7 +125,9 @@ def publish(
     except KeyboardInterrupt:
         typer.echo(f"interrupted: {tally.in_words()}; at most one message more is on its way", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    except OperationalError as error:
+    except (OperationalError, AMQPError, MessageNacked) as error:
+        if (refused := refusal(error)) is not None:
+            raise refused from None
         reason = printable(str(error)) or type(error).__name__
         typer.echo(f"error: the broker does not take messages: {reason}; {tally.in_words()} for sure, at most one message more", err=True)
         raise typer.Exit(1) from None

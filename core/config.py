@@ -34,7 +34,8 @@ class Configuration(BaseSettings):
     broker_url: SecretStr | None = Field(
         None,
         validation_alias=AliasChoices("CELERY_BROKER_URL", "REDIS_URL"),
-        description="Redis or Valkey that holds the queues, as `redis://default:password@host:port/0`. `REDIS_URL` is accepted too.",
+        description="Broker that holds the queues: Redis or Valkey, as `redis://default:password@host:port/0`, or RabbitMQ, as"
+        " `amqp://user:password@host:port/vhost`; `rediss://` and `amqps://` use TLS. `REDIS_URL` is accepted too.",
     )
     intake: Literal["pump", "celery"] = Field(
         "pump",
@@ -46,7 +47,7 @@ class Configuration(BaseSettings):
     intake_batch_bytes: PositiveInt = Field(4 * 1024 * 1024, description="Bytes after which a claim takes no further message, in bytes.")
     intake_idle_seconds: PositiveSeconds = Field(0.02, description="Pause between two looks at an empty queue, in seconds.")
     intake_visibility_seconds: PositiveSeconds = Field(
-        60.0, description="Time after which another worker takes over the claim of a worker that shows no sign of life, in seconds."
+        60.0, description="Time after which another worker gets the messages of a worker that shows no sign of life, in seconds."
     )
     intake_shutdown_seconds: PositiveSeconds = Field(
         20.0, description="Time that a stopping worker gives the batch in hand before it gives the messages back, in seconds."

@@ -1,7 +1,8 @@
-"""A cure for py-amqp, which carries everything on RabbitMQ.
+"""Two cures for what carries everything on RabbitMQ: py-amqp, and Celery's worker on it.
 
-As it comes with version 5.4, a message whose properties it can't decode (a content type that is not UTF-8, a time beyond the year
-9999) is an exception instead of a message, at each delivery anew: nobody behind it would ever be served.
+As py-amqp comes with version 5.4, a message whose properties it can't decode (a content type that is not UTF-8, a time beyond the
+year 9999) is an exception instead of a message, at each delivery anew: nobody behind it would ever be served. And Celery 5.7,
+where it sees a quorum queue, declares 28 queues for tasks with an `eta`, which it can't use for messages of the default exchange.
 """
 
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import Any
 
 import structlog
 from amqp import serialization, spec
+from celery.worker.consumer.delayed_delivery import DelayedDelivery
 
 from core.domain.rejection import shown
 
@@ -18,7 +20,13 @@ Decode = Callable[[bytes, int], tuple[dict[str, Any], int]]
 
 
 def cure_amqp_transport() -> None:
-    """Applies the cure to this process, once: such a message arrives with a content type that says so, and is refused for it."""
+    """Applies both cures to this process, once."""
+    _receive_what_is_unreadable()
+    setattr(DelayedDelivery, "include_if", lambda _step, _consumer: False)  # noqa: B010 - mypy forbids the plain way
+
+
+def _receive_what_is_unreadable() -> None:
+    """Such a message arrives with a content type that says so, and is refused for it."""
     properties: Any = serialization.PROPERTY_CLASSES
     original: Decode = properties[spec.Basic.CLASS_ID]
     if getattr(original, "cured", False):

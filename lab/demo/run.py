@@ -26,6 +26,7 @@ from lab.demo.traffic import CHF_PER_USD, MODELS, Day, day_of, event_of
 from lab.demo.watch import Sight, Watch
 from lab.process import ServerFailed
 from lab.services import Services
+from worker.intake.amqp_connection import is_amqp
 
 STALL_SECONDS = 60.0
 LOOK_SECONDS = 0.2
@@ -147,6 +148,8 @@ class _Play:
     def _start_servers(self) -> tuple[Services, Configuration]:
         self._display.note("starting the servers")
         found = self._services = services.up(self._folder)
+        if is_amqp(found.broker_url):
+            raise RequestRefused("the demo runs on Redis or Valkey, and CELERY_BROKER_URL names RabbitMQ: unset it")
         self._watch = watch = Watch(found.database_owner_url, found.broker_url)
         if used := watch.used_tables():
             raise RequestRefused(f"the database of DATABASE_URL is in use ({', '.join(used)} not empty): the demo needs an empty one")

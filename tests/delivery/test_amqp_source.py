@@ -14,7 +14,7 @@ from worker.amqp_transport import cure_amqp_transport
 from worker.intake.amqp_connection import connected, publish_confirmed
 from worker.intake.amqp_source import REDELIVERIES_MAX, AmqpSource
 from worker.intake.envelope import open_envelope
-from worker.intake.source import BrokerUnavailable, Claim
+from worker.intake.source import BrokerUnavailable, Claim, Entry
 
 MakeSource = Callable[..., AmqpSource]
 
@@ -220,9 +220,9 @@ def test_what_the_client_library_can_not_read_is_a_message_with_a_defect(source:
     """A content type that is not UTF-8 and headers that JSON doesn't have cost nobody but the message itself."""
     cure_amqp_transport()
 
-    class Odd(amqp.Message):  # type: ignore[misc]
+    class Odd(amqp.Message):
         def _serialize_properties(self) -> bytes:
-            return bytes(super()._serialize_properties().replace(b"ODD", b"\xff\xfe\xff"))
+            return bytes(super()._serialize_properties().replace(b"ODD", b"\xff\xfe\xff"))  # type: ignore[misc]
 
     odd = [
         Odd(b"x", content_type="ODD"),
@@ -231,7 +231,8 @@ def test_what_the_client_library_can_not_read_is_a_message_with_a_defect(source:
     ]
     with connected(rabbit.url) as channel:
         publish_confirmed(channel, [("usage", message) for message in odd])
-    one, entries = source(), []
+    one = source()
+    entries: list[Entry] = []
     while len(entries) < 3:
         claim = claimed(one)
         entries += claim.entries

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from random import Random
 
 import pytest
-import redis
 
 from lab.proxy import Proxy
 from tests.conftest import Rows
-from tests.delivery.conftest import StartWorker, eventually
+from tests.delivery.brokers import Broker
+from tests.delivery.conftest import StartWorker, both_brokers, eventually
 from tests.delivery.test_faults import balances_agree, books_hold_exactly, kill_amid_a_batch, message
 from tests.delivery.test_worker import in_envelope
 from tests.events import body_of, event
@@ -21,8 +21,9 @@ DRAIN_SECONDS = 600
 pytestmark = [pytest.mark.long, pytest.mark.usefixtures("acme"), pytest.mark.timeout(1800)]
 
 
+@both_brokers
 def test_thirty_killed_workers_lose_and_double_nothing(
-    queue: redis.Redis, start_worker: StartWorker, rows: Rows, counts: Counts, is_drained: Callable[[], bool]
+    broker: Broker, start_worker: StartWorker, rows: Rows, counts: Counts, is_drained: Callable[[], bool]
 ) -> None:
     """60,000 events, every fifth of them twice, on two workers of which thirty are killed with a batch in hand: each event once."""
     random = Random(30)
@@ -32,8 +33,8 @@ def test_thirty_killed_workers_lose_and_double_nothing(
     part = len(copies) // 30
     workers = [start_worker(name=f"w{n}", TOLLBOOK_INTAKE_BATCH_MESSAGES="50").ready() for n in range(2)]
     for n in range(30):
-        queue.lpush("usage", *map(message, copies[n * part : (n + 1) * part]))
-        kill_amid_a_batch(workers.pop(0), queue)
+        broker.put("usage", *map(message, copies[n * part : (n + 1) * part]))
+        kill_amid_a_batch(workers.pop(0), broker)
         workers.append(start_worker(name=f"r{n}", TOLLBOOK_INTAKE_BATCH_MESSAGES="50").ready())
     eventually(is_drained, "every message is acknowledged", seconds=DRAIN_SECONDS)
     books_hold_exactly(rows, events)
@@ -51,12 +52,13 @@ def backlog(first: int, n: int) -> list[bytes]:
     return [head + base64.b64encode(body.replace(b"NNNNNNN", b"%07d" % number)) + tail for number in range(first, first + n)]
 
 
+@both_brokers
 def test_a_million_queued_events_are_drained_in_little_memory(
-    queue: redis.Redis, start_worker: StartWorker, rows: Rows, counts: Counts, is_drained: Callable[[], bool]
+    broker: Broker, start_worker: StartWorker, rows: Rows, counts: Counts, is_drained: Callable[[], bool]
 ) -> None:
     """A million queued events are recorded by one worker that never holds more than 200 MiB, and hardly more at the end than after a tenth."""
     for first in range(0, 1_000_000, 10_000):
-        queue.lpush("usage", *backlog(first, 10_000))
+        broker.put("usage", *backlog(first, 10_000))
     worker = start_worker().ready()
     eventually(lambda: counts()["recorded"] >= 100_000, "a tenth is recorded", seconds=DRAIN_SECONDS)
     early = worker.peak_mib()
@@ -70,15 +72,16 @@ def test_a_million_queued_events_are_drained_in_little_memory(
     assert late - early <= 16, f"{early:.0f} MiB after a tenth, {late:.0f} MiB at the end"
 
 
+@both_brokers
 def test_a_half_open_link_to_the_broker_is_noticed_within_a_minute(
-    broker_url: str, queue: redis.Redis, start_worker: StartWorker, rows: Rows, is_drained: Callable[[], bool]
+    broker: Broker, start_worker: StartWorker, rows: Rows, is_drained: Callable[[], bool]
 ) -> None:
     """With its own patience too the worker gives up links that carry nothing any more, and drains on over new ones."""
-    with Proxy(broker_url) as proxy:
-        worker = start_worker(CELERY_BROKER_URL=proxy.url(broker_url), TOLLBOOK_INTAKE_BATCH_MESSAGES="20").ready()
+    with Proxy(broker.url) as proxy:
+        worker = start_worker(CELERY_BROKER_URL=proxy.url(broker.url), TOLLBOOK_INTAKE_BATCH_MESSAGES="20").ready()
         events = [event() for _ in range(1000)]
-        queue.lpush("usage", *map(message, events))
-        eventually(lambda: queue.llen("usage") < 1000, "it has begun")
+        broker.put("usage", *map(message, events))
+        eventually(lambda: broker.waiting("usage") < 1000, "it has begun")
         assert proxy.half_open() >= 2
         eventually(is_drained, "every message is acknowledged", seconds=60)
         books_hold_exactly(rows, events)

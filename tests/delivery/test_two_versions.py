@@ -14,6 +14,7 @@ from core.domain.payload import HASH_VERSION
 from core.storage.database import Database
 from core.storage.directory.mirror import Mandate, put_mandates
 from tests.conftest import Rows
+from tests.delivery.brokers import Broker
 from tests.delivery.conftest import StartWorker, WorkerProcess, eventually
 from tests.delivery.test_faults import books_hold_exactly, kill_amid_a_batch, message
 from tests.delivery.test_hard_faults import pause, resume
@@ -77,7 +78,7 @@ def test_what_one_version_recorded_the_other_knows(
 
 
 def test_both_versions_drain_one_queue(
-    versions: dict[str, WorkerProcess], queue: redis.Redis, start_worker: StartWorker, rows: Rows, counts: Counts, is_drained: IsDrained
+    versions: dict[str, WorkerProcess], queue: redis.Redis, broker: Broker, start_worker: StartWorker, rows: Rows, counts: Counts, is_drained: IsDrained
 ) -> None:
     """Side by side on a queue with copies and contradictions, and one of each version killed with a batch in hand: of each event
     one delivery is recorded, its equals are duplicates, all others conflicts, and both versions have recorded some.
@@ -89,7 +90,7 @@ def test_both_versions_drain_one_queue(
     random.shuffle(deliveries)
     for name, app in (("old", "worker.app"), ("new", NEXT)):
         queue.lpush("usage", *map(message, deliveries[:1200]))
-        kill_amid_a_batch(versions[name], queue)
+        kill_amid_a_batch(versions[name], broker)
         start_worker(name=f"{name}-again", app=app, **SMALL)
         deliveries = deliveries[1200:] + deliveries[:1200]
     eventually(is_drained, "every message is acknowledged")
