@@ -6,6 +6,7 @@ delivered and not yet acknowledged. A message that was delivered again and again
 """
 
 import os
+import select
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
@@ -20,7 +21,7 @@ from uuid import uuid4
 import amqp
 import structlog
 
-from worker.intake.amqp_connection import ERRORS, connect, connected, declare, publish_confirmed
+from worker.intake.amqp_connection import ERRORS, connect, connected, declare, hang_up, publish_confirmed
 from worker.intake.amqp_message import body_of, deliveries_of, envelope_of, headers_of
 from worker.intake.source import BrokerUnavailable, Claim, Entry
 
@@ -28,7 +29,7 @@ log = structlog.get_logger()
 
 DEAD_SUFFIX = ".dead"
 REDELIVERIES_MAX = 3  # a cluster of three that is restarted node by node redelivers so often, and no message is to blame
-_QUIET_SECONDS, _GATHER_SECONDS = 0.005, 0.05  # a claim is what comes without such a pause, within this time
+_QUIET_SECONDS, _GATHER_SECONDS = 0.005, 0.02  # a claim is what comes without such a pause, within this time and what then is there
 _ASIDE_SECONDS, _ASIDE_PAUSE_SECONDS = 2.0, 30.0  # how long putting aside may hold up a claim, and how soon again
 
 
@@ -44,14 +45,18 @@ class _Delivery:
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """The claim in hand, by its tags on the present channel."""
+    """The claim in hand: its tags, and the connection on which they were delivered."""
 
     claim_id: str
     tags: list[int]
+    connection: Any
 
 
 class AmqpSource:
-    """Claims over some queues, on a connection of its own; each thread that claims has its own source.
+    """Claims over some queues, on connections of its own; each thread that claims has its own source.
+
+    Reading goes only as far as a claim may: what is delivered ahead waits in the socket, not in memory. So whatever needs the
+    broker's answer is asked on another connection.
 
     Other threads may call `touch`, `give_back` and `backlog` meanwhile.
 
@@ -72,8 +77,9 @@ class AmqpSource:
         self._prefetch_messages, self._may_start = prefetch_messages, may_start
         self._ids: Iterator[str] = (f"{worker}:{os.getpid()}:{uuid4().hex[:8]}:{n}" for n in count(1))
         self._lock = threading.RLock()
-        self._connection: Any = None  # kombu's, whose channel is py-amqp's
-        self._consuming = False
+        self._consumer: Any = None  # kombu's connection, whose channel is py-amqp's
+        self._alone: Any = None  # another one, for the dead-letter queues
+        self._discarding = False
         self._delivered: deque[_Delivery] = deque()
         self._aside: deque[_Delivery] = deque()
         self._held: _Held | None = None
@@ -81,8 +87,8 @@ class AmqpSource:
 
     def claim(self, messages_max: int, bytes_max: int) -> Claim | None:
         """See `Source`."""
-        with self._channel() as channel:
-            self._consume(channel)
+        with self._free(), self._translated():
+            channel = self._consuming()
             self._gather(messages_max, bytes_max)
             self._put_aside(channel)
             taken: list[_Delivery] = []
@@ -90,18 +96,24 @@ class AmqpSource:
             while self._delivered and len(taken) < messages_max and size < bytes_max:
                 taken.append(self._delivered.popleft())
                 size += taken[-1].size
-            return self._hold([delivery.tag for delivery in taken], [_entry(d.queue, d.message) for d in taken]) if taken else None
+            if not taken:
+                return None
+            return self._hold(self._consumer, [delivery.tag for delivery in taken], [_entry(d.queue, d.message) for d in taken])
 
     def take_over(self) -> Claim | None:
         """See `Source`: a message alone out of a dead-letter queue. The broker has counted it as delivered."""
-        with self._channel() as channel:
+        with self._free():
             if not self._may_start():
                 return None
-            for queue in self._queues:
-                message: Any = channel.basic_get(queue + DEAD_SUFFIX)
-                if message is not None:
-                    return self._hold([message.delivery_tag], [_entry(queue, message)], starts=deliveries_of(message))
-        return None
+            with self._translated():
+                self._alone = self._alone or self._connected()
+                for queue in self._queues:
+                    message: Any = self._alone.default_channel.basic_get(queue + DEAD_SUFFIX)
+                    if message is not None:
+                        return self._hold(self._alone, [message.delivery_tag], [_entry(queue, message)], starts=deliveries_of(message))
+            hang_up(self._alone)
+            self._drop_alone()
+            return None
 
     def excuse(self, claim: Claim) -> None:
         """See `Source`. Nothing to take back: work begins only while the database answers."""
@@ -115,18 +127,20 @@ class AmqpSource:
     def touch(self, claim: Claim) -> None:
         """See `Source`: a heartbeat."""
         with self._lock:
-            if self._held is not None and self._held.claim_id == claim.id and self._connection is not None:
+            if self._held is not None and self._held.claim_id == claim.id:
                 with self._translated():
-                    self._connection.connection.send_heartbeat()
+                    for connection in (self._consumer, self._alone):
+                        if connection is not None:
+                            connection.connection.send_heartbeat()
 
     def acknowledge(self, claim: Claim) -> None:
         """See `Source`. A claim whose connection was lost has gone back already: its messages come again, as duplicates."""
         with self._lock:
             held = self._held
-            if held is None or held.claim_id != claim.id or self._connection is None:
+            if held is None or held.claim_id != claim.id:
                 return
             with self._translated():
-                channel = self._connection.default_channel
+                channel = held.connection.default_channel
                 if not self._aside and not claim.taken_over:  # everything before the last one is settled
                     channel.basic_ack(held.tags[-1], multiple=True)
                 else:
@@ -149,32 +163,24 @@ class AmqpSource:
     def close(self) -> None:
         """See `Source`: what was delivered ahead goes back as well."""
         with self._lock:
-            if self._connection is not None and self._held is None:
-                try:
-                    self._connection.default_channel.basic_qos(0, 1, a_global=False)  # its answer comes after every acknowledgement
-                except ERRORS as error:
-                    log.debug("intake.connection_lost", error=str(error))
+            if self._consumer is not None and self._held is None:
+                self._discarding = True
+                hang_up(self._consumer)
             self._drop()
 
     @contextmanager
-    def _channel(self) -> Iterator[Any]:
-        """The channel, connected anew where that is needed, under the lock."""
+    def _free(self) -> Iterator[None]:
+        """Under the lock, with no claim in hand: one that was abandoned goes back, for a later acknowledgement would cover it."""
         with self._lock:
-            if self._held is not None:  # abandoned: on this channel a later acknowledgement would cover it too
+            if self._held is not None and self._held.connection is self._alone:
+                self._drop_alone()
+            elif self._held is not None:
                 self._drop()
-            with self._translated():
-                if self._connection is None:
-                    self._connection = connect(self._url, heartbeat_seconds=self._heartbeat_seconds)
-                    self._connection.default_channel.auto_decode = False
-                    declare(self._connection.default_channel, [*self._queues, *(queue + DEAD_SUFFIX for queue in self._queues)])
-                if monotonic() >= self._tick_at:
-                    self._connection.heartbeat_check()
-                    self._tick_at = monotonic() + min(1.0, self._heartbeat_seconds / 4)
-                yield self._connection.default_channel
+            yield
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
-        """After any error the connection is dropped, and with it everything that was delivered on it."""
+        """After any error the connections are dropped, and with them everything that was delivered on them."""
         try:
             with _told():
                 yield
@@ -183,32 +189,54 @@ class AmqpSource:
             raise
 
     def _drop(self) -> None:
-        connection, self._connection = self._connection, None
-        self._consuming, self._held = False, None
+        connection, self._consumer = self._consumer, None
+        self._held, self._discarding = None, False
         self._delivered.clear()
         self._aside.clear()
         if connection is not None:
             connection.collect()
+        self._drop_alone()
 
-    def _consume(self, channel: Any) -> None:
-        if self._consuming:
-            return
-        channel.basic_qos(0, self._prefetch_messages, a_global=False)
-        for queue in self._queues:
-            channel.basic_consume(queue, callback=partial(self._on_delivery, queue))
-        self._consuming = True
+    def _drop_alone(self) -> None:
+        connection, self._alone = self._alone, None
+        if connection is not None:
+            if self._held is not None and self._held.connection is connection:
+                self._held = None
+            connection.collect()
+
+    def _connected(self) -> Any:
+        connection: Any = connect(self._url, heartbeat_seconds=self._heartbeat_seconds)
+        connection.default_channel.auto_decode = False
+        declare(connection.default_channel, [*self._queues, *(queue + DEAD_SUFFIX for queue in self._queues)])
+        return connection
+
+    def _consuming(self) -> Any:
+        """The channel on which messages are delivered."""
+        if self._consumer is None:
+            self._consumer = self._connected()
+            self._consumer.default_channel.basic_qos(0, self._prefetch_messages, a_global=False)
+            for queue in self._queues:
+                self._consumer.default_channel.basic_consume(queue, callback=partial(self._on_delivery, queue))
+        if monotonic() >= self._tick_at:
+            self._consumer.heartbeat_check()
+            self._tick_at = monotonic() + min(1.0, self._heartbeat_seconds / 4)
+        return self._consumer.default_channel
 
     def _on_delivery(self, queue: str, message: amqp.Message) -> None:
-        self._delivered.append(_Delivery(message.delivery_info["delivery_tag"], queue, message, len(message.body)))
+        if not self._discarding:
+            self._delivered.append(_Delivery(message.delivery_info["delivery_tag"], queue, message, len(message.body)))
 
     def _gather(self, messages_max: int, bytes_max: int) -> None:
-        """Reads deliveries until there are enough for a claim, or none comes any more."""
-        delivered, drain = self._delivered, self._connection.connection.drain_events
-        size, until = sum(delivery.size for delivery in delivered), monotonic() + _GATHER_SECONDS
-        while len(delivered) < messages_max and size < bytes_max and monotonic() < until:
+        """Reads deliveries until there are enough for a claim, or, after a while, until none is there at once."""
+        delivered, connection = self._delivered, self._consumer.connection
+        size, until, at_once = sum(delivery.size for delivery in delivered), monotonic() + _GATHER_SECONDS, select.poll()
+        at_once.register(connection.sock, select.POLLIN)
+        while len(delivered) < messages_max and size < bytes_max:
+            if monotonic() > until and not at_once.poll(0):
+                return
             seen = len(delivered)
             try:
-                drain(timeout=_QUIET_SECONDS)
+                connection.drain_events(timeout=_QUIET_SECONDS)
             except TimeoutError:
                 return
             size += sum(delivered[n].size for n in range(seen, len(delivered)))
@@ -232,9 +260,9 @@ class AmqpSource:
             log.warning("intake.not_put_aside", messages=len(self._aside), error=f"{type(error).__name__}: {error}")
             self._aside_at = monotonic() + _ASIDE_PAUSE_SECONDS
 
-    def _hold(self, tags: list[int], entries: list[Entry], *, starts: int | None = None) -> Claim:
+    def _hold(self, connection: Any, tags: list[int], entries: list[Entry], *, starts: int | None = None) -> Claim:
         claim = Claim(next(self._ids), entries, taken_over=starts is not None, starts=starts or 0)
-        self._held = _Held(claim.id, tags)
+        self._held = _Held(claim.id, tags, connection)
         return claim
 
 
