@@ -75,7 +75,7 @@ _rabbitmq_options = {
 }
 broker_transport_options = _rabbitmq_options if _rabbitmq else _redis_options
 broker_use_ssl = tls_options(broker_url) or False  # amqps:// checks the server's certificate, as rediss:// does by itself
-broker_heartbeat = 30  # seconds: a half-open connection to RabbitMQ is noticed
+broker_heartbeat = 10  # seconds: a half-open connection to RabbitMQ is noticed after twice this time
 worker_detect_quorum_queues = True  # they refuse a prefetch limit that all consumers of a channel share
 
 # Beat: times are UTC; each job's effect happens once per period, however many beats there are.

@@ -203,9 +203,11 @@ def find_process(program: str, arguments: str) -> int | None:
 
 def is_alive(pid: int) -> bool:
     """Whether a process runs; one that ended but was not yet waited for does not."""
-    child = _children.get(pid)
-    if child is not None and child.poll() is not None:
-        del _children[pid]
+    if pid in _children:
+        ended = _children[pid].poll() is not None
+        if ended:
+            del _children[pid]
+        return not ended
     try:
         return psutil.Process(pid).status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
     except psutil.NoSuchProcess:

@@ -110,7 +110,7 @@ class Proxy:
             if self._refusing:
                 raise ConnectionRefusedError
             server_reader, server_writer = await asyncio.open_connection(*self._target)
-        except OSError:
+        except (OSError, asyncio.CancelledError):  # refused, or the proxy ends meanwhile
             _reset(writer)
             return
         link = _Link(writer, server_writer)

@@ -74,7 +74,7 @@ def test_a_million_queued_events_are_drained_in_little_memory(
 
 @both_brokers
 def test_a_half_open_link_to_the_broker_is_noticed_within_a_minute(
-    broker: Broker, start_worker: StartWorker, rows: Rows, is_drained: Callable[[], bool]
+    broker_kind: str, broker: Broker, start_worker: StartWorker, rows: Rows, is_drained: Callable[[], bool]
 ) -> None:
     """With its own patience too the worker gives up links that carry nothing any more, and drains on over new ones."""
     with Proxy(broker.url) as proxy:
@@ -85,4 +85,6 @@ def test_a_half_open_link_to_the_broker_is_noticed_within_a_minute(
         assert proxy.half_open() >= 2
         eventually(is_drained, "every message is acknowledged", seconds=60)
         books_hold_exactly(rows, events)
+        if broker_kind == "rabbitmq":
+            eventually(lambda: worker.says("Connection to broker lost"), "Celery's own consumer has noticed")
         assert worker.terminate() == 0

@@ -14,6 +14,7 @@ from tasks.message import Message
 
 log = structlog.get_logger()
 
+_ANSWER_SECONDS = 5.0
 _SILENT_SECONDS = 10.0  # after a failure, so that a broker that hangs does not hold up every batch
 
 
@@ -38,12 +39,8 @@ class Reporter:
             return
         try:
             if self._dispatcher is None:
-                unconfirmed = {"confirm_publish": False}  # RabbitMQ confirms nothing while its memory is full
                 self._dispatcher = self._app.events.Dispatcher(
-                    self._app.connection_for_write(transport_options=unconfirmed),
-                    hostname=self._hostname,
-                    buffer_group={"task"},
-                    buffer_while_offline=False,
+                    self._connection(), hostname=self._hostname, buffer_group={"task"}, buffer_while_offline=False
                 )
             for kind, fields in events:
                 self._dispatcher.send(kind, **fields)
@@ -52,6 +49,13 @@ class Reporter:
             log.debug("intake.event_not_sent", error=str(error))
             self._silent_until = monotonic() + _SILENT_SECONDS
             self.close()
+
+    def _connection(self) -> Any:
+        connection: Any = self._app.connection_for_write(transport_options={"confirm_publish": False})  # none comes while RabbitMQ's memory is full
+        if connection.transport.driver_type == "amqp":
+            connection.connect()
+            connection.connection.sock.settimeout(_ANSWER_SECONDS)  # as socket_timeout on Redis
+        return connection
 
     def close(self) -> None:
         """Closes the connection; the next event opens another."""
