@@ -18,6 +18,7 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
+import amqp
 import kombu
 import pytest
 from celery import Celery, bootsteps
@@ -29,6 +30,7 @@ from celery.exceptions import WorkerShutdown
 from celery.worker import WorkController, components, strategy
 from celery.worker import state as worker_state
 from celery.worker.consumer import Consumer
+from celery.worker.consumer.delayed_delivery import DelayedDelivery
 from celery.worker.consumer.events import Events
 from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
@@ -39,12 +41,15 @@ from core.domain.outcome import BatchResult, Outcome
 from core.domain.parsing import _plain_values
 from core.domain.rejection import Reason
 from tasks.message import Message
+from worker.amqp_transport import cure_amqp_transport
 from worker.intake.envelope import open_envelope
 from worker.intake.redis_source import _priority_suffixes
 from worker.intake.reporter import Reporter
 from worker.intake.source import Entry
 from worker.intake.step import IntakeStep
 from worker.observability import _CHATTY
+
+cure_amqp_transport()  # as the app does
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTED = {
@@ -55,8 +60,10 @@ DOCUMENTED = {
     "celery.shared_task",
     "celery.worker.control.control_command",
     "celery.worker.control.inspect_command",
+    "kombu.Connection",
     "kombu.Exchange",
     "kombu.Queue",
+    "kombu.exceptions.KombuError",
 }
 MESSAGE = {
     "body": "W1tdLCB7fSwge31d",
@@ -278,8 +285,22 @@ def batches_are_tasks() -> bool:
 def transport_options_are_read() -> bool:
     """Each option that celeryconfig.py sets is one that the transport takes."""
     tree = ast.parse((ROOT / "celeryconfig.py").read_text(encoding="utf-8"))
-    (options,) = (n.value for n in ast.walk(tree) if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == "broker_transport_options")
+    (options,) = (n.value for n in ast.walk(tree) if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == "_redis_options")
     return set(ast.literal_eval(options)) <= {*kombu_redis.Channel.from_transport_options}
+
+
+def no_delays_are_declared() -> object:
+    """Celery's worker has the step, and asks it whether it is wanted."""
+    steps: Any = Consumer.Blueprint.default_steps
+    wanted: Any = DelayedDelivery.include_if
+    return "celery.worker.consumer.delayed_delivery:DelayedDelivery" in map(str, steps) and wanted(None, None) is False
+
+
+def unreadable_properties_arrive() -> object:
+    """py-amqp takes the decoder of a message's properties out of this table, and it is the cured one."""
+    message: Any = amqp.Message()
+    message._load_properties(amqp.spec.Basic.CLASS_ID, b"\x80\x00\x03\xff\xfe\xff", 0)
+    return message.properties["content_type"].startswith("unreadable properties")
 
 
 STEP, SOURCE, ENVELOPE = "worker/intake/step.py", "worker/intake/redis_source.py", "worker/intake/envelope.py"
@@ -291,6 +312,19 @@ LEANED = [
         "it makes a closed channel's AttributeError a connection error, so that a worker outlives its broker; see whether kombu still has the"
         " fault (test_a_killed_broker_with_aof_always…), and drop the cure or patch what takes its place",
         closed_channel_is_cured_or_ill,
+    ),
+    Leaned(
+        "celery.worker.consumer.delayed_delivery.DelayedDelivery.include_if",
+        "worker/amqp_transport.py",
+        "it is replaced, so that no worker declares 28 queues for tasks with an eta on RabbitMQ; without it they are harmless but for a warning",
+        no_delays_are_declared,
+    ),
+    Leaned(
+        "amqp.serialization.PROPERTY_CLASSES",
+        "worker/amqp_transport.py",
+        "its decoder is replaced, so that a message with unreadable properties arrives as one that is refused; patch what decodes them now"
+        " (test_what_the_client_library_can_not_read…)",
+        unreadable_properties_arrive,
     ),
     Leaned(
         "kombu.transport.redis.loads",

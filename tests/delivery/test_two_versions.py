@@ -78,7 +78,13 @@ def test_what_one_version_recorded_the_other_knows(
 
 
 def test_both_versions_drain_one_queue(
-    versions: dict[str, WorkerProcess], queue: redis.Redis, broker: Broker, start_worker: StartWorker, rows: Rows, counts: Counts, is_drained: IsDrained
+    versions: dict[str, WorkerProcess],
+    queue: redis.Redis,
+    broker: Broker,
+    start_worker: StartWorker,
+    rows: Rows,
+    counts: Counts,
+    is_drained: IsDrained,
 ) -> None:
     """Side by side on a queue with copies and contradictions, and one of each version killed with a batch in hand: of each event
     one delivery is recorded, its equals are duplicates, all others conflicts, and both versions have recorded some.
