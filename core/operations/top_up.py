@@ -2,13 +2,10 @@
 
 from core.domain.billing import ReferenceType, TransactionType
 from core.domain.request import PositiveAmount, Reason, Request, RowId
-from core.operations.moving.accounts import locked_accounts, present_settings
-from core.operations.moving.move import move
-from core.operations.moving.once import once
-from core.operations.moving.result import MovementResult, result_of
+from core.operations.moving.move_one import move_one
+from core.operations.moving.result import MovementResult
 from core.storage.database import Database
 from core.storage.movements import Movement
-from core.storage.operation_keys import Operation
 
 TOP_UP = "top_up"
 
@@ -37,11 +34,4 @@ def top_up(database: Database, asked: TopUp) -> MovementResult:
     """
     payer = asked.balance_account_id or asked.account_id
     movement = Movement(asked.account_id, payer, TransactionType.CREDIT, asked.amount, ReferenceType.PAYMENT, asked.description, asked.by, asked.key)
-    with database.transaction() as connection:
-        settings = present_settings(connection, asked.mandate_id)
-
-        def credit() -> MovementResult:
-            accounts = locked_accounts(connection, asked.mandate_id, {asked.account_id, payer})
-            return result_of(movement, move(connection, [movement], accounts, settings), asked.mandate_id)
-
-        return once(connection, Operation(asked.mandate_id, TOP_UP, asked.key, asked.content()), MovementResult, credit)
+    return move_one(database, TOP_UP, asked, movement)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
@@ -17,6 +18,7 @@ from core.storage.failures import translated
 _UNHURRIED = text("SET LOCAL statement_timeout = 0")
 _READ_ONLY = "25006"  # read_only_sql_transaction
 _ANSWER_MARGIN_SECONDS = 5.0  # beyond statement_timeout, when PostgreSQL itself would have answered
+_NOW = text("SELECT now()")
 
 
 class Database:
@@ -102,6 +104,12 @@ def savepoint(connection: Connection) -> Iterator[None]:
     """A part of a transaction that is undone alone when the block raises; errors come out as errors of core."""
     with translated(), connection.begin_nested():
         yield
+
+
+def transaction_time(connection: Connection) -> datetime:
+    """When the transaction began, by the database's clock: `recorded_at` of everything that it writes."""
+    time: datetime = connection.execute(_NOW).scalar_one()
+    return time
 
 
 @lru_cache(maxsize=1)

@@ -124,6 +124,13 @@ transactions = Table(
     CheckConstraint("amount >= 0 OR transaction_type = 'ADJUSTMENT'", name="amount_sign"),
     Index(None, "account_id", "recorded_at", "id"),
     Index(None, "mandate_id", "recorded_at", "id"),
+    Index(None, "reverses_id", postgresql_where=text("reverses_id IS NOT NULL")),
+    Index(
+        None,
+        "balance_account_id",
+        "recorded_at",
+        postgresql_where=text("balance_account_id <> account_id AND reference_type <> 'WORKFLOW'"),
+    ),
     postgresql_partition_by="RANGE (recorded_at)",
 )
 

@@ -1,0 +1,39 @@
+"""Adjusting: an operator sets a balance right, up or down, and says why."""
+
+from core.domain.billing import ReferenceType, TransactionType
+from core.domain.request import Reason, Request, RowId, SignedAmount
+from core.operations.moving.move_one import move_one
+from core.operations.moving.result import MovementResult
+from core.storage.database import Database
+from core.storage.movements import Movement
+
+ADJUST = "adjust"
+
+
+class Adjustment(Request):
+    """An amount to be added to a balance: CHF, below 0 to take off, exact to nine decimal places, never 0.
+
+    It is about `account_id`; `balance_account_id` is the account whose balance moves, where that is another one.
+    """
+
+    account_id: RowId
+    amount: SignedAmount
+    reason: Reason
+    balance_account_id: RowId | None = None
+
+
+def adjust(database: Database, asked: Adjustment) -> MovementResult:
+    """Moves the balance (ADJUSTMENT), also below zero; the warning threshold stays. A replay returns the first result.
+
+    Raises:
+        NotFound: the mandate has no settings, or no such account.
+        Conflict: the key was used for another adjustment.
+        RequestRefused: the balance would become more than the books can hold.
+        StorageUnavailable: it is not known whether it was done; ask again with the same key.
+        Misconfigured: only an operator can help.
+    """
+    payer = asked.balance_account_id or asked.account_id
+    movement = Movement(
+        asked.account_id, payer, TransactionType.ADJUSTMENT, asked.amount, ReferenceType.ADJUSTMENT, asked.reason, asked.by, asked.key
+    )
+    return move_one(database, ADJUST, asked, movement)

@@ -1,0 +1,66 @@
+"""Setting a credit limit: how far a pool may go into debt under CREDIT_POSTPAY."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from core.domain.request import Amount, Request, RowId
+from core.errors import RequestRefused
+from core.operations.moving.accounts import locked_accounts, present_settings
+from core.operations.moving.move import alerts_between
+from core.operations.moving.once import once
+from core.storage import account_rules
+from core.storage.balance_alerts import write_alerts
+from core.storage.database import Database, transaction_time
+from core.storage.operation_keys import Operation
+
+SET_CREDIT_LIMIT = "set_credit_limit"
+
+
+class CreditLimit(Request):
+    """The limit that a pool is to have: CHF, at least 0, where 0 is a limit too and None is none."""
+
+    account_id: RowId
+    credit_limit: Amount | None
+
+
+@dataclass(frozen=True, slots=True)
+class CreditLimitResult:
+    """A pool's limit before and after (CHF), who set it and when: with its key, this is the limit's history."""
+
+    mandate_id: str
+    account_id: int
+    old_credit_limit: Decimal | None
+    credit_limit: Decimal | None
+    balance: Decimal
+    by: str
+    recorded_at: datetime
+    repeated: bool = False
+
+
+def set_credit_limit(database: Database, asked: CreditLimit) -> CreditLimitResult:
+    """Sets the limit and writes an alert for each line that the pool's debt crosses by it: a limit below the debt is a crossing.
+
+    Under another model than CREDIT_POSTPAY it is kept and means nothing. A replay returns the first result and undoes nothing
+    that came later.
+
+    Raises:
+        NotFound: the mandate has no settings, or no such account.
+        Conflict: the key was used for another limit.
+        RequestRefused: the account is no pool.
+        StorageUnavailable: it is not known whether it was done; ask again with the same key.
+        Misconfigured: only an operator can help.
+    """
+    with database.transaction() as connection:
+        settings = present_settings(connection, asked.mandate_id)
+
+        def done() -> CreditLimitResult:
+            before = locked_accounts(connection, asked.mandate_id, {asked.account_id})[asked.account_id]
+            if not before.is_pool:
+                raise RequestRefused(f"account_id: {before.id} is a user's account, and only a pool has a credit limit")
+            account_rules.set_credit_limit(connection, before.id, asked.credit_limit)
+            write_alerts(connection, alerts_between(before, before._replace(credit_limit=asked.credit_limit), settings), None)
+            time = transaction_time(connection)
+            return CreditLimitResult(asked.mandate_id, before.id, before.credit_limit, asked.credit_limit, before.balance, asked.by, time)
+
+        return once(connection, Operation(asked.mandate_id, SET_CREDIT_LIMIT, asked.key, asked.content()), CreditLimitResult, done)

@@ -1,0 +1,64 @@
+"""SQL of refunds: which entry is to be refunded, how much of it is already, and that more of it is now."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from sqlalchemy import Connection, text
+
+from core.domain.billing import ReferenceType, TransactionType
+
+_FIND = text("""
+    SELECT id, account_id, balance_account_id, transaction_type, reference_type, amount
+      FROM transactions WHERE id = :transaction_id AND mandate_id = :mandate_id
+""")
+
+_REVERSAL = text("""
+    SELECT max(id) FROM transactions
+     WHERE reverses_id = :transaction_id AND transaction_type = 'ADJUSTMENT' AND reference_type = 'AMENDMENT'
+""")
+
+_REFUNDED = text("SELECT coalesce(sum(amount), 0.000000000) FROM refunds WHERE mandate_id = :mandate_id AND transaction_id = :transaction_id")
+
+_WRITE = text("""
+    INSERT INTO refunds (mandate_id, refund_transaction_id, transaction_id, amount)
+    VALUES (:mandate_id, :refund_transaction_id, :transaction_id, :amount)
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerEntry:
+    """A transaction that is in the books; `amount` in CHF, signed for an ADJUSTMENT."""
+
+    id: int
+    account_id: int
+    balance_account_id: int | None
+    transaction_type: TransactionType
+    reference_type: ReferenceType
+    amount: Decimal
+
+
+def find_entry(connection: Connection, mandate_id: str, transaction_id: int) -> LedgerEntry | None:
+    """The mandate's transaction with this id, if there is one; it never changes."""
+    row = connection.execute(_FIND, {"mandate_id": mandate_id, "transaction_id": transaction_id}).one_or_none()
+    if row is None:
+        return None
+    return LedgerEntry(
+        row.id, row.account_id, row.balance_account_id, TransactionType(row.transaction_type), ReferenceType(row.reference_type), row.amount
+    )
+
+
+def find_reversal(connection: Connection, transaction_id: int) -> int | None:
+    """The transaction that took this one back when an operator corrected it, if one did. The caller has locked its balance."""
+    found: int | None = connection.execute(_REVERSAL, {"transaction_id": transaction_id}).scalar_one()
+    return found
+
+
+def refunded_amount(connection: Connection, mandate_id: str, transaction_id: int) -> Decimal:
+    """What was refunded of the transaction so far, in CHF. The caller has locked its balance, so it stays so."""
+    refunded: Decimal = connection.execute(_REFUNDED, {"mandate_id": mandate_id, "transaction_id": transaction_id}).scalar_one()
+    return refunded
+
+
+def write_refund(connection: Connection, mandate_id: str, *, refund_id: int, transaction_id: int, amount: Decimal) -> None:
+    """Notes that the transaction `refund_id` gives back `amount` (CHF, above 0) of `transaction_id`."""
+    connection.execute(_WRITE, {"mandate_id": mandate_id, "refund_transaction_id": refund_id, "transaction_id": transaction_id, "amount": amount})
