@@ -51,6 +51,11 @@ _CHANGE = text("""
       FROM changed
 """)
 
+_BILLED_MODEL = text("""
+    SELECT billing_model FROM billing_settings_history
+     WHERE mandate_id = :mandate_id AND billing_model <> 'UNLIMITED' ORDER BY version DESC LIMIT 1
+""")
+
 _HAS_TRANSACTIONS = text("SELECT EXISTS (SELECT FROM transactions WHERE mandate_id = :mandate_id)")
 
 
@@ -91,6 +96,12 @@ def change_settings(connection: Connection, mandate_id: str, values: Mapping[str
     """
     address = json.dumps(values["billing_address"])
     connection.execute(_CHANGE, {**values, "billing_address": address, "mandate_id": mandate_id, "changed_by": changed_by})
+
+
+def find_billed_model(connection: Connection, mandate_id: str) -> BillingModel | None:
+    """The last model that the mandate had under which somebody pays, if it ever had one."""
+    found = connection.execute(_BILLED_MODEL, {"mandate_id": mandate_id}).scalar_one_or_none()
+    return None if found is None else BillingModel(found)
 
 
 def has_transactions(connection: Connection, mandate_id: str) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -90,7 +91,7 @@ def test_the_same_key_refunds_once(give_back: GiveBack, put_settings: PutSetting
     record(event(price_chf="3"))
     first = give_back()
     again = give_back()
-    assert (again.transaction_id, again.refundable, again.repeated) == (first.transaction_id, 0, True)
+    assert (again.transaction_id, again.refundable, again.repeated) == (first.transaction_id, Decimal(0), True)
     with pytest.raises(Conflict, match="'ticket-1' was used for another refund"):
         give_back(amount="3")
     assert rows("SELECT count(*) AS n FROM refunds") == [{"n": 1}]
@@ -182,8 +183,8 @@ def test_a_refund_waits_for_the_debits_of_its_balance(
     put_settings(model=BillingModel.PREPAY_MANDATE, users=["ada"])
     record(event(price_chf="5"))
     usage = rows(USAGE)[0]["id"]
-    work = [lambda n=n: give_back(usage, amount="0.1", key=f"r{n}") for n in range(10)]
-    work += [lambda: record(event(price_chf="0.2"), event(price_chf="0.1")) for _ in range(6)]
+    work: list[Callable[[], object]] = [partial(give_back, usage, amount="0.1", key=f"r{n}") for n in range(10)]
+    work += [partial(record, event(price_chf="0.2"), event(price_chf="0.1")) for _ in range(6)]
     at_once(*work)
     assert rows("SELECT balance FROM accounts WHERE user_id IS NULL") == [{"balance": Decimal("-5.8")}]
     assert breaches() == {}

@@ -34,7 +34,24 @@ def move(
     settings: BillingSettings,
     batch_id: int | None = None,
 ) -> Moved:
-    """Writes the movements of one mandate, moves each balance once by their sum, and writes an alert for each line crossed.
+    """Books the movements of one mandate, and writes an alert for each line that a balance crossed by them.
+
+    Args and errors are those of `book`.
+    """
+    moved = book(connection, movements, accounts, settings, batch_id)
+    alerts = [alert for i, before in accounts.items() for alert in alerts_between(before, moved.accounts[i], settings)]
+    write_alerts(connection, alerts, batch_id)
+    return moved
+
+
+def book(
+    connection: Connection,
+    movements: Sequence[Movement],
+    accounts: Mapping[int, LockedAccount],
+    settings: BillingSettings,
+    batch_id: int | None,
+) -> Moved:
+    """Writes the movements of one mandate and moves each balance once by their sum; the alerts that follow are the caller's.
 
     A CREDIT and an incoming leg of a switch set the account's warning threshold anew.
 
@@ -58,8 +75,6 @@ def move(
                 refilled.add(movement.balance_account_id)
     after = {i: _after(accounts[i], delta, settings if i in refilled else None) for i, delta in deltas.items()}
     set_balances(connection, after.values())
-    alerts = [alert for i, account in after.items() for alert in alerts_between(accounts[i], account, settings)]
-    write_alerts(connection, alerts, batch_id)
     return Moved(transaction_ids, recorded_at, {**accounts, **after})
 
 
@@ -69,9 +84,14 @@ def alerts_between(before: LockedAccount, after: LockedAccount, settings: Billin
     def lines(account: LockedAccount) -> dict[AlertKind, Decimal]:
         return alerts_at(settings.billing_model, account.balance, account.warning_threshold, account.credit_limit, settings.warning_threshold_percent)
 
-    if settings.billing_model is BillingModel.UNLIMITED or settings.billing_model.pool_pays != before.is_pool:
+    if not pays(settings.billing_model, before):
         return []
     return [BalanceAlert(before, after.balance, crossing, settings) for crossing in crossings(lines(before), lines(after))]
+
+
+def pays(model: BillingModel, account: LockedAccount) -> bool:
+    """Whether usage is paid from this account under the model."""
+    return model is not BillingModel.UNLIMITED and model.pool_pays == account.is_pool
 
 
 def _refills(movement: Movement) -> bool:

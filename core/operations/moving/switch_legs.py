@@ -1,0 +1,96 @@
+"""What a switch of the billing model comes to for the accounts of a mandate, before any of it is written."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from core.domain.billing import BillingModel
+from core.domain.money import ZERO
+from core.domain.request import Request, RowId
+from core.domain.switching import Transfer, Unmoved, deltas, transfer
+from core.storage.mandate_accounts import MandateAccount
+
+Leg = tuple[MandateAccount, Decimal]  # an account, and what it gets in CHF, never 0
+
+
+class ModelSwitch(Request):
+    """The model that a mandate is to have from now on; `expected_version` is the settings version that the caller has seen."""
+
+    billing_model: BillingModel
+    expected_version: RowId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchResult:
+    """What a switch moved; amounts in CHF.
+
+    `migrated_amount` went from the users to the pool or the other way, `user_count` user accounts gave or got some of it.
+    Where the pool's balance had to stay although the users pay from now on, `unmoved_reason` says why.
+    """
+
+    mandate_id: str
+    old_model: BillingModel
+    new_model: BillingModel
+    settings_version: int
+    migrated_amount: Decimal
+    user_count: int
+    leg_count: int
+    accounts_opened: int
+    unmoved_amount: Decimal
+    unmoved_reason: Unmoved | None
+    recorded_at: datetime
+    repeated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchLegs:
+    """Who gets what, by account id, and what of it the result tells."""
+
+    legs: list[Leg]
+    migrated_amount: Decimal = ZERO
+    user_count: int = 0
+    unmoved_amount: Decimal = ZERO
+    unmoved_reason: Unmoved | None = None
+
+
+def switch_legs(old: BillingModel, before_unlimited: BillingModel | None, new: BillingModel, accounts: Sequence[MandateAccount]) -> SwitchLegs:
+    """The legs of a switch from `old` to `new`, which sum to 0.
+
+    Args:
+        old: the present model.
+        before_unlimited: the last other model that the mandate had, if it had one.
+        new: the model to come.
+        accounts: all of the mandate, in the order of their ids; those still to be opened come last.
+    """
+    if new is old:
+        return SwitchLegs([])
+    users = [account for account in accounts if account.user_id is not None]
+    pool = next((account for account in accounts if account.user_id is None), None)
+    pool_balance = ZERO if pool is None else pool.balance
+    way = transfer(old, before_unlimited, new)
+    parts = deltas(way, pool_balance, [(account.balance, account.enabled) for account in users])
+    legs = [(account, part) for account, part in zip(users, parts.users, strict=True) if part]
+    user_count = len(legs)
+    if parts.pool:
+        assert pool is not None, "a switch that moves a pool's balance has the pool among its accounts"
+        legs.append((pool, parts.pool))
+    migrated = parts.pool if way is Transfer.USERS_TO_POOL else -parts.pool + 0
+    return SwitchLegs(legs, migrated, user_count, pool_balance if parts.unmoved else ZERO, parts.unmoved)
+
+
+def switch_result(asked: ModelSwitch, old: BillingModel, legs: SwitchLegs, *, version: int, opened: int, time: datetime) -> SwitchResult:
+    """The result of a switch that made these legs, or would make them."""
+    return SwitchResult(
+        asked.mandate_id,
+        old,
+        asked.billing_model,
+        version,
+        legs.migrated_amount,
+        legs.user_count,
+        len(legs.legs),
+        opened,
+        legs.unmoved_amount,
+        legs.unmoved_reason,
+        time,
+    )

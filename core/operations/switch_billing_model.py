@@ -1,0 +1,106 @@
+"""Switching the billing model: another balance pays from now on, and the money goes there, in one transaction."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from decimal import Decimal
+
+from sqlalchemy import Connection
+
+from core.domain.billing import AlertKind, BillingModel, ReferenceType, TransactionType, alerts_at, crossings
+from core.domain.rejection import shown
+from core.domain.settings import BillingSettings
+from core.errors import Conflict, NotFound
+from core.operations.moving.move import book, pays
+from core.operations.moving.once import once
+from core.operations.moving.switch_legs import Leg, ModelSwitch, SwitchLegs, SwitchResult, switch_legs, switch_result
+from core.storage.accounts import LockedAccount
+from core.storage.balance_alerts import BalanceAlert, write_alerts
+from core.storage.billing_settings import change_settings, find_billed_model, load_settings
+from core.storage.database import Database, transaction_time
+from core.storage.locks import hold_mandates
+from core.storage.mandate_accounts import MandateAccount, lock_mandate_accounts, open_mandate_accounts
+from core.storage.movements import Movement
+from core.storage.operation_keys import Operation
+from core.storage.reading.billing_settings import MandateSettings, find_settings
+
+SWITCH_BILLING_MODEL = "switch_billing_model"
+
+
+def switch_billing_model(database: Database, asked: ModelSwitch) -> SwitchResult:
+    """Makes `billing_model` the mandate's model and moves the balances that go with it; the legs (ADJUSTMENT, SWITCH) sum to 0.
+
+    Usage in flight is recorded wholly before or wholly after it. Every enabled member has an account afterwards, without a
+    grant. To the model that the mandate has already, nothing happens. A replay returns the first result and never switches
+    again, whatever the model has become since.
+
+    Raises:
+        NotFound: the mandate has no settings.
+        Conflict: the key was used for another switch, or the settings have another version than the expected one.
+        RequestRefused: a balance would become more than the books can hold.
+        StorageUnavailable: it is not known whether it was done; ask again with the same key.
+        Misconfigured: only an operator can help.
+    """
+    with database.transaction() as connection:
+        hold_mandates(connection, [asked.mandate_id])
+        operation = Operation(asked.mandate_id, SWITCH_BILLING_MODEL, asked.key, asked.content())
+        return once(connection, operation, SwitchResult, lambda: _switched(connection, asked))
+
+
+def present_model(connection: Connection, asked: ModelSwitch) -> MandateSettings:
+    """The settings before the switch.
+
+    Raises:
+        NotFound: there are none.
+        Conflict: they have another version than the caller has seen.
+    """
+    current = find_settings(connection, asked.mandate_id)
+    if current is None:
+        raise NotFound(f"mandate_id: mandate {shown(asked.mandate_id)} has no billing settings")
+    if asked.expected_version not in (None, current.version):
+        raise Conflict(
+            f"expected_version: mandate {shown(asked.mandate_id)} has settings version {current.version}, not {asked.expected_version}:"
+            " read them again"
+        )
+    return current
+
+
+def _switched(connection: Connection, asked: ModelSwitch) -> SwitchResult:
+    current = present_model(connection, asked)
+    old, new, time = current.billing_model, asked.billing_model, transaction_time(connection)
+    if new is old:
+        return switch_result(asked, old, SwitchLegs([]), version=current.version, opened=0, time=time)
+    before_unlimited = find_billed_model(connection, asked.mandate_id)
+    change_settings(connection, asked.mandate_id, {**asdict(current), "billing_model": new.value}, asked.by)
+    settings = load_settings(connection, [asked.mandate_id])[0][asked.mandate_id]
+    opened = open_mandate_accounts(
+        connection, asked.mandate_id, with_pool=new.pool_pays, grant_due=old is BillingModel.UNLIMITED, version=settings.version
+    )
+    accounts = lock_mandate_accounts(connection, asked.mandate_id)
+    legs = switch_legs(old, before_unlimited, new, accounts)
+    _move(connection, asked, old, settings, accounts, legs.legs)
+    return switch_result(asked, old, legs, version=settings.version, opened=opened, time=time)
+
+
+def _move(
+    connection: Connection, asked: ModelSwitch, old: BillingModel, settings: BillingSettings, accounts: Sequence[MandateAccount], legs: Sequence[Leg]
+) -> None:
+    """Writes the legs, the balances, and an alert for each account that pays from now on and is beyond a line where it wasn't."""
+    description = f"Switch from {old} to {settings.billing_model}"
+    movements = [_movement(account.locked, amount, description, asked) for account, amount in legs]
+    before = {account.id: account for account in (found.locked for found in accounts)}
+    after: Mapping[int, LockedAccount] = book(connection, movements, before, settings, None).accounts if movements else before
+    write_alerts(connection, [alert for i, account in before.items() for alert in _alerts(account, after[i], old, settings)], None)
+
+
+def _movement(account: LockedAccount, amount: Decimal, description: str, asked: ModelSwitch) -> Movement:
+    return Movement(account.id, account.id, TransactionType.ADJUSTMENT, amount, ReferenceType.SWITCH, description, asked.by, asked.key)
+
+
+def _alerts(before: LockedAccount, after: LockedAccount, old: BillingModel, settings: BillingSettings) -> list[BalanceAlert]:
+    def lines(model: BillingModel, account: LockedAccount) -> dict[AlertKind, Decimal]:
+        return alerts_at(model, account.balance, account.warning_threshold, account.credit_limit, settings.warning_threshold_percent)
+
+    if not pays(settings.billing_model, before):
+        return []
+    known = lines(old, before) if pays(old, before) else {}  # who didn't pay was beyond no line, whatever his balance
+    return [BalanceAlert(before, after.balance, crossing, settings) for crossing in crossings(known, lines(settings.billing_model, after))]
