@@ -200,3 +200,27 @@ def test_a_wrong_field_is_named(give_back: GiveBack, put_settings: PutSettings, 
         give_back(-4)
     with pytest.raises(NotFound, match="mandate 'nobody' has no billing settings"):
         give_back(mandate_id="nobody")
+
+
+@pytest.mark.parametrize(
+    "tampering",
+    [
+        "DELETE FROM refunds",
+        "DELETE FROM transactions WHERE reference_type = 'REFUND'",
+        "UPDATE refunds SET amount = 1.5",
+        "UPDATE refunds SET transaction_id = transaction_id - 1",
+        "UPDATE transactions SET reverses_id = reverses_id - 1 WHERE reference_type = 'REFUND'",
+        "UPDATE transactions SET balance_account_id = NULL WHERE reference_type = 'REFUND'",
+        "UPDATE transactions SET amount = 0.5 WHERE reference_type = 'WORKFLOW'",
+    ],
+)
+def test_a_refund_that_is_not_one_of_its_entry_is_reported(
+    tampering: str, give_back: GiveBack, put_settings: PutSettings, record: Record, rows: Rows, breaches: Breaches
+) -> None:
+    """Whatever parts the table of refunds, the ledger and the refunded entry breaks I11."""
+    put_settings(users=["ada"])
+    record(event(price_chf="3"))
+    give_back(amount="1")
+    assert breaches() == {}
+    rows(tampering)
+    assert "I11" in breaches()

@@ -4,35 +4,55 @@ from sqlalchemy import text
 
 from core.storage.invariants.invariant import Invariant
 
+_STRAYS = """
+    SELECT format('transaction %s of mandate %s', t.id, t.mandate_id) AS subject,
+           CASE WHEN a.id IS NULL THEN format('its account %s does not exist', t.account_id)
+                WHEN a.mandate_id <> t.mandate_id THEN format('its account %s is one of mandate %s', a.id, a.mandate_id)
+                WHEN b.id IS NULL AND t.balance_account_id IS NOT NULL
+                THEN format('its balance account %s does not exist', t.balance_account_id)
+                WHEN b.mandate_id <> t.mandate_id THEN format('its balance account %s is one of mandate %s', b.id, b.mandate_id)
+                ELSE format('its account %s is not the one of user %s', a.id, t.created_by_user_id) END AS detail
+      FROM transactions t
+      LEFT JOIN accounts a ON a.id = t.account_id
+      LEFT JOIN accounts b ON b.id = t.balance_account_id
+     WHERE a.id IS NULL OR a.mandate_id <> t.mandate_id OR b.mandate_id <> t.mandate_id
+        OR (t.balance_account_id IS NOT NULL AND b.id IS NULL)
+        OR (t.reference_type = 'WORKFLOW' AND a.user_id IS DISTINCT FROM t.created_by_user_id)
+    UNION ALL
+    SELECT format('transaction %s of mandate %s', t.id, t.mandate_id),
+           format('it reverses %s, which is not one of its mandate', t.reverses_id)
+      FROM transactions t LEFT JOIN transactions o ON o.id = t.reverses_id AND o.mandate_id = t.mandate_id
+     WHERE t.reverses_id IS NOT NULL AND o.id IS NULL
+    UNION ALL
+    SELECT format('alert %s of mandate %s', l.id, l.mandate_id), format('its account %s is not one of its mandate', l.account_id)
+      FROM balance_alerts l LEFT JOIN accounts a ON a.id = l.account_id AND a.mandate_id = l.mandate_id WHERE a.id IS NULL
+"""
+
+# A refund gives back a part of the entry that it names, where that entry stands, and all parts together are no more than the whole.
+_REFUNDS = """
+    SELECT format('refund %s of mandate %s', coalesce(r.refund_transaction_id, t.id), coalesce(r.mandate_id, t.mandate_id)),
+           CASE WHEN r.transaction_id IS NULL THEN 'it is in the ledger alone'
+                WHEN t.id IS NULL THEN 'it is not in the ledger'
+                ELSE format('it does not give %s CHF of transaction %s back where that stands', r.amount, r.transaction_id) END
+      FROM refunds r
+      FULL JOIN (SELECT * FROM transactions WHERE reference_type = 'REFUND') AS t ON t.id = r.refund_transaction_id AND t.mandate_id = r.mandate_id
+      LEFT JOIN transactions o ON o.id = r.transaction_id AND o.mandate_id = r.mandate_id
+     WHERE r.transaction_id IS NULL OR t.id IS NULL OR t.reverses_id IS DISTINCT FROM o.id OR abs(t.amount) <> r.amount
+        OR (t.account_id, t.balance_account_id) IS DISTINCT FROM (o.account_id, o.balance_account_id)
+    UNION ALL
+    SELECT format('transaction %s of mandate %s', o.id, o.mandate_id), format('refunds of %s CHF exceed its %s CHF', r.total, abs(o.amount))
+      FROM (SELECT mandate_id, transaction_id, sum(amount) AS total FROM refunds GROUP BY mandate_id, transaction_id) AS r
+      JOIN transactions o ON o.id = r.transaction_id AND o.mandate_id = r.mandate_id
+     WHERE r.total > abs(o.amount)
+"""
+
 
 def mandates_stay_apart() -> Invariant:
     """I11. The tables have no foreign keys, so this is also where a reference into nothing shows."""
     return Invariant(
         "I11",
-        "no transaction crosses mandates, and usage is about the account of its user",
-        text("""
-            SELECT format('transaction %s of mandate %s', t.id, t.mandate_id) AS subject,
-                   CASE WHEN a.id IS NULL THEN format('its account %s does not exist', t.account_id)
-                        WHEN a.mandate_id <> t.mandate_id THEN format('its account %s is one of mandate %s', a.id, a.mandate_id)
-                        WHEN b.id IS NULL AND t.balance_account_id IS NOT NULL
-                        THEN format('its balance account %s does not exist', t.balance_account_id)
-                        WHEN b.mandate_id <> t.mandate_id THEN format('its balance account %s is one of mandate %s', b.id, b.mandate_id)
-                        ELSE format('its account %s is not the one of user %s', a.id, t.created_by_user_id) END AS detail
-              FROM transactions t
-              LEFT JOIN accounts a ON a.id = t.account_id
-              LEFT JOIN accounts b ON b.id = t.balance_account_id
-             WHERE a.id IS NULL OR a.mandate_id <> t.mandate_id OR b.mandate_id <> t.mandate_id
-                OR (t.balance_account_id IS NOT NULL AND b.id IS NULL)
-                OR (t.reference_type = 'WORKFLOW' AND a.user_id IS DISTINCT FROM t.created_by_user_id)
-            UNION ALL
-            SELECT format('transaction %s of mandate %s', t.id, t.mandate_id),
-                   format('it reverses %s, which is not one of its mandate', t.reverses_id)
-              FROM transactions t LEFT JOIN transactions o ON o.id = t.reverses_id AND o.mandate_id = t.mandate_id
-             WHERE t.reverses_id IS NOT NULL AND o.id IS NULL
-            UNION ALL
-            SELECT format('alert %s of mandate %s', l.id, l.mandate_id), format('its account %s is not one of its mandate', l.account_id)
-              FROM balance_alerts l LEFT JOIN accounts a ON a.id = l.account_id AND a.mandate_id = l.mandate_id WHERE a.id IS NULL
-        """),
+        "no transaction crosses mandates, usage is about the account of its user, and a refund is one of the entry that it names",
+        text(_STRAYS + "UNION ALL" + _REFUNDS),
     )
 
 
