@@ -1,25 +1,28 @@
 """`tollbook accounts`: who holds balances."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
 from cli.context import open_database
-from cli.options import AsJson, Limit, Offset
+from cli.options import AsJson, By, Key, Limit, Offset, login
 from cli.output.json_out import print_json
 from cli.output.tables import print_fields, print_table
+from core.operations.set_account_enabled import AccountEnabling, set_account_enabled
+from core.operations.set_credit_limit import CreditLimit, set_credit_limit
 from core.views import accounts
 
 app = typer.Typer(
     help="Accounts: one pool per mandate, and one account per user in it.", no_args_is_help=True, add_completion=False, rich_markup_mode=None
 )
+Mandate = Annotated[str, typer.Argument(help="Id of the mandate.")]
+OfUser = Annotated[str | None, typer.Option("--user", help="Id of the user whose account it is; without one the mandate's pool.")]
 
 
 @app.command("list", epilog="Example: tollbook accounts list acme")
-def list_all(
-    mandate: Annotated[str, typer.Argument(help="Id of the mandate.")], limit: Limit = 100, offset: Offset = 0, as_json: AsJson = False
-) -> None:
+def list_all(mandate: Mandate, limit: Limit = 100, offset: Offset = 0, as_json: AsJson = False) -> None:
     """List a mandate's accounts, the pool first, then its users' by id; with --json every field of each."""
     with open_database() as database:
         found = accounts.accounts_of(database, mandate, limit=limit, offset=offset)
@@ -40,3 +43,45 @@ def show(account: Annotated[int, typer.Argument(help="Id of the account.")], as_
         print_json(found)
     else:
         print_fields(asdict(found), free=("mandate_name", "user_name"))
+
+
+@app.command(epilog="Example: tollbook accounts enable acme --user ada --key ticket-4711")
+def enable(mandate: Mandate, *, key: Key, user: OfUser = None, by: By = None, as_json: AsJson = False) -> None:
+    """Enable a user's account or the mandate's pool."""
+    _set_enabled(mandate, user, {"enabled": True, "key": key, "by": by or login()}, as_json=as_json)
+
+
+@app.command(epilog="Example: tollbook accounts disable acme --user ada --key ticket-4711")
+def disable(mandate: Mandate, *, key: Key, user: OfUser = None, by: By = None, as_json: AsJson = False) -> None:
+    """Disable a user's account or the mandate's pool: usage that happened is still recorded, a balance check refuses."""
+    _set_enabled(mandate, user, {"enabled": False, "key": key, "by": by or login()}, as_json=as_json)
+
+
+@app.command("credit-limit", epilog="Example: tollbook accounts credit-limit acme 500 --key ticket-4711")
+def credit_limit(
+    mandate: Mandate,
+    limit: Annotated[str, typer.Argument(help="CHF, at least 0, that the pool may owe under CREDIT_POSTPAY; `none` for no limit.")],
+    *,
+    key: Key,
+    by: By = None,
+    as_json: AsJson = False,
+) -> None:
+    """Set how much a mandate's pool may owe; a limit below its present debt raises an alert."""
+    asked = {"mandate_id": mandate, "credit_limit": None if limit.lower() == "none" else limit, "key": key, "by": by or login()}
+    with open_database() as database:
+        account = accounts.holder_account(database, mandate, None)
+        done = set_credit_limit(database, CreditLimit.read({**asked, "account_id": account.id}))
+    if as_json:
+        print_json(done)
+    else:
+        print_fields(asdict(done))
+
+
+def _set_enabled(mandate: str, user: str | None, asked: Mapping[str, object], *, as_json: bool) -> None:
+    with open_database() as database:
+        account = accounts.holder_account(database, mandate, user)
+        done = set_account_enabled(database, AccountEnabling.read({**asked, "mandate_id": mandate, "account_id": account.id}))
+    if as_json:
+        print_json(done)
+    else:
+        print_fields(asdict(done))

@@ -1,6 +1,7 @@
-"""`tollbook balance`: what pays for usage now."""
+"""`tollbook balance`: what pays for usage now, or paid at some moment."""
 
 from dataclasses import asdict
+from datetime import date, datetime
 from typing import Annotated
 
 import typer
@@ -10,6 +11,7 @@ from cli.options import AsJson
 from cli.output.json_out import print_json
 from cli.output.tables import print_fields
 from core.views.balance import balance as effective_balance
+from core.views.balance_at import balance_at
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -18,12 +20,34 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 def balance(
     mandate: Annotated[str, typer.Argument(help="Id of the mandate.")],
     user: Annotated[str | None, typer.Argument(help="Id of the user; without one, the balance of the whole mandate.")] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(help="As of the end of this day (2026-01-31, in the mandate's time zone), or of a moment (2026-01-31T12:00:00+01:00)."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the balance that pays: the user's own or the mandate's pool, by billing model; amounts in CHF."""
+    """Show the balance that pays: the user's own or the mandate's pool, by billing model; amounts in CHF.
+
+    With --at it is the sum of all movements recorded before then, under the billing model of that time.
+    """
+    when = None if at is None else _moment(at)
     with open_database() as database:
-        found = effective_balance(database, mandate, user)
+        found = effective_balance(database, mandate, user) if when is None else balance_at(database, mandate, user, when)
     if as_json:
         print_json(found)
     else:
         print_fields(asdict(found), free=("mandate_name", "user_name"))
+
+
+def _moment(at: str) -> date | datetime:
+    try:
+        return date.fromisoformat(at)
+    except ValueError:
+        pass
+    try:
+        moment = datetime.fromisoformat(at)
+    except ValueError:
+        raise typer.BadParameter("is neither a day such as 2026-01-31 nor a time such as 2026-01-31T12:00:00+01:00", param_hint="--at") from None
+    if moment.tzinfo is None:
+        raise typer.BadParameter("the time has no offset", param_hint="--at")
+    return moment

@@ -19,5 +19,7 @@ def batches(limit: Limit = 100, offset: Offset = 0, as_json: AsJson = False) -> 
     if as_json:
         print_json(found)
         return
-    columns = ("id", "committed (UTC)", "worker", "recorded", "duplicate", "conflict", "rejected", "parked", "released")
-    print_table(columns, [(b.id, b.committed_at, b.worker, b.recorded, b.duplicate, b.conflict, b.rejected, b.parked, b.released) for b in found])
+    columns = ("id", "kind", "committed (UTC)", "worker", "recorded", "duplicate", "conflict", "rejected", "parked", "released")
+    print_table(
+        columns, [(b.id, b.kind, b.committed_at, b.worker, b.recorded, b.duplicate, b.conflict, b.rejected, b.parked, b.released) for b in found]
+    )

@@ -24,7 +24,7 @@ NewModel = Annotated[
     typer.Option(
         case_sensitive=False,
         metavar="|".join(BillingModel),
-        help="Whose balance pays; fixed once the mandate has transactions. New settings: PREPAY_USER.",
+        help="Whose balance pays; once the mandate has transactions, `tollbook switch` changes it. New settings: PREPAY_USER.",
     ),
 ]
 _STORED = "(stored; nothing acts on it yet)"

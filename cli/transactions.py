@@ -39,9 +39,9 @@ def transactions(
     if as_json:
         print_json(found)
         return
-    columns = ("recorded (UTC)", "occurred (UTC)", "mandate", "user", "type", "reference", "amount CHF", "event", "description")
+    columns = ("id", "recorded (UTC)", "occurred (UTC)", "mandate", "user", "type", "reference", "amount CHF", "event", "description")
     rows = [
-        (t.recorded_at, t.occurred_at, t.mandate_id, t.user_id, t.transaction_type, t.reference_type, t.amount, t.event_id, t.description)
+        (t.id, t.recorded_at, t.occurred_at, t.mandate_id, t.user_id, t.transaction_type, t.reference_type, t.amount, t.event_id, t.description)
         for t in found
     ]
     print_table(columns, rows, free=("description",))

@@ -1,13 +1,16 @@
 """The dry run of a switch of the billing model: who would get what."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 
+from sqlalchemy import Connection
+
 from core.domain.money import ZERO
-from core.operations.moving.switch_legs import ModelSwitch, SwitchResult, switch_legs, switch_result
-from core.operations.switch_billing_model import present_model
+from core.operations.moving.accounts import expected_settings
+from core.operations.moving.switch_legs import SwitchSummary, summary_of, switch_legs
+from core.operations.switch_billing_model import ModelSwitch
 from core.storage.billing_settings import find_billed_model
-from core.storage.database import Database, transaction_time
+from core.storage.database import Database
 from core.storage.mandate_accounts import MandateAccount, members_without_account, read_mandate_accounts
 
 
@@ -21,11 +24,10 @@ class PlannedLeg:
     balance: Decimal
 
 
-@dataclass(frozen=True, slots=True)
-class SwitchPlan:
-    """What the switch would come to now, and each of its legs, the pool's last."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwitchPlan(SwitchSummary):
+    """What a switch would come to now, with each of its legs, the pool's last."""
 
-    result: SwitchResult
     legs: list[PlannedLeg]
 
 
@@ -38,19 +40,19 @@ def plan_switch(database: Database, asked: ModelSwitch) -> SwitchPlan:
         StorageUnavailable, Misconfigured: the database can't be asked.
     """
     with database.snapshot() as connection:
-        current = present_model(connection, asked)
-        time = transaction_time(connection)
+        current = expected_settings(connection, asked.mandate_id, asked.expected_version)
+        old, new = current.billing_model, asked.billing_model
         accounts = read_mandate_accounts(connection, asked.mandate_id)
-        before_unlimited = find_billed_model(connection, asked.mandate_id)
-        absent = [] if asked.billing_model is current.billing_model else members_without_account(connection, asked.mandate_id)
-    old, new = current.billing_model, asked.billing_model
-    to_open: list[str | None] = list(absent)
-    if new is not old and new.pool_pays and all(account.user_id is not None for account in accounts):
-        to_open.append(None)
-    accounts += [
-        MandateAccount(None, asked.mandate_id, user_id, enabled=True, balance=ZERO, warning_threshold=ZERO, credit_limit=None) for user_id in to_open
-    ]
-    legs = switch_legs(old, before_unlimited, new, accounts)
+        to_open = [] if new is old else _to_open(connection, asked, accounts)
+        legs = switch_legs(old, find_billed_model(connection, asked.mandate_id), new, accounts + to_open)
     planned = [PlannedLeg(account.id, account.user_id, amount, account.balance + amount) for account, amount in legs.legs]
-    version = current.version + (new is not old)
-    return SwitchPlan(switch_result(asked, old, legs, version=version, opened=len(to_open), time=time), planned)
+    summary = summary_of(legs, asked.mandate_id, old, new, version=current.version + (new is not old), opened=len(to_open))
+    return SwitchPlan(**asdict(summary), legs=planned)
+
+
+def _to_open(connection: Connection, asked: ModelSwitch, accounts: list[MandateAccount]) -> list[MandateAccount]:
+    """The accounts that the switch would open, users' in the order in which they would get their ids."""
+    holders: list[str | None] = list(members_without_account(connection, asked.mandate_id))
+    if asked.billing_model.pool_pays and all(account.user_id is not None for account in accounts):
+        holders.append(None)
+    return [MandateAccount(None, asked.mandate_id, user_id, True, ZERO, ZERO, None) for user_id in holders]

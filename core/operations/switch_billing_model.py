@@ -1,18 +1,19 @@
 """Switching the billing model: another balance pays from now on, and the money goes there, in one transaction."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from decimal import Decimal
 
 from sqlalchemy import Connection
 
 from core.domain.billing import AlertKind, BillingModel, ReferenceType, TransactionType, alerts_at, crossings
-from core.domain.rejection import shown
+from core.domain.request import Request, RowId
 from core.domain.settings import BillingSettings
-from core.errors import Conflict, NotFound
+from core.operations.moving.accounts import expected_settings
 from core.operations.moving.move import book, pays
 from core.operations.moving.once import once
-from core.operations.moving.switch_legs import Leg, ModelSwitch, SwitchLegs, SwitchResult, switch_legs, switch_result
+from core.operations.moving.switch_legs import Leg, SwitchLegs, SwitchSummary, summary_of, switch_legs
 from core.storage.accounts import LockedAccount
 from core.storage.balance_alerts import BalanceAlert, write_alerts
 from core.storage.billing_settings import change_settings, find_billed_model, load_settings
@@ -21,9 +22,23 @@ from core.storage.locks import hold_mandates
 from core.storage.mandate_accounts import MandateAccount, lock_mandate_accounts, open_mandate_accounts
 from core.storage.movements import Movement
 from core.storage.operation_keys import Operation
-from core.storage.reading.billing_settings import MandateSettings, find_settings
 
 SWITCH_BILLING_MODEL = "switch_billing_model"
+
+
+class ModelSwitch(Request):
+    """The model that a mandate is to have from now on; `expected_version` is the settings version that the caller has seen."""
+
+    billing_model: BillingModel
+    expected_version: RowId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwitchResult(SwitchSummary):
+    """What a switch has done, and when."""
+
+    recorded_at: datetime
+    repeated: bool = False
 
 
 def switch_billing_model(database: Database, asked: ModelSwitch) -> SwitchResult:
@@ -46,29 +61,12 @@ def switch_billing_model(database: Database, asked: ModelSwitch) -> SwitchResult
         return once(connection, operation, SwitchResult, lambda: _switched(connection, asked))
 
 
-def present_model(connection: Connection, asked: ModelSwitch) -> MandateSettings:
-    """The settings before the switch.
-
-    Raises:
-        NotFound: there are none.
-        Conflict: they have another version than the caller has seen.
-    """
-    current = find_settings(connection, asked.mandate_id)
-    if current is None:
-        raise NotFound(f"mandate_id: mandate {shown(asked.mandate_id)} has no billing settings")
-    if asked.expected_version not in (None, current.version):
-        raise Conflict(
-            f"expected_version: mandate {shown(asked.mandate_id)} has settings version {current.version}, not {asked.expected_version}:"
-            " read them again"
-        )
-    return current
-
-
 def _switched(connection: Connection, asked: ModelSwitch) -> SwitchResult:
-    current = present_model(connection, asked)
+    current = expected_settings(connection, asked.mandate_id, asked.expected_version)
     old, new, time = current.billing_model, asked.billing_model, transaction_time(connection)
     if new is old:
-        return switch_result(asked, old, SwitchLegs([]), version=current.version, opened=0, time=time)
+        unchanged = summary_of(SwitchLegs([]), asked.mandate_id, old, new, version=current.version, opened=0)
+        return SwitchResult(**asdict(unchanged), recorded_at=time)
     before_unlimited = find_billed_model(connection, asked.mandate_id)
     change_settings(connection, asked.mandate_id, {**asdict(current), "billing_model": new.value}, asked.by)
     settings = load_settings(connection, [asked.mandate_id])[0][asked.mandate_id]
@@ -78,7 +76,7 @@ def _switched(connection: Connection, asked: ModelSwitch) -> SwitchResult:
     accounts = lock_mandate_accounts(connection, asked.mandate_id)
     legs = switch_legs(old, before_unlimited, new, accounts)
     _move(connection, asked, old, settings, accounts, legs.legs)
-    return switch_result(asked, old, legs, version=settings.version, opened=opened, time=time)
+    return SwitchResult(**asdict(summary_of(legs, asked.mandate_id, old, new, version=settings.version, opened=opened)), recorded_at=time)
 
 
 def _move(

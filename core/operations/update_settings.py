@@ -154,7 +154,7 @@ def update_settings(
 def _model_switch_needed(current: MandateSettings, wanted: BillingModel) -> str:
     return (
         f"billing_model: mandate {shown(current.mandate_id)} has transactions under {current.billing_model}; a plain update can't make it"
-        f" {wanted}: that takes a model switch, which moves the balances as well, and is not available yet"
+        f" {wanted}: that takes a model switch, which moves the balances as well (`tollbook switch`)"
     )
 
 

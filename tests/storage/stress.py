@@ -14,13 +14,12 @@ from core.domain.billing import BillingModel
 from core.domain.outcome import Outcome
 from core.errors import RequestRefused
 from core.operations.adjust import Adjustment, adjust
-from core.operations.moving.switch_legs import ModelSwitch
 from core.operations.record_usage import record_usage
 from core.operations.recording.work import KnownAccounts
 from core.operations.refund import Refund, refund
 from core.operations.set_account_enabled import AccountEnabling, set_account_enabled
 from core.operations.set_credit_limit import CreditLimit, set_credit_limit
-from core.operations.switch_billing_model import switch_billing_model
+from core.operations.switch_billing_model import ModelSwitch, switch_billing_model
 from core.operations.top_up import TopUp, top_up
 from core.storage.database import Database
 from core.views.accounts import holder_account

@@ -18,6 +18,7 @@ from core.config import configuration
 from core.domain.billing import BillingModel
 from core.storage.database import Database
 from core.storage.directory.mirror import User, put_users
+from core.storage.migrate import head
 from lab import services
 from tests.conftest import DatabaseUrls, Record, Rows
 from tests.events import event
@@ -80,6 +81,7 @@ def test_help_names_every_command_without_loading_them() -> None:
     [
         "services", "db", "db upgrade", "db check", "settings show", "settings list", "settings update", "accounts list", "accounts show", "balance",
         "transactions", "deadletters list", "deadletters show", "parked list", "batches", "directory import", "verify",
+        "topup", "adjust", "refund", "switch", "accounts enable", "accounts disable", "accounts credit-limit",
     ],
 )  # fmt: skip
 def test_every_command_has_help(run: Run, command: str) -> None:
@@ -96,6 +98,9 @@ def test_every_command_has_help(run: Run, command: str) -> None:
         "nonsense", "settings update acme", "transactions", "transactions --account 1 --mandate acme", "batches --limit 0", "directory import",
         "transactions --mandate acme --before yesterday", "transactions --mandate acme --before 2026-01-01T00:00:00,1", "accounts show ada",
         "deadletters list --reason nonsense", "parked list --mandate acme --per-mandate", "directory import --users /nowhere/users.csv",
+        "topup acme 5", "adjust acme -5 --key k", "adjust acme -5 --key k --reason r --colour red", "refund acme last --key k", "switch acme",
+        "switch acme FREE", "accounts disable acme", "accounts credit-limit acme --key k", "balance acme --at yesterday",
+        "balance acme --at 2026-01-01T12:00:00",
     ],
 )  # fmt: skip
 def test_wrong_usage_ends_with_2(run: Run, command: str) -> None:
@@ -147,9 +152,9 @@ def test_the_tables_are_upgraded_and_checked(run: Run, monkeypatch: pytest.Monke
     monkeypatch.setenv("DATABASE_URL", empty_database_urls.worker)
     monkeypatch.setenv("DATABASE_OWNER_URL", empty_database_urls.owner)
     assert run("db", "check").code == 1
-    assert run("batches").err == "error: the database is at revision none, this program needs 0001: run `tollbook db upgrade`\n"
-    assert run("db", "upgrade").out == "upgraded: empty database -> 0001\n"
-    assert run("db", "upgrade").out == "up to date: revision 0001\n"
+    assert run("batches").err == f"error: the database is at revision none, this program needs {head()}: run `tollbook db upgrade`\n"
+    assert run("db", "upgrade").out == f"upgraded: empty database -> {head()}\n"
+    assert run("db", "upgrade").out == f"up to date: revision {head()}\n"
     assert run("db", "check", "--json").json == {"ok": True, "differences": []}
 
 
@@ -296,6 +301,84 @@ def test_balances_accounts_and_transactions_are_shown(run: Run, record: Record, 
     page = run("transactions", "--mandate", "acme", "--limit", "2").out
     cursor = page.splitlines()[-1].removeprefix("next page: --before ")
     assert run("transactions", "--mandate", "acme", "--before", cursor, "--json").json == everything[2:]
+
+
+def test_balances_are_moved(run: Run, record: Record, put_settings: PutSettings) -> None:
+    """Payments, adjustments either way and refunds, each once per key; people see the entry, programs every field."""
+    put_settings(users=["ada"])
+    record(event(price_chf="3"))
+    ada = ("--user", "ada")
+    assert run("topup", "acme", "20.5", *ada, "--key", "p", "--json").json["balance"] == "27.500000000"
+    adjusted = ("adjust", "acme", "-2.25", *ada, "--reason", "agreed", "--key", "t", "--by", "olga")
+    assert "25.250000000" in run(*adjusted).out
+    again = run(*adjusted, "--json").json
+    assert (again["amount"], again["balance"], again["repeated"]) == ("-2.250000000", "25.250000000", True)
+    usage = next(t for t in run("transactions", "--mandate", "acme", "--json").json if t["reference_type"] == "WORKFLOW")
+    assert f" {usage['id']} " in run("transactions", "--mandate", "acme").out
+    part = run("refund", "acme", str(usage["id"]), "--amount", "1", "--key", "r", "--json").json
+    assert (part["amount"], part["balance"], part["refundable"]) == ("1.000000000", "26.250000000", "2.000000000")
+    assert run("refund", "acme", str(usage["id"]), "--key", "whole", "--json").json["amount"] == "2.000000000"
+    refused = run("refund", "acme", str(usage["id"]), "--key", "more")
+    assert (refused.code, refused.out) == (1, "")
+    assert refused.err == f"error: amount: nothing is left to refund of transaction {usage['id']}, 3.000000000 of 3.000000000 CHF are refunded\n"
+    assert run("adjust", "acme", "1", "--reason", "r", "--key", "k").err == "error: mandate 'acme' has no pool\n"
+    assert run("adjust", "acme", "0", *ada, "--reason", "r", "--key", "k").err == "error: amount: '0' is 0, which moves nothing\n"
+    assert "refund" in run("batches").out
+
+
+def test_accounts_are_disabled_and_limited(run: Run, record: Record, put_settings: PutSettings) -> None:
+    """A user's account by its user, the pool without one; a limit in CHF or `none`."""
+    put_settings(model=BillingModel.CREDIT_POSTPAY, users=["ada"])
+    record(event(price_chf="3"))
+    assert run("accounts", "disable", "acme", "--user", "ada", "--key", "a", "--json").json["enabled"] is False
+    assert run("accounts", "disable", "acme", "--key", "b", "--json").json["changed"] is True
+    assert [a["enabled"] for a in run("accounts", "list", "acme", "--json").json] == [False, False]
+    assert "enabled" in run("accounts", "enable", "acme", "--key", "c").out
+    assert [a["enabled"] for a in run("accounts", "list", "acme", "--json").json] == [True, False]
+    limited = run("accounts", "credit-limit", "acme", "2.5", "--key", "l", "--json").json
+    assert (limited["old_credit_limit"], limited["credit_limit"], limited["balance"]) == (None, "2.500000000", "-3.000000000")
+    assert run("accounts", "credit-limit", "acme", "none", "--key", "m", "--json").json["credit_limit"] is None
+    assert run("accounts", "credit-limit", "acme", "much", "--key", "n").err == "error: credit_limit: 'much' is not a plain decimal number\n"
+    assert run("accounts", "disable", "acme", "--user", "eve", "--key", "d").err == "error: mandate 'acme' has no account of user 'eve'\n"
+
+
+def test_a_billing_model_is_switched(run: Run, record: Record, put_settings: PutSettings) -> None:
+    """A dry run shows who would get what; the switch does it; to the same model, or under its key again, nothing happens."""
+    put_settings(users=["ada", "bob"])
+    record(event(price_chf="3"))
+    planned = run("switch", "acme", "prepay_mandate", "--dry-run")
+    for text in ("new", "the pool", "ada", "-7.000000000", "7.000000000", "dry run: nothing was changed"):
+        assert text in planned.out
+    legs = run("switch", "acme", "PREPAY_MANDATE", "--dry-run", "--json").json["legs"]
+    assert [(leg["user_id"], leg["amount"]) for leg in legs] == [("ada", "-7.000000000"), (None, "7.000000000")]
+    assert run("settings", "show", "acme", "--json").json["version"] == 1
+    first = run("switch", "acme", "PREPAY_MANDATE", "--json").json
+    assert (first["migrated_amount"], first["leg_count"], first["repeated"]) == ("7.000000000", 2, False)
+    assert run("switch", "acme", "PREPAY_MANDATE", "--json").json["leg_count"] == 0
+    assert run("switch", "acme", "PREPAY_MANDATE", "--expected-version", "1", "--json").json == {**first, "repeated": True}
+    assert "POOL_NOT_POSITIVE" not in run("switch", "acme", "UNLIMITED").out
+    stale = run("switch", "acme", "PREPAY_USER", "--expected-version", "2")
+    assert stale.err == "error: expected_version: mandate 'acme' has settings version 3, not 2: read them again\n"
+    assert run("switch", "acme", "PREPAY_USER", "--key", "k", "--json").json["migrated_amount"] == "7.000000000"
+    assert "the directory does not know it" in run("switch", "nobody", "UNLIMITED").err
+
+
+def test_an_earlier_balance_is_shown(run: Run, record: Record, rows: Rows, put_settings: PutSettings) -> None:
+    """As of the end of a day, or of a moment, with the model of that time."""
+    put_settings(users=["ada"])
+    rows("UPDATE billing_settings_history SET changed_at = '2026-01-01T00:00:00Z'")
+    record(event(price_chf="3"))
+    rows("UPDATE transactions SET recorded_at = '2026-01-31T23:00:00Z' WHERE reference_type = 'SYSTEM'")
+    assert run("balance", "acme", "ada", "--at", "2026-01-31", "--json").json == {
+        "mandate_id": "acme",
+        "user_id": "ada",
+        "billing_model": "PREPAY_USER",
+        "account_id": 1,
+        "balance": "10.000000000",
+        "moment": "2026-02-01T00:00:00+00:00",
+    }
+    assert "0.000000000" in run("balance", "acme", "ada", "--at", "2026-01-31T23:00:00+00:00").out
+    assert run("balance", "acme", "--at", "2025-12-31").err == "error: mandate 'acme' had no billing settings yet at 2025-12-31\n"
 
 
 def test_batches_and_parked_events_are_shown(run: Run, record: Record) -> None:

@@ -8,8 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from core.domain.billing import BillingModel
-from core.operations.moving.switch_legs import ModelSwitch
-from core.operations.switch_billing_model import switch_billing_model
+from core.operations.switch_billing_model import ModelSwitch, switch_billing_model
 from core.storage.database import Database
 from tests.conftest import DatabaseUrls, Rows
 from tests.storage.conftest import Breaches, PutSettings

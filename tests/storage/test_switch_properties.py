@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from core.domain.billing import BillingModel
 from core.domain.switching import Unmoved
 from core.operations.adjust import Adjustment, adjust
-from core.operations.moving.switch_legs import ModelSwitch, SwitchResult
 from core.operations.set_account_enabled import AccountEnabling, set_account_enabled
-from core.operations.switch_billing_model import switch_billing_model
+from core.operations.switch_billing_model import ModelSwitch, SwitchResult, switch_billing_model
 from core.storage.database import Database
 from core.views.accounts import holder_account
 from tests.conftest import Record

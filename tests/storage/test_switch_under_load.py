@@ -15,9 +15,8 @@ from sqlalchemy import event as sqlalchemy_event
 from core.domain.billing import BillingModel
 from core.domain.outcome import Outcome
 from core.errors import StorageUnavailable
-from core.operations.moving.switch_legs import ModelSwitch, SwitchResult
 from core.operations.recording.work import KnownAccounts
-from core.operations.switch_billing_model import switch_billing_model
+from core.operations.switch_billing_model import ModelSwitch, SwitchResult, switch_billing_model
 from core.storage.database import Database
 from tests.conftest import Record, Rows
 from tests.events import event
@@ -140,6 +139,6 @@ def test_thousands_of_accounts_switch_together(database: Database, record: Recor
     assert rows(f"SELECT balance FROM accounts {pool}") == [{"balance": 0}]
     assert rows("SELECT DISTINCT balance FROM accounts WHERE user_id IS NOT NULL") == [{"balance": Decimal("0.0002")}]
     gathered = _switch(database, LATER, "gather")
-    assert (gathered.migrated_amount, gathered.leg_count) == (1, 5001)
+    assert (gathered.migrated_amount, gathered.leg_count) == (Decimal(1), 5001)
     assert rows(f"SELECT balance FROM accounts {pool}") == [{"balance": 1}]
     assert breaches() == {}

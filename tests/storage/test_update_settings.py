@@ -150,7 +150,7 @@ def test_the_billing_model_is_fixed_once_there_are_transactions(
     """After the first transaction only a model switch changes the model; everything else still changes."""
     put_settings(users=["ada"])
     record(event())
-    with pytest.raises(RequestRefused, match=r"billing_model.*PREPAY_USER.*UNLIMITED.*model switch.*not available yet"):
+    with pytest.raises(RequestRefused, match=r"billing_model.*PREPAY_USER.*UNLIMITED.*model switch.*`tollbook switch`"):
         update(billing_model="UNLIMITED", notify_on_warning=False)
     assert update(billing_model="PREPAY_USER", time_zone="Asia/Tokyo").version == 2
     record(event())

@@ -1,4 +1,4 @@
-"""The accounts that a movement is about, held until it commits."""
+"""The rules and the accounts that a movement is about, held until it commits."""
 
 from collections.abc import Iterable
 
@@ -6,10 +6,11 @@ from sqlalchemy import Connection
 
 from core.domain.rejection import shown
 from core.domain.settings import BillingSettings
-from core.errors import NotFound
+from core.errors import Conflict, NotFound
 from core.storage.accounts import LockedAccount, lock_accounts
 from core.storage.billing_settings import load_settings
 from core.storage.locks import share_mandates
+from core.storage.reading.billing_settings import MandateSettings, find_settings
 
 
 def present_settings(connection: Connection, mandate_id: str) -> BillingSettings:
@@ -21,8 +22,24 @@ def present_settings(connection: Connection, mandate_id: str) -> BillingSettings
     share_mandates(connection, [mandate_id])
     settings, _ = load_settings(connection, [mandate_id])
     if mandate_id not in settings:
-        raise NotFound(f"mandate_id: mandate {shown(mandate_id)} has no billing settings")
+        raise _without_settings(mandate_id)
     return settings[mandate_id]
+
+
+def expected_settings(connection: Connection, mandate_id: str, expected_version: int | None) -> MandateSettings:
+    """The settings of the mandate, whole, at the version that the caller has seen, if he names one.
+
+    Raises:
+        NotFound: it has none.
+        Conflict: they have another version by now.
+    """
+    found = find_settings(connection, mandate_id)
+    if found is None:
+        raise _without_settings(mandate_id)
+    if expected_version not in (None, found.version):
+        seen = f"has settings version {found.version}, not {expected_version}"
+        raise Conflict(f"expected_version: mandate {shown(mandate_id)} {seen}: read them again")
+    return found
 
 
 def locked_accounts(connection: Connection, mandate_id: str, account_ids: Iterable[int]) -> dict[int, LockedAccount]:
@@ -36,3 +53,7 @@ def locked_accounts(connection: Connection, mandate_id: str, account_ids: Iterab
     if absent := sorted(wanted - found.keys()):
         raise NotFound(f"account_id: mandate {shown(mandate_id)} has no account {absent[0]}")
     return found
+
+
+def _without_settings(mandate_id: str) -> NotFound:
+    return NotFound(f"mandate_id: mandate {shown(mandate_id)} has no billing settings")

@@ -2,28 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
 
 from core.domain.billing import BillingModel
 from core.domain.money import ZERO
-from core.domain.request import Request, RowId
 from core.domain.switching import Transfer, Unmoved, deltas, transfer
 from core.storage.mandate_accounts import MandateAccount
 
 Leg = tuple[MandateAccount, Decimal]  # an account, and what it gets in CHF, never 0
 
 
-class ModelSwitch(Request):
-    """The model that a mandate is to have from now on; `expected_version` is the settings version that the caller has seen."""
-
-    billing_model: BillingModel
-    expected_version: RowId | None = None
-
-
 @dataclass(frozen=True, slots=True)
-class SwitchResult:
-    """What a switch moved; amounts in CHF.
+class SwitchSummary:
+    """What a switch comes to; amounts in CHF.
 
     `migrated_amount` went from the users to the pool or the other way, `user_count` user accounts gave or got some of it.
     Where the pool's balance had to stay although the users pay from now on, `unmoved_reason` says why.
@@ -39,13 +30,11 @@ class SwitchResult:
     accounts_opened: int
     unmoved_amount: Decimal
     unmoved_reason: Unmoved | None
-    recorded_at: datetime
-    repeated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class SwitchLegs:
-    """Who gets what, by account id, and what of it the result tells."""
+    """Who gets what, by account id and the pool last, and what of it a summary tells."""
 
     legs: list[Leg]
     migrated_amount: Decimal = ZERO
@@ -79,12 +68,12 @@ def switch_legs(old: BillingModel, before_unlimited: BillingModel | None, new: B
     return SwitchLegs(legs, migrated, user_count, pool_balance if parts.unmoved else ZERO, parts.unmoved)
 
 
-def switch_result(asked: ModelSwitch, old: BillingModel, legs: SwitchLegs, *, version: int, opened: int, time: datetime) -> SwitchResult:
-    """The result of a switch that made these legs, or would make them."""
-    return SwitchResult(
-        asked.mandate_id,
+def summary_of(legs: SwitchLegs, mandate_id: str, old: BillingModel, new: BillingModel, *, version: int, opened: int) -> SwitchSummary:
+    """The summary of a switch that made these legs under settings `version` and opened so many accounts, or would."""
+    return SwitchSummary(
+        mandate_id,
         old,
-        asked.billing_model,
+        new,
         version,
         legs.migrated_amount,
         legs.user_count,
@@ -92,5 +81,4 @@ def switch_result(asked: ModelSwitch, old: BillingModel, legs: SwitchLegs, *, ve
         opened,
         legs.unmoved_amount,
         legs.unmoved_reason,
-        time,
     )

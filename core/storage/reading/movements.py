@@ -1,0 +1,71 @@
+"""SQL that adds up what moved balances until a moment: from the entries themselves, never from the present balance."""
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import NamedTuple
+
+from sqlalchemy import Connection, text
+
+from core.domain.billing import BillingModel
+
+# The newest version that was there before the moment; where a day is given, before that day ended in the version's own zone.
+_RULES = text("""
+    SELECT h.billing_model, m.moment
+      FROM billing_settings_history h
+     CROSS JOIN LATERAL (SELECT coalesce(CAST(:moment AS timestamptz),
+                                         CAST(CAST(:day AS date) + 1 AS timestamp) AT TIME ZONE h.time_zone) AS moment) AS m
+     WHERE h.mandate_id = :mandate_id AND h.changed_at < m.moment
+     ORDER BY h.version DESC LIMIT 1
+""")
+
+_SUM = "SELECT coalesce(sum(CASE t.transaction_type WHEN 'DEBIT' THEN -t.amount ELSE t.amount END), 0.000000000) FROM"
+
+# Two indexes together have all: usage on a user's balance is about him; what is about others is rare and has a narrow one.
+_OF_USER = text(f"""
+    {_SUM} (SELECT transaction_type, amount FROM transactions
+             WHERE account_id = :account_id AND balance_account_id = :account_id AND recorded_at < :moment
+            UNION ALL
+            SELECT transaction_type, amount FROM transactions
+             WHERE balance_account_id = :account_id AND balance_account_id <> account_id AND reference_type <> 'WORKFLOW'
+               AND recorded_at < :moment) AS t
+""")
+
+_OF_POOL = text(f"{_SUM} transactions t WHERE t.mandate_id = :mandate_id AND t.balance_account_id = :account_id AND t.recorded_at < :moment")
+
+_OF_ALL_USERS = text(f"""
+    {_SUM} transactions t JOIN accounts a ON a.id = t.balance_account_id
+     WHERE t.mandate_id = :mandate_id AND a.user_id IS NOT NULL AND t.recorded_at < :moment
+""")
+
+
+class RulesAt(NamedTuple):
+    """The billing model that a mandate had right before a moment."""
+
+    billing_model: BillingModel
+    moment: datetime
+
+
+def rules_at(connection: Connection, mandate_id: str, at: date | datetime) -> RulesAt | None:
+    """The mandate's model right before a moment, or before a day's end in its own time zone; None where it had no settings yet."""
+    moment, day = (at, None) if isinstance(at, datetime) else (None, at)
+    row = connection.execute(_RULES, {"mandate_id": mandate_id, "moment": moment, "day": day}).one_or_none()
+    return None if row is None else RulesAt(BillingModel(row.billing_model), row.moment)
+
+
+def user_balance_at(connection: Connection, account_id: int, moment: datetime) -> Decimal:
+    """The sum (CHF) of the movements on a user's account that were recorded before the moment."""
+    balance: Decimal = connection.execute(_OF_USER, {"account_id": account_id, "moment": moment}).scalar_one()
+    return balance
+
+
+def pool_balance_at(connection: Connection, mandate_id: str, account_id: int, moment: datetime) -> Decimal:
+    """The sum (CHF) of the movements on the mandate's pool that were recorded before the moment."""
+    parameters = {"mandate_id": mandate_id, "account_id": account_id, "moment": moment}
+    balance: Decimal = connection.execute(_OF_POOL, parameters).scalar_one()
+    return balance
+
+
+def user_balances_at(connection: Connection, mandate_id: str, moment: datetime) -> Decimal:
+    """The sum (CHF) of the movements on all user accounts of the mandate that were recorded before the moment."""
+    balance: Decimal = connection.execute(_OF_ALL_USERS, {"mandate_id": mandate_id, "moment": moment}).scalar_one()
+    return balance

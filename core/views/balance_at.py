@@ -1,0 +1,64 @@
+"""The balance that counted at some moment: the own one or the pool's, by the billing model of that time."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+
+from core.domain.billing import BillingModel
+from core.domain.money import ZERO
+from core.domain.rejection import shown
+from core.errors import NotFound
+from core.storage.database import Database
+from core.storage.reading.accounts import find_account_of
+from core.storage.reading.billing_settings import find_settings
+from core.storage.reading.movements import pool_balance_at, rules_at, user_balance_at, user_balances_at
+from core.views.mandates import without_settings
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceAt:
+    """What paid for usage right before `moment`, in CHF. Without `account_id` no single account did."""
+
+    mandate_id: str
+    user_id: str | None
+    billing_model: BillingModel
+    account_id: int | None
+    balance: Decimal
+    moment: datetime
+
+
+def balance_at(database: Database, mandate_id: str, user_id: str | None, at: date | datetime) -> BalanceAt:
+    """The balance that paid for the user's usage, or for the mandate's, by all that was recorded before `at`.
+
+    It is the sum of the movements whose `recorded_at` lies before the moment, whatever day they are about: what happened earlier
+    and was recorded later doesn't count yet. Of a moment that lies ahead it is the present balance.
+
+    Args:
+        database: the books.
+        mandate_id: whose balance.
+        user_id: as in `balance`; None: of the whole mandate.
+        at: a moment (aware), or a day, which stands for its end in the mandate's time zone of that day.
+
+    Raises:
+        NotFound: the mandate had no billing settings yet, or the user has no account in it.
+        StorageUnavailable, Misconfigured: the database can't be asked.
+    """
+    with database.snapshot() as connection:
+        if find_settings(connection, mandate_id) is None:
+            raise without_settings(connection, mandate_id)
+        rules = rules_at(connection, mandate_id, at)
+        if rules is None:
+            raise NotFound(f"mandate {shown(mandate_id)} had no billing settings yet at {at.isoformat()}")
+        model, moment = rules
+        user = None if user_id is None else find_account_of(connection, mandate_id, user_id)
+        if user_id is not None and user is None:
+            raise NotFound(f"mandate {shown(mandate_id)} has no account of user {shown(user_id)}")
+        payer, balance = None, ZERO
+        if model.pool_pays:
+            payer = find_account_of(connection, mandate_id, None)
+            balance = pool_balance_at(connection, mandate_id, payer.id, moment) if payer else ZERO
+        elif model is BillingModel.PREPAY_USER and user is not None:
+            payer, balance = user, user_balance_at(connection, user.id, moment)
+        elif model is BillingModel.PREPAY_USER:
+            balance = user_balances_at(connection, mandate_id, moment)
+    return BalanceAt(mandate_id, user_id, model, payer.id if payer else None, balance, moment)
