@@ -10,8 +10,9 @@ What the database can tell for certain:
   zero; nor is it at its threshold where the account began above it, with a grant. (An account without one begins at zero,
   which is its threshold: on the wrong side for ever, until credit comes.)
 
-A postpaid pool's limit may be changed beside the ledger and has no history. So there it is only seen when the same line is
-crossed twice although nothing ever raised the balance. Across a switch of the billing model nothing is compared.
+A postpaid pool's lines move beside the ledger, with its limit and with the percentage of the settings. So there it is only
+seen when the same line is crossed twice although nothing ever raised the balance. Across a switch of the billing model
+nothing is compared.
 """
 
 from sqlalchemy import text
