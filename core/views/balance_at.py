@@ -7,12 +7,14 @@ from decimal import Decimal
 from core.domain.billing import BillingModel
 from core.domain.money import ZERO
 from core.domain.rejection import shown
-from core.errors import NotFound
+from core.errors import NotFound, RequestRefused
 from core.storage.database import Database
 from core.storage.reading.accounts import find_account_of
 from core.storage.reading.billing_settings import find_settings
 from core.storage.reading.movements import pool_balance_at, rules_at, user_balance_at, user_balances_at
 from core.views.mandates import without_settings
+
+_YEAR_MAX = 9998  # the last day's end must be a time that Python has
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +43,11 @@ def balance_at(database: Database, mandate_id: str, user_id: str | None, at: dat
 
     Raises:
         NotFound: the mandate had no billing settings yet, or the user has no account in it.
+        RequestRefused: the day is in the year 9999.
         StorageUnavailable, Misconfigured: the database can't be asked.
     """
+    if at.year > _YEAR_MAX:
+        raise RequestRefused(f"at: {at.isoformat()} is too far ahead")
     with database.snapshot() as connection:
         if find_settings(connection, mandate_id) is None:
             raise without_settings(connection, mandate_id)

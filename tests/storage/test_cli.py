@@ -321,7 +321,7 @@ def test_balances_are_moved(run: Run, record: Record, put_settings: PutSettings)
     refused = run("refund", "acme", str(usage["id"]), "--key", "more")
     assert (refused.code, refused.out) == (1, "")
     assert refused.err == f"error: amount: nothing is left to refund of transaction {usage['id']}, 3.000000000 of 3.000000000 CHF are refunded\n"
-    assert run("adjust", "acme", "1", "--reason", "r", "--key", "k").err == "error: mandate 'acme' has no pool\n"
+    assert run("adjust", "acme", "1", "--reason", "r", "--key", "k").err.startswith("error: mandate 'acme' has no pool yet: it comes with")
     assert run("adjust", "acme", "0", *ada, "--reason", "r", "--key", "k").err == "error: amount: '0' is 0, which moves nothing\n"
     assert "refund" in run("batches").out
 
@@ -378,6 +378,7 @@ def test_an_earlier_balance_is_shown(run: Run, record: Record, rows: Rows, put_s
         "moment": "2026-02-01T00:00:00+00:00",
     }
     assert "0.000000000" in run("balance", "acme", "ada", "--at", "2026-01-31T23:00:00+00:00").out
+    assert run("balance", "acme", "--at", "9999-12-31").err == "error: at: 9999-12-31 is too far ahead\n"
     assert run("balance", "acme", "--at", "2025-12-31").err == "error: mandate 'acme' had no billing settings yet at 2025-12-31\n"
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from itertools import permutations
 from typing import Any
 
@@ -12,6 +13,7 @@ from core.domain.switching import Unmoved
 from core.errors import Conflict, NotFound, RequestRefused
 from core.operations.adjust import Adjustment, adjust
 from core.operations.plan_switch import SwitchPlan, plan_switch
+from core.operations.refund import Refund, refund
 from core.operations.set_account_enabled import AccountEnabling, set_account_enabled
 from core.operations.set_credit_limit import CreditLimit, set_credit_limit
 from core.operations.switch_billing_model import ModelSwitch, SwitchResult, switch_billing_model
@@ -20,6 +22,7 @@ from core.views.accounts import holder_account
 from tests.conftest import Record, Rows
 from tests.events import event
 from tests.storage.conftest import Breaches, PutMandate, PutSettings
+from tests.storage.threads import at_once
 
 USER, POOL, LATER, FREE = BillingModel.PREPAY_USER, BillingModel.PREPAY_MANDATE, BillingModel.CREDIT_POSTPAY, BillingModel.UNLIMITED
 Switch = Callable[..., SwitchResult]
@@ -263,6 +266,60 @@ def test_a_replay_never_switches_again(switch: Switch, put_settings: PutSettings
     assert rows("SELECT billing_model, version FROM billing_settings") == [{"billing_model": "PREPAY_USER", "version": 5}]
     with pytest.raises(Conflict, match="'march' was used for another switch_billing_model"):
         switch(LATER, key="march")
+    assert breaches() == {}
+
+
+def test_many_at_once_switch_once(switch: Switch, put_settings: PutSettings, record: Record, rows: Rows, breaches: Breaches) -> None:
+    """Eight callers with one key make one switch and get one result; with keys of their own, all but the first find it done."""
+    put_settings(users=["ada", "bob"])
+    record(event(user_id="ada"), event(user_id="bob"))
+    done = at_once(*[partial(switch, POOL, key="same") for _ in range(8)])
+    assert sorted(one.repeated for one in done) == [False] + [True] * 7
+    assert {(one.settings_version, one.leg_count) for one in done} == {(2, 3)}
+    done = at_once(*[partial(switch, USER, key=f"own {n}") for n in range(8)])
+    assert sorted(one.leg_count for one in done) == [0] * 7 + [3]
+    assert len(rows("SELECT FROM transactions WHERE reference_type = 'SWITCH'")) == 6
+    assert breaches() == {}
+
+
+def test_what_the_pool_can_not_hold_is_not_switched(
+    switch: Switch, put_settings: PutSettings, record: Record, put_balance: Adjust, rows: Rows, breaches: Breaches
+) -> None:
+    """The sum of two balances may be more than an account holds: the switch is refused, and nothing of it is there."""
+    put_settings(users=["ada", "bob"])
+    record(event(user_id="ada"), event(user_id="bob"))
+    for user in ("ada", "bob"):
+        put_balance(user, "9999999990")  # 9999999999.75 each
+    with pytest.raises(RequestRefused, match="beyond what the books can hold"):
+        switch(POOL)
+    assert rows("SELECT version, billing_model FROM billing_settings") == [{"version": 1, "billing_model": "PREPAY_USER"}]
+    assert len(rows("SELECT FROM accounts")) == 2
+    assert breaches() == {}
+
+
+def test_a_leg_is_not_refunded(switch: Switch, put_settings: PutSettings, record: Record, rows: Rows, database: Database) -> None:
+    """It would leave the mandate with more or less than it had; the way back is another switch."""
+    put_settings(users=["ada"])
+    record(event(price_chf="3"))
+    switch(POOL)
+    for leg in rows("SELECT id FROM transactions WHERE reference_type = 'SWITCH'"):
+        with pytest.raises(RequestRefused, match="ADJUSTMENT of kind SWITCH, which is not refunded"):
+            refund(database, Refund.read({"mandate_id": MANDATE, "transaction_id": leg["id"], "key": "k", "by": "olga"}))
+
+
+def test_usage_from_before_a_switch_is_refunded_where_it_was_paid(
+    switch: Switch, put_settings: PutSettings, record: Record, rows: Rows, database: Database, balances: Balances, breaches: Breaches
+) -> None:
+    """On the user's balance, though the pool pays by now; no line of his is crossed, and the next switch takes it along."""
+    put_settings(users=["ada"])
+    record(event(price_chf="9.5"))
+    switch(POOL)
+    usage = rows("SELECT id FROM transactions WHERE reference_type = 'WORKFLOW'")[0]["id"]
+    refund(database, Refund.read({"mandate_id": MANDATE, "transaction_id": usage, "amount": "4", "key": "k", "by": "olga"}))
+    assert balances() == {(MANDATE, "ada"): Decimal(4), (MANDATE, None): Decimal("0.5")}
+    switch(USER)
+    assert balances() == {(MANDATE, "ada"): Decimal("4.5"), (MANDATE, None): Decimal(0)}
+    assert [a["kind"] for a in rows("SELECT kind FROM balance_alerts")] == ["WARNING"]
     assert breaches() == {}
 
 

@@ -63,9 +63,8 @@ def book(
         batch_id: of the batch that the rollup has to look at, for movements that change statistics.
 
     Raises:
-        RequestRefused: a balance would become more than the books can hold.
+        RequestRefused: a balance, or what it moves by, would be more than the books can hold.
     """
-    transaction_ids, recorded_at = insert_movements(connection, movements, settings, batch_id)
     deltas: dict[int, Decimal] = defaultdict(lambda: ZERO)
     refilled = set()
     for movement in movements:
@@ -74,6 +73,7 @@ def book(
             if _refills(movement):
                 refilled.add(movement.balance_account_id)
     after = {i: _after(accounts[i], delta, settings if i in refilled else None) for i, delta in deltas.items()}
+    transaction_ids, recorded_at = insert_movements(connection, movements, settings, batch_id)
     set_balances(connection, after.values())
     return Moved(transaction_ids, recorded_at, {**accounts, **after})
 
@@ -100,7 +100,7 @@ def _refills(movement: Movement) -> bool:
 
 def _after(account: LockedAccount, delta: Decimal, settings: BillingSettings | None) -> LockedAccount:
     balance = account.balance + delta
-    if abs(balance) > AMOUNT_MAX:
+    if max(abs(balance), abs(delta)) > AMOUNT_MAX:
         raise RequestRefused(f"amount: would take account {account.id} from {account.balance} to {balance} CHF, beyond what the books can hold")
     if settings is None:
         return account._replace(balance=balance)
