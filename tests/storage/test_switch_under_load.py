@@ -10,6 +10,7 @@ from threading import Event
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 from sqlalchemy import event as sqlalchemy_event
 
 from core.domain.billing import BillingModel
@@ -79,6 +80,29 @@ def test_a_switch_that_is_killed_at_any_statement_completes_once_when_repeated(
     assert _switch(database, new, "once").repeated
     assert books() == completed
     assert [row["version"] for row in rows("SELECT version FROM billing_settings_history ORDER BY 1")] == [1, 2]
+    assert breaches() == {}
+
+
+def test_a_commit_that_was_not_heard_of_is_not_done_twice(
+    database: Database, record: Record, put_settings: PutSettings, rows: Rows, breaches: Breaches
+) -> None:
+    """Where the connection breaks right after the commit, the repetition gets the result of what was done."""
+    put_settings(users=["ada", "bob"])
+    record(event(user_id="ada", price_chf="15"), event(user_id="bob", price_chf="1"))
+
+    def break_off(connection: Connection) -> None:
+        driver_connection: Any = connection.connection.driver_connection
+        driver_connection.commit()
+        driver_connection.close()
+
+    sqlalchemy_event.listen(database._engine, "commit", break_off)
+    with pytest.raises(StorageUnavailable):
+        _switch(database, POOL, "once")
+    sqlalchemy_event.remove(database._engine, "commit", break_off)
+    assert rows("SELECT version FROM billing_settings") == [{"version": 2}]
+    again = _switch(database, POOL, "once")
+    assert (again.repeated, again.migrated_amount, again.leg_count) == (True, Decimal(4), 3)
+    assert len(rows("SELECT FROM transactions WHERE reference_type = 'SWITCH'")) == 3
     assert breaches() == {}
 
 
