@@ -19,6 +19,7 @@ COMMANDS = {
     "settings": ("cli.settings", "Billing settings of mandates: show, list, update."),
     "accounts": ("cli.accounts", "Accounts: list, show, enable, disable, credit-limit."),
     "balance": ("cli.balance", "The balance that pays for a mandate's or a user's usage, now or at a day's end."),
+    "check": ("cli.check", "Whether a user may make an AI call now."),
     "topup": ("cli.top_up", "Credit a payment to a pool or a user's account."),
     "adjust": ("cli.adjust", "Set the balance of a pool or a user's account right."),
     "refund": ("cli.refund", "Give usage, a top-up or an adjustment back."),
@@ -72,7 +73,8 @@ def tollbook(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one command and ends the process.
 
-    Exit codes: 0 done, 1 failed or violated (the reason is one line on standard error), 2 wrong usage, 130 interrupted.
+    Exit codes: 0 done, 1 failed or violated (the reason is one line on standard error), 2 wrong usage, 3 refused by
+    `tollbook check`, 130 interrupted.
     """
     try:
         app(arguments, prog_name="tollbook")

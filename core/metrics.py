@@ -14,3 +14,11 @@ BATCH_EVENTS = Histogram("tollbook_batch_events", "Events in a batch.", buckets=
 INTAKE_STATE = Gauge("tollbook_intake_state", "1 for the state that the intake is in.", ["thread", "state"])
 INTAKE_RETRIES = Counter("tollbook_intake_retries_total", "Batches tried again because the database could not answer.")
 INTAKE_HELD = Gauge("tollbook_intake_held_messages", "Messages claimed and not yet acknowledged.")
+CHECKS = Counter("tollbook_checks_total", "Balance checks answered: allowed, or why not.", ["answer"])
+CHECK_SECONDS = Histogram(
+    "tollbook_check_seconds",
+    "Time that a balance check took once it was begun, in seconds.",
+    buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 10),
+)
+REQUESTS = Counter("tollbook_requests_total", "Requests of other services answered, by task and kind of answer.", ["task", "answer"])
+UNDELIVERED = Counter("tollbook_answers_undelivered_total", "Answers that the broker did not take.")

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, StringConstraints, ValidationError
 
 from core.domain.contract import Id, Label
 from core.domain.money import QUANTUM, parse_decimal
 from core.domain.rejection import shown
+from core.domain.usage_event import parse_price
 from core.errors import RequestRefused
 
 AMOUNT_MAX = 10_000_000_000  # CHF, what a column of the books holds
@@ -20,6 +21,7 @@ def parse_amount(value: object) -> Decimal:
     Raises:
         ValueError: it is no decimal number, or none that the books can hold.
     """
+    _no_float(value)
     if isinstance(value, str):
         value = parse_decimal(value)
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
@@ -30,6 +32,21 @@ def parse_amount(value: object) -> Decimal:
     if amount != (exact := amount.quantize(QUANTUM)):
         raise ValueError("has more than nine decimal places")
     return exact + 0  # -0 becomes 0
+
+
+def parse_cost(value: object) -> Decimal:
+    """An estimated cost in CHF, rounded half-even to nine places as the price of the call will be.
+
+    Raises:
+        ValueError: it is no decimal number, negative, or above what a call may cost.
+    """
+    _no_float(value)
+    return parse_price(value)
+
+
+def _no_float(value: object) -> None:
+    if isinstance(value, float):
+        raise ValueError("is a float, which is not exact: send a decimal string")  # noqa: TRY004 - pydantic collects ValueError
 
 
 def _above_zero(amount: Decimal) -> Decimal:
@@ -53,25 +70,23 @@ def _not_negative(amount: Decimal) -> Decimal:
 SignedAmount = Annotated[Decimal, BeforeValidator(parse_amount), AfterValidator(_not_zero)]
 PositiveAmount = Annotated[Decimal, BeforeValidator(parse_amount), AfterValidator(_above_zero)]
 Amount = Annotated[Decimal, BeforeValidator(parse_amount), AfterValidator(_not_negative)]  # 0 is one too
+Cost = Annotated[Decimal, PlainValidator(parse_cost)]
 RowId = Annotated[int, Field(strict=True, ge=1, le=2**63 - 1)]
 Key = Annotated[Label, StringConstraints(min_length=1)]  # what a caller makes, so that asking twice does it once
 Actor = Annotated[Label, StringConstraints(min_length=1)]
 Reason = Annotated[Label, StringConstraints(min_length=1, max_length=500)]
 
 
-class Request(BaseModel):
-    """Something asked for by somebody (`by`) under a key of his own, so that asking twice does it once; each kind is a subclass."""
+class Question(BaseModel):
+    """Something asked about a mandate; each kind is a subclass."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     mandate_id: Id
 
-    key: Key
-    by: Actor
-
     @classmethod
     def read(cls, fields: Mapping[str, object]) -> Self:
-        """The request that `fields` describe.
+        """What `fields` ask.
 
         Raises:
             RequestRefused: names every wrong field and its value.
@@ -81,6 +96,13 @@ class Request(BaseModel):
         except ValidationError as error:
             problems = error.errors(include_url=False, include_context=False)
         raise RequestRefused("; ".join(_problem(".".join(map(str, p["loc"])), p["type"], p["msg"], p["input"]) for p in problems))
+
+
+class Request(Question):
+    """Something asked for by somebody (`by`) under a key of his own, so that asking twice does it once; each kind is a subclass."""
+
+    key: Key
+    by: Actor
 
     def content(self) -> dict[str, Any]:
         """What a repeated request must have in common with the first, as JSON values: everything but the key and who asks."""

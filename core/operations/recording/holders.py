@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from core.domain.billing import BillingModel, warning_threshold
 from core.domain.settings import BillingSettings
 from core.domain.usage_event import UsageEvent
-from core.operations.recording.work import Work
+from core.operations.recording.work import Opening
 from core.storage.accounts import Holder, NewAccount, credit_balances, find_pools, find_user_accounts, open_accounts
 from core.storage.transactions import Grant, insert_grants
 
@@ -19,7 +19,7 @@ class Holders:
     learned: dict[Holder, int]
 
 
-def open_holders(work: Work, events: list[UsageEvent], settings: dict[str, BillingSettings]) -> Holders:
+def open_holders(work: Opening, events: list[UsageEvent], settings: dict[str, BillingSettings]) -> Holders:
     """Every event's user account, and the pool where it pays, exists afterwards; race-free, at most one grant each.
 
     Args:
@@ -27,8 +27,12 @@ def open_holders(work: Work, events: list[UsageEvent], settings: dict[str, Billi
         events: what is to be recorded.
         settings: of every mandate among them.
     """
-    wanted: set[Holder] = {(e.mandate_id, e.user_id) for e in events}
-    wanted |= {(m, None) for m in {e.mandate_id for e in events} if settings[m].billing_model.pool_pays}
+    return open_accounts_of(work, {(e.mandate_id, e.user_id) for e in events}, settings)
+
+
+def open_accounts_of(work: Opening, users: set[Holder], settings: dict[str, BillingSettings]) -> Holders:
+    """As `open_holders`, for users (mandate id, user id) of whom nothing is recorded yet."""
+    wanted = users | {(m, None) for m in {mandate_id for mandate_id, _ in users} if settings[m].billing_model.pool_pays}
     found: dict[Holder, int] = {}
     unmet: list[Holder] = []
     for holder in wanted:
@@ -51,7 +55,7 @@ def open_holders(work: Work, events: list[UsageEvent], settings: dict[str, Billi
     return Holders(found | existing, strangers, learned)
 
 
-def _find(work: Work, holders: list[Holder]) -> tuple[dict[Holder, int], set[Holder]]:
+def _find(work: Opening, holders: list[Holder]) -> tuple[dict[Holder, int], set[Holder]]:
     users = [holder for holder in holders if holder[1] is not None]
     pools = [mandate_id for mandate_id, user_id in holders if user_id is None]
     accounts = find_user_accounts(work.connection, users) if users else {}
@@ -68,7 +72,7 @@ def _new(holder: Holder, settings: BillingSettings, stranger: bool) -> NewAccoun
     return NewAccount(holder, grant_due, settings.version)
 
 
-def _grant(work: Work, opened: dict[Holder, int], settings: dict[str, BillingSettings], strangers: set[Holder]) -> None:
+def _grant(work: Opening, opened: dict[Holder, int], settings: dict[str, BillingSettings], strangers: set[Holder]) -> None:
     """The grant of each account just opened for a known member under PREPAY_USER."""
     grants = {}
     for holder, account_id in opened.items():
@@ -77,7 +81,7 @@ def _grant(work: Work, opened: dict[Holder, int], settings: dict[str, BillingSet
             grants[account_id] = Grant(account_id, own.default_user_credit, own)
     if not grants:
         return
-    made = insert_grants(work.connection, list(grants.values()), work.batch.id)
+    made = insert_grants(work.connection, list(grants.values()), work.batch_id)
     amounts = {i: grants[i].amount for i in sorted(made)}
     thresholds = {i: warning_threshold(grants[i].settings.warning_threshold_percent, amount) for i, amount in amounts.items()}
     credit_balances(work.connection, amounts, thresholds)

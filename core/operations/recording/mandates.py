@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from core.domain.settings import BillingSettings
 from core.domain.time_zones import is_time_zone
-from core.operations.recording.work import Work
+from core.operations.recording.work import Opening
 from core.storage.billing_settings import load_settings, open_settings
 from core.storage.directory.mirror import mandate_states
 from core.storage.locks import share_mandates
@@ -22,7 +22,7 @@ class Mandates:
     unknown: dict[str, str]  # mandate id -> why its events are parked
 
 
-def admit(work: Work, mandate_ids: Iterable[str]) -> Mandates:
+def admit(work: Opening, mandate_ids: Iterable[str]) -> Mandates:
     """The settings of every mandate that has some or may get them now; none can change before the transaction ends."""
     wanted = sorted(set(mandate_ids))
     if not wanted:
@@ -40,7 +40,7 @@ def admit(work: Work, mandate_ids: Iterable[str]) -> Mandates:
     return Mandates(settings, with_parked, unknown)
 
 
-def _openable(work: Work, mandate_ids: list[str]) -> tuple[dict[str, str], dict[str, str]]:
+def _openable(work: Opening, mandate_ids: list[str]) -> tuple[dict[str, str], dict[str, str]]:
     """Time zones of the mandates that may get settings, and why the others may not."""
     states = mandate_states(work.connection, mandate_ids)
     zones: dict[str, str] = {}

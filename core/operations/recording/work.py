@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from sqlalchemy import Connection
 
@@ -33,6 +34,26 @@ class KnownAccounts:
         self._ids.update(ids)
 
 
+class Opening(Protocol):
+    """What opening settings and accounts takes, whoever does it."""
+
+    @property
+    def connection(self) -> Connection:
+        """The transaction."""
+
+    @property
+    def config(self) -> Configuration:
+        """Under which rules."""
+
+    @property
+    def known_accounts(self) -> KnownAccounts:
+        """The accounts that needn't be looked for."""
+
+    @property
+    def batch_id(self) -> int | None:
+        """The batch that grants are written down for; none outside of recording."""
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
     """One recording transaction: where it writes, under which rules, and on which batch's account."""
@@ -42,6 +63,11 @@ class Work:
     batch: Batch
     known_accounts: KnownAccounts
     releasing: bool = False  # the events were parked: their age and their own parked rows don't count
+
+    @property
+    def batch_id(self) -> int:
+        """See `Opening`."""
+        return self.batch.id
 
 
 @dataclass(slots=True)

@@ -1,0 +1,87 @@
+"""The balance check: whether an AI call may be made, asked before it is."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from time import perf_counter
+
+from sqlalchemy import Connection
+
+from core.config import Configuration
+from core.domain.balance_check import Refusal, Standing
+from core.domain.billing import BillingModel
+from core.domain.contract import Id
+from core.domain.money import ZERO
+from core.domain.request import Cost, Question
+from core.metrics import CHECK_SECONDS, CHECKS
+from core.operations.recording.holders import open_accounts_of
+from core.operations.recording.mandates import admit
+from core.operations.recording.work import KnownAccounts
+from core.storage.database import Database
+from core.storage.reading.standing import find_standing
+
+
+class BalanceQuestion(Question):
+    """May this user make a call that will cost about so much (CHF)? 0 asks for nothing but an account that isn't overdrawn."""
+
+    user_id: Id
+    estimated_cost: Cost = ZERO
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceCheck:
+    """The answer; amounts in CHF. `current_balance` is that of the account which pays, none under UNLIMITED, where nobody does."""
+
+    allowed: bool
+    reason: Refusal | None
+    current_balance: Decimal | None
+    required_amount: Decimal
+    billing_model: BillingModel
+
+
+@dataclass(frozen=True, slots=True)
+class _Opening:
+    """What a check opens belongs to no batch."""
+
+    connection: Connection
+    config: Configuration
+    known_accounts: KnownAccounts
+    batch_id: None = None
+
+
+def check_balance(database: Database, asked: BalanceQuestion, *, config: Configuration) -> BalanceCheck:
+    """Answers by the balances that are committed now; reserves nothing, so calls at the same time may together overdraw.
+
+    Reads without a lock. Only where settings or accounts are missing it first opens them as recording does: default settings
+    of a mandate that may have some, the user's account with its grant, and the pool where it pays. A mandate that may have
+    none is allowed as UNLIMITED, and nothing is written; nor is it under UNLIMITED. A replay opens nothing anew.
+
+    Raises:
+        StorageUnavailable, Misconfigured: the database can't be asked.
+    """
+    started = perf_counter()
+    with database.transaction() as connection:
+        standing = find_standing(connection, asked.mandate_id, asked.user_id)
+    if standing is None or not standing.complete:
+        with database.transaction() as connection:
+            standing = _opened(_Opening(connection, config, KnownAccounts()), asked)
+    answer = _answer(standing, asked.estimated_cost)
+    CHECK_SECONDS.observe(perf_counter() - started)
+    CHECKS.labels(answer.reason or "allowed").inc()
+    return answer
+
+
+def _opened(opening: _Opening, asked: BalanceQuestion) -> Standing | None:
+    """The standing after everything is there that may be; none for a mandate that may have no settings."""
+    settings = admit(opening, [asked.mandate_id]).settings
+    if not settings:
+        return None
+    if settings[asked.mandate_id].billing_model is not BillingModel.UNLIMITED:
+        open_accounts_of(opening, {(asked.mandate_id, asked.user_id)}, settings)
+    return find_standing(opening.connection, asked.mandate_id, asked.user_id)
+
+
+def _answer(standing: Standing | None, cost: Decimal) -> BalanceCheck:
+    if standing is None:
+        return BalanceCheck(True, None, None, cost, BillingModel.UNLIMITED)
+    refusal, payer = standing.refusal(cost), standing.payer
+    return BalanceCheck(refusal is None, refusal, payer.balance if payer else None, cost, standing.billing_model)

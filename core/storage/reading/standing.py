@@ -1,0 +1,29 @@
+"""SQL of the balance check: everything that it asks of the books in one statement, so at one moment, without a lock."""
+
+from decimal import Decimal
+
+from sqlalchemy import Connection, text
+
+from core.domain.balance_check import HeldBalance, Standing
+from core.domain.billing import BillingModel
+
+_FIND = text("""
+    SELECT s.billing_model, s.block_on_zero_balance, u.enabled, u.balance, u.credit_limit, p.enabled, p.balance, p.credit_limit
+      FROM billing_settings s
+      LEFT JOIN accounts u ON u.mandate_id = s.mandate_id AND u.user_id = :user_id
+      LEFT JOIN accounts p ON p.mandate_id = s.mandate_id AND p.user_id IS NULL
+     WHERE s.mandate_id = :mandate_id
+""")
+
+
+def find_standing(connection: Connection, mandate_id: str, user_id: str) -> Standing | None:
+    """Where the user and the mandate's pool stand; none without billing settings."""
+    row = connection.execute(_FIND, {"mandate_id": mandate_id, "user_id": user_id}).one_or_none()
+    if row is None:
+        return None
+    model, blocks, *columns = row
+    return Standing(BillingModel(model), blocks, _held(*columns[:3]), _held(*columns[3:]))
+
+
+def _held(enabled: bool | None, balance: Decimal | None, credit_limit: Decimal | None) -> HeldBalance | None:
+    return None if enabled is None or balance is None else HeldBalance(enabled, balance, credit_limit)
