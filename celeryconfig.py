@@ -16,17 +16,27 @@ except Misconfigured as error:
 _rabbitmq = is_amqp(broker_url)
 _direct = Exchange("")  # the default exchange: a message goes to the queue that its routing key names, with no binding to lose
 
-imports = ("tasks.usage", "tasks.books", "tasks.parked")
+imports = ("tasks.usage", "tasks.books", "tasks.parked", "tasks.balance", "tasks.settings", "tasks.movements")
 
-# Queues: a plain worker serves all of them. `usage` and `usage.json` are emptied by the pump (worker/intake).
-_queues = ["usage", "maintenance"] + (["usage.json"] if _config.intake == "pump" else [])  # Celery's own consumer can't read plain JSON
+# Queues: a plain worker serves all of them. `usage` and `usage.json` are emptied by the pump (worker/intake); producers may write to
+# them and to `checks`, to `maintenance` and `movements` only who may have everything done (worker/guard.py).
+_plain = ["usage.json"] if _config.intake == "pump" else []  # Celery's own consumer can't read plain JSON
+_queues = ["usage", "maintenance", "checks", "movements", *_plain]
 _arguments = QUORUM if _rabbitmq else None  # RabbitMQ: replicated and safe on disk once confirmed
 task_queues = tuple(Queue(name, _direct, routing_key=name, queue_arguments=_arguments) for name in _queues)
 task_default_queue = "maintenance"  # a task that is routed nowhere must not stand among the debits
 task_default_exchange = ""  # as above: the default exchange
 task_default_routing_key = "maintenance"  # as above
 task_create_missing_queues = False  # a mistyped queue name is an error, not a queue that nobody serves
-task_routes = {"usage.*": {"queue": "usage"}, "books.*": {"queue": "maintenance"}, "parked.*": {"queue": "maintenance"}}
+task_routes = {
+    "usage.*": {"queue": "usage"},
+    "books.*": {"queue": "maintenance"},
+    "parked.*": {"queue": "maintenance"},
+    "balance.*": {"queue": "checks"},
+    "settings.get": {"queue": "checks"},
+    "settings.*": {"queue": "movements"},
+    "movement.*": {"queue": "movements"},
+}
 
 # Delivery guarantees of what Celery's own consumer runs.
 task_acks_late = True  # a task that dies with its worker is run again: every task here may be repeated
@@ -44,8 +54,9 @@ event_serializer = "json"
 result_accept_content = ["json"]
 
 # The worker's processes.
+worker_consumer = "worker.guard:GuardedConsumer"  # a queue that producers write to yields only what it is for
 worker_pool = "threads"  # the pump records in its own threads; forked children would stand idle beside it
-worker_concurrency = 2  # scheduled jobs that may run side by side
+worker_concurrency = 8  # more than jobs ever run at once, so that a balance check finds a thread; within TOLLBOOK_DATABASE_POOL_SIZE
 worker_send_task_events = True  # Flower shows what happened
 task_send_sent_event = False  # one event less per message; producers needn't tell that they sent
 worker_hijack_root_logger = False  # worker/observability.py sets logging up

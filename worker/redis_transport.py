@@ -1,7 +1,7 @@
-"""Two cures for kombu's Redis transport, which carries the maintenance queue and remote control.
+"""Three cures for kombu's Redis transport, which carries every queue but those of the pump, and remote control.
 
 As it comes with kombu 5.7, a worker ends when its broker dies with acknowledgements under way, and at any entry of a queue
-that is no message. The pump doesn't use this transport.
+that is no message; and it takes a message's own word for the queue that it came out of. The pump doesn't use this transport.
 """
 
 import binascii
@@ -19,9 +19,9 @@ log = structlog.get_logger()
 
 
 def cure_redis_transport() -> None:
-    """Applies both cures to this process, once."""
+    """Applies the cures to this process, once."""
     _outlive_the_broker()
-    _drop_what_is_no_message()
+    _deliver_only_messages()
 
 
 def _outlive_the_broker() -> None:
@@ -36,8 +36,11 @@ def _outlive_the_broker() -> None:
     kombu_redis.Channel._connparams = connparams  # type: ignore[attr-defined]  # noqa: SLF001
 
 
-def _drop_what_is_no_message() -> None:
-    """An entry that can't be decoded is told in the log and left out; jobs come again by their schedule."""
+def _deliver_only_messages() -> None:
+    """An entry that can't be decoded is told in the log and left out; the others say truly which queue they came out of.
+
+    What they say decides what they may ask for (worker/guard.py), and where they are put back.
+    """
     original_loads, original_deliver = kombu_redis.loads, kombu_redis.Transport._deliver  # type: ignore[attr-defined]  # noqa: SLF001
 
     def loads(text: Any, *args: Any, **kwargs: Any) -> Any:
@@ -50,6 +53,8 @@ def _drop_what_is_no_message() -> None:
         if not is_message(message):
             log.error("broker.entry_dropped", queue=queue, entry=shown(message, 500))
             return None
+        properties = message["properties"]
+        properties["delivery_info"] = {**properties["delivery_info"], "exchange": "", "routing_key": queue}
         return original_deliver(self, message, queue)
 
     kombu_redis.loads = loads  # type: ignore[attr-defined]

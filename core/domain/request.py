@@ -117,4 +117,4 @@ def _problem(field: str, kind: str, message: str, value: object) -> str:
             return f"{field}: is not a field of this request"
         case "string_pattern_mismatch":
             message = "has a control character or a noncharacter"
-    return f"{field}: {shown(value)} {message.removeprefix('Value error, ')}"
+    return f"{field}: {shown(str(value) if isinstance(value, Decimal) else value)} {message.removeprefix('Value error, ')}"

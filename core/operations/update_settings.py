@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+from sqlalchemy import Connection
 
 from core.config import Configuration
 from core.domain.billing import BillingModel
@@ -15,7 +16,7 @@ from core.domain.time_zones import is_time_zone
 from core.errors import Conflict, NotFound, RequestRefused
 from core.storage.billing_settings import change_settings, has_transactions, open_settings
 from core.storage.database import Database
-from core.storage.directory.mirror import MandateState, mandate_states
+from core.storage.directory.mirror import mandate_states
 from core.storage.locks import hold_mandates
 from core.storage.reading.billing_settings import MandateSettings, find_settings
 
@@ -126,13 +127,12 @@ def update_settings(
         StorageUnavailable: it is not known whether it was done; look at the version, then ask again.
         Misconfigured: only an operator can help.
     """
-    checked = _checked(changes, changed_by)
+    checked = checked_settings(changes, changed_by)
     with database.transaction() as connection:
         hold_mandates(connection, [mandate_id])
         current = find_settings(connection, mandate_id)
         if current is None:
-            zone = _zone_of_new(mandate_states(connection, [mandate_id]).get(mandate_id), mandate_id, config)
-            open_settings(connection, {mandate_id: zone}, changed_by)
+            open_settings(connection, {mandate_id: zone_of_new(connection, mandate_id, config)}, changed_by)
             current = find_settings(connection, mandate_id)
             assert current is not None, "settings just opened are there"
         if expected_version is not None and expected_version != current.version:
@@ -140,7 +140,7 @@ def update_settings(
                 f"expected_version: mandate {shown(mandate_id)} has settings version {current.version}, not {expected_version}: read them again"
             )
         before = {name: getattr(current, name) for name in SettingsChanges.model_fields}
-        after = {**before, **checked, "billing_address": _merged(current.billing_address, checked.get("billing_address", {}))}
+        after = {**before, **checked, "billing_address": merged_address(current.billing_address, checked.get("billing_address", {}))}
         if after == before:
             return current
         if after["billing_model"] != current.billing_model and has_transactions(connection, mandate_id):
@@ -158,22 +158,32 @@ def _model_switch_needed(current: MandateSettings, wanted: BillingModel) -> str:
     )
 
 
-def _checked(changes: Mapping[str, object], changed_by: str) -> dict[str, Any]:
-    """The fields that `changes` gives, each as its column takes it."""
+def checked_settings(changes: Mapping[str, object], changed_by: str) -> dict[str, Any]:
+    """The fields that `changes` gives, each as its column takes it.
+
+    Raises:
+        RequestRefused: names every wrong field and its value.
+    """
     if wrong := wrong_settings(changes, changed_by):
         raise RequestRefused("; ".join(f"{field}: {problem}" for field, problem in wrong))
     return SettingsChanges.model_validate(dict(changes)).model_dump(exclude_unset=True)
 
 
-def _zone_of_new(state: MandateState | None, mandate_id: str, config: Configuration) -> str:
-    """The time zone of the settings to be opened."""
+def zone_of_new(connection: Connection, mandate_id: str, config: Configuration) -> str:
+    """The time zone of settings to be opened: the directory's, else the configured one.
+
+    Raises:
+        NotFound: the directory doesn't know the mandate, so it may have none.
+    """
+    state = mandate_states(connection, [mandate_id]).get(mandate_id)
     if state is None and config.unknown_mandates == "park":
         raise NotFound(f"mandate {shown(mandate_id)} has no billing settings, and the directory does not know it")
     zone = state.time_zone if state else None
     return zone if zone is not None and is_time_zone(zone) else config.default_time_zone
 
 
-def _merged(address: dict[str, str], changes: Mapping[str, str | None]) -> dict[str, str]:
+def merged_address(address: Mapping[str, str], changes: Mapping[str, str | None]) -> dict[str, str]:
+    """The address with these lines changed; a line that becomes None is taken out."""
     return {name: value for name, value in {**address, **changes}.items() if value is not None}
 
 

@@ -34,6 +34,21 @@ _OPEN = text("""
     RETURNING mandate_id
 """)
 
+_INSERT = text("""
+    WITH inserted AS (
+        INSERT INTO billing_settings (mandate_id, billing_model, default_user_credit, warning_threshold_percent, block_on_zero_balance,
+                                      notify_on_warning, notification_emails, billing_address, time_zone)
+        VALUES (:mandate_id, :billing_model, :default_user_credit, :warning_threshold_percent, :block_on_zero_balance,
+                :notify_on_warning, CAST(:notification_emails AS text[]), CAST(:billing_address AS jsonb), :time_zone)
+        RETURNING *
+    )
+    INSERT INTO billing_settings_history (mandate_id, version, billing_model, default_user_credit, warning_threshold_percent,
+                                          block_on_zero_balance, notify_on_warning, notification_emails, billing_address, time_zone, changed_by)
+    SELECT mandate_id, version, billing_model, default_user_credit, warning_threshold_percent,
+           block_on_zero_balance, notify_on_warning, notification_emails, billing_address, time_zone, :changed_by
+      FROM inserted
+""")
+
 _CHANGE = text("""
     WITH changed AS (
         UPDATE billing_settings
@@ -89,13 +104,34 @@ def open_settings(connection: Connection, time_zones: dict[str, str], changed_by
     return len(rows.all())
 
 
+def default_settings(time_zone: str) -> dict[str, object]:
+    """What new settings have, by column, where nothing else is asked for."""
+    return {
+        "billing_model": DEFAULT_BILLING_MODEL,
+        "default_user_credit": DEFAULT_USER_CREDIT,
+        "warning_threshold_percent": DEFAULT_WARNING_THRESHOLD_PERCENT,
+        "block_on_zero_balance": True,
+        "notify_on_warning": True,
+        "notification_emails": [],
+        "billing_address": {},
+        "time_zone": time_zone,
+    }
+
+
+def insert_settings(connection: Connection, mandate_id: str, values: Mapping[str, object], changed_by: str) -> None:
+    """Gives a mandate that has none settings of these values (every column of `default_settings`), as version 1.
+
+    The caller holds the mandate.
+    """
+    connection.execute(_INSERT, _parameters(mandate_id, values, changed_by))
+
+
 def change_settings(connection: Connection, mandate_id: str, values: Mapping[str, object], changed_by: str) -> None:
     """Sets every column that `values` (amounts in CHF) names, raises the version by one and keeps it in the history.
 
     `values` names all that may change, `billing_address` as a dictionary. The caller holds the mandate.
     """
-    address = json.dumps(values["billing_address"])
-    connection.execute(_CHANGE, {**values, "billing_address": address, "mandate_id": mandate_id, "changed_by": changed_by})
+    connection.execute(_CHANGE, _parameters(mandate_id, values, changed_by))
 
 
 def find_billed_model(connection: Connection, mandate_id: str) -> BillingModel | None:
@@ -108,6 +144,10 @@ def has_transactions(connection: Connection, mandate_id: str) -> bool:
     """Whether anything was ever booked for the mandate."""
     found: bool = connection.execute(_HAS_TRANSACTIONS, {"mandate_id": mandate_id}).scalar_one()
     return found
+
+
+def _parameters(mandate_id: str, values: Mapping[str, object], changed_by: str) -> dict[str, object]:
+    return {**values, "billing_address": json.dumps(values["billing_address"]), "mandate_id": mandate_id, "changed_by": changed_by}
 
 
 def _settings(row: Row[tuple[object, ...]]) -> BillingSettings:

@@ -28,6 +28,25 @@ _LIST = text("""
 """)
 
 
+_HISTORY = text("""
+    SELECT version, changed_by, changed_at, billing_model, default_user_credit, warning_threshold_percent, block_on_zero_balance,
+           notify_on_warning, notification_emails, billing_address, time_zone
+      FROM billing_settings_history
+     WHERE mandate_id = :mandate_id
+     ORDER BY version DESC LIMIT :limit OFFSET :offset
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class KeptSettings:
+    """One version of a mandate's settings, as the history has it: who made it, when, and every field; amounts in CHF."""
+
+    version: int
+    changed_by: str
+    changed_at: datetime
+    fields: dict[str, Any]
+
+
 @dataclass(frozen=True, slots=True)
 class MandateSettings:
     """A mandate's billing settings, whole; amounts in CHF."""
@@ -56,6 +75,13 @@ def find_settings(connection: Connection, mandate_id: str) -> MandateSettings | 
 def list_settings(connection: Connection, limit: int, offset: int) -> list[MandateSettings]:
     """The settings of every mandate, by mandate id."""
     return [_settings(row) for row in connection.execute(_LIST, {"limit": limit, "offset": offset})]
+
+
+def list_versions(connection: Connection, mandate_id: str, limit: int, offset: int) -> list[KeptSettings]:
+    """The versions of the mandate's settings, newest first."""
+    rows = connection.execute(_HISTORY, {"mandate_id": mandate_id, "limit": limit, "offset": offset}).mappings()
+    kept = [dict(row) for row in rows]
+    return [KeptSettings(fields.pop("version"), fields.pop("changed_by"), fields.pop("changed_at"), fields) for fields in kept]
 
 
 def _settings(row: Row[Any]) -> MandateSettings:

@@ -1,0 +1,51 @@
+"""Creating a mandate's billing settings before anything is recorded for it."""
+
+from collections.abc import Mapping
+
+from sqlalchemy import Connection
+
+from core.config import Configuration
+from core.domain.rejection import shown
+from core.errors import Conflict
+from core.operations.update_settings import checked_settings, merged_address, zone_of_new
+from core.storage.billing_settings import default_settings, insert_settings
+from core.storage.database import Database
+from core.storage.locks import hold_mandates
+from core.storage.reading.billing_settings import MandateSettings, find_settings
+
+
+def create_settings(database: Database, mandate_id: str, values: Mapping[str, object], *, created_by: str, config: Configuration) -> MandateSettings:
+    """Gives the mandate settings, version 1: `values` (any fields of `SettingsChanges`), and the defaults for the rest.
+
+    Of many callers at once one creates them.
+
+    Raises:
+        Conflict: it has settings already.
+        NotFound: the directory doesn't know the mandate.
+        RequestRefused: a field is wrong.
+        StorageUnavailable: it is not known whether it was done; look whether there are settings now.
+        Misconfigured: only an operator can help.
+    """
+    with database.transaction() as connection:
+        hold_mandates(connection, [mandate_id])
+        current = find_settings(connection, mandate_id)
+        if current is not None:
+            raise Conflict(f"mandate_id: mandate {shown(mandate_id)} has billing settings already, version {current.version}: update them")
+        return created_settings(connection, mandate_id, values, created_by, config)
+
+
+def created_settings(
+    connection: Connection, mandate_id: str, values: Mapping[str, object], created_by: str, config: Configuration
+) -> MandateSettings:
+    """New settings of a mandate that the caller holds and that has none.
+
+    Raises:
+        NotFound, RequestRefused: as `create_settings`.
+    """
+    checked = checked_settings(values, created_by)
+    new = {**default_settings(zone_of_new(connection, mandate_id, config)), **checked}
+    new["billing_address"] = merged_address({}, checked.get("billing_address", {}))
+    insert_settings(connection, mandate_id, new, created_by)
+    created = find_settings(connection, mandate_id)
+    assert created is not None, "settings just made are there"
+    return created

@@ -1,0 +1,16 @@
+"""The door for the balance check: whoever may write to the queue `checks` may ask."""
+
+from typing import Any
+
+from celery import shared_task
+
+from core.config import configuration
+from core.operations.check_balance import BalanceQuestion, check_balance
+from core.storage.database import database
+from tasks.answer import Answer, AnsweringTask
+
+
+@shared_task(base=AnsweringTask, name="balance.check", bind=True)
+def check(self: Any, *arguments: Any, **fields: Any) -> Answer:
+    """Answers whether `user_id` of `mandate_id` may make a call of `estimated_cost` CHF (docs/checks.md). A replay asks anew."""
+    return self.answer(arguments, lambda: check_balance(database(), BalanceQuestion.read(fields), config=configuration()))  # type: ignore[no-any-return]

@@ -1,0 +1,106 @@
+"""What may come out of which queue, before Celery's own consumer looks at a message.
+
+Celery runs any task that a message names, whatever queue it comes from, and what a message carries beside its arguments
+(`link`, `chain`, `chord`) is sent on under the worker's own login. So who may write to one queue could have everything done.
+Here a queue that producers write to yields only calls of the tasks that it is for, stripped to their arguments.
+"""
+
+import json
+import logging
+from typing import Any
+
+import structlog
+from celery.worker.consumer import Consumer
+
+from core.domain.rejection import shown
+from tasks.answer import error_answer, send_answer
+
+log = structlog.get_logger()
+
+TRUSTED_QUEUES = frozenset({"maintenance", "movements"})  # whoever writes to them may have anything done
+OPEN_TASKS = {
+    "usage": frozenset({"usage.record", "usage.record_batch"}),  # with intake=celery; the pump has its own reader
+    "checks": frozenset({"balance.check", "settings.get"}),
+}
+_ANY_OPEN_TASK = frozenset.union(*OPEN_TASKS.values())
+_HEADERS = ("lang", "task", "id", "root_id", "argsrepr", "kwargsrepr", "expires", "origin", "ignore_result")
+_HEADERS_OF_RETRIES = ("eta", "retries")  # of usage, which Celery itself sends again
+
+
+class GuardedConsumer(Consumer):
+    """Celery's consumer behind the guard."""
+
+    def create_task_handler(self, *arguments: Any, **options: Any) -> Any:
+        """The handler of each message that comes for a task."""
+        handle = super().create_task_handler(*arguments, **options)
+
+        def guarded(message: Any) -> Any:
+            try:
+                confine(message)
+            except ValueError as refusal:
+                self._refuse(message, str(refusal))
+                return None
+            return handle(message)
+
+        return guarded
+
+    def _refuse(self, message: Any, why: str) -> None:
+        log.error("guard.message_refused", queue=queue_of(message), why=why)
+        message.reject_log_error(logging.getLogger(__name__), self.connection_errors)  # type: ignore[attr-defined]
+        properties = message.properties or {}
+        send_answer(self.app, properties.get("reply_to"), properties.get("correlation_id"), error_answer("refused", why))
+
+
+def confine(message: Any) -> None:
+    """Leaves of a message what its queue may ask for; decimals in its arguments stay exact.
+
+    Raises:
+        ValueError: nothing is left of it; the text says why.
+    """
+    queue = queue_of(message)
+    headers = message.headers if isinstance(message.headers, dict) else {}
+    if queue in TRUSTED_QUEUES:
+        if "task" in headers:
+            _rewrite(message, *_parts(message))
+        return
+    task, message_id = headers.get("task"), headers.get("id")
+    if not isinstance(task, str) or task not in OPEN_TASKS.get(queue or "", _ANY_OPEN_TASK):
+        raise ValueError(f"task: {shown(task)} is not served on the queue {shown(queue)}")
+    if not isinstance(message_id, str):
+        raise ValueError(f"id: {shown(message_id)} is not a text")  # noqa: TRY004 - one kind of refusal
+    kept = _HEADERS + (_HEADERS_OF_RETRIES if queue == "usage" else ())
+    arguments, named, _ = _parts(message)
+    message.headers = {name: headers[name] for name in kept if name in headers}
+    _rewrite(message, arguments, named, {})
+
+
+def queue_of(message: Any) -> str | None:
+    """The queue that the message came out of; none where it came through an exchange that is not the queue's own."""
+    info = message.delivery_info if isinstance(message.delivery_info, dict) else {}
+    routing_key = info.get("routing_key")
+    return routing_key if isinstance(routing_key, str) and info.get("exchange") in ("", routing_key) else None
+
+
+def _parts(message: Any) -> tuple[list[Any], dict[str, Any], dict[str, Any]]:
+    if message.content_type != "application/json" or (message.headers or {}).get("compression"):
+        raise ValueError(f"content_type: {shown(message.content_type)} is not plain JSON")
+    try:
+        arguments, named, options = json.loads(message.body, parse_float=_exact)
+    except (ValueError, TypeError, RecursionError):
+        arguments = None
+    if not (isinstance(arguments, list) and isinstance(named, dict) and isinstance(options, dict)):
+        raise ValueError("body: is not [args, kwargs, options] in JSON")  # noqa: TRY004 - one kind of refusal
+    return arguments, named, options
+
+
+def _rewrite(message: Any, arguments: list[Any], named: dict[str, Any], options: dict[str, Any]) -> None:
+    message.body = json.dumps([arguments, named, options])
+    try:
+        message.decode()  # kombu keeps it for Celery's Request
+    except Exception as error:  # noqa: BLE001 - whatever the decoders of a type raise
+        raise ValueError(f"body: holds a typed value that can't be read: {shown(str(error))}") from None
+
+
+def _exact(number: str) -> dict[str, str]:
+    """A JSON number as kombu writes a Decimal: read as a float it would be another one."""
+    return {"__type__": "decimal", "__value__": number}
