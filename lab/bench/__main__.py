@@ -8,6 +8,7 @@ from rich.console import Console
 
 from core.config import Configuration
 from lab.bench.books import benchmark_services
+from lab.bench.checks import CHECKS
 from lab.bench.cpu import Cpu
 from lab.bench.drains import Drained, drain, drain_naive, latency_p99_seconds
 from lab.bench.floors import schema_floor, sql_floor
@@ -51,14 +52,18 @@ def main() -> int:
     with benchmark_services() as own:
         chosen = paths(own, arguments.scale)
         if arguments.only:
-            if unknown := set(arguments.only) - {*chosen, LATENCY}:
-                parser.error(f"no path is called {', '.join(sorted(unknown))}; there are: {', '.join([*chosen, LATENCY])}")
+            if unknown := set(arguments.only) - {*chosen, LATENCY, *CHECKS}:
+                parser.error(f"no path is called {', '.join(sorted(unknown))}; there are: {', '.join([*chosen, LATENCY, *CHECKS])}")
             chosen = {name: measure for name, measure in chosen.items() if name in arguments.only}
         rates, cpu = _rounds(chosen, arguments.rounds, console)
         figures = dict(rates)
         if not arguments.only or LATENCY in arguments.only:
             console.print(f"{LATENCY} …")
             figures[LATENCY] = [latency_p99_seconds(own, 1000, max(2, int(10 * arguments.scale))) * 1000]
+        for name, p99_seconds in CHECKS.items():
+            if not arguments.only or name in arguments.only:
+                console.print(f"{name} …")
+                figures[name] = [p99_seconds(own, max(200, int(2000 * arguments.scale))) * 1000]
     show = print_json if arguments.json else print_tables
     show(rates, cpu, verdicts(figures), {name: f'python -m lab.bench --only "{name}"' for name in figures})
     return 0

@@ -10,6 +10,8 @@ BATCH, PLAIN = "batch messages, 1 process", "plain JSON, 1 process"
 HOT, HOT_2 = "hot pool, 1 process", "hot pool, 2 processes"
 RABBITMQ = "RabbitMQ, single messages, 1 process"
 LATENCY = "publish to committed debit at 1,000 events/s, p99"
+CHECK, CHECK_TASK = "balance check as a function, p99", "balance check by task, p99"
+CHECK_STREAM = "balance check by task at 1,000 events/s, p99"
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,9 @@ GOALS: list[Ratio | Limit] = [
     Ratio(HOT, SINGLE, 1.0),
     Ratio(HOT_2, SINGLE_2, 0.85),
     Limit(LATENCY, 100, "ms"),
+    Limit(CHECK, 2, "ms"),
+    Limit(CHECK_TASK, 10, "ms"),
+    Limit(CHECK_STREAM, 50, "ms"),
 ]
 
 

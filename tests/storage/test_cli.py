@@ -79,7 +79,8 @@ def test_help_names_every_command_without_loading_them() -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        "services", "db", "db upgrade", "db check", "settings show", "settings list", "settings update", "accounts list", "accounts show", "balance",
+        "services", "db", "db upgrade", "db check", "settings show", "settings list", "settings update", "settings history",
+        "settings create", "settings get-or-create", "check", "accounts list", "accounts show", "balance",
         "transactions", "deadletters list", "deadletters show", "parked list", "batches", "directory import", "verify",
         "topup", "adjust", "refund", "switch", "accounts enable", "accounts disable", "accounts credit-limit",
     ],
@@ -204,7 +205,7 @@ def test_help_tells_what_new_settings_are_and_what_nothing_acts_on(run: Run) -> 
     """An operator sees the defaults, and which settings are only kept."""
     text = " ".join(run("settings", "update", "--help").out.split())
     assert "New settings: PREPAY_USER." in text
-    assert text.count("(stored; nothing acts on it yet)") == 3
+    assert text.count("(stored; nothing acts on it yet)") == 2
 
 
 @pytest.mark.parametrize("columns", ["80", "120", "240"])
@@ -446,3 +447,30 @@ def test_verify_tells_whether_the_books_are_in_order(run: Run, record: Record, r
     assert people.code == 1
     assert "I3: account " in people.out
     assert people.out.endswith("verify: 2 violations\n")
+
+
+def test_a_check_ends_with_its_answer(run: Run, put_mandate: PutMandate) -> None:
+    """Exit code 0 where the call may be made, 3 where it may not, 1 for a wrong question; the answer is printed either way."""
+    put_mandate(users=["ada"])
+    allowed, refused = run("check", "acme", "ada", "--cost", "10", "--json"), run("check", "acme", "ada", "--cost", "10.01", "--json")
+    assert (allowed.code, allowed.json["allowed"], allowed.json["reason"]) == (0, True, None)
+    assert (refused.code, refused.json["allowed"], refused.json["reason"]) == (3, False, "INSUFFICIENT_BALANCE")
+    assert refused.json["current_balance"] == "10.000000000"
+    assert "INSUFFICIENT_BALANCE" in run("check", "acme", "ada", "--cost", "11").out
+    wrong = run("check", "acme", "ada", "--cost", "-1")
+    assert (wrong.code, wrong.err) == (1, "error: estimated_cost: '-1' is negative\n")
+
+
+def test_settings_are_created_and_looked_back_at(run: Run, put_mandate: PutMandate) -> None:
+    """`settings create` refuses a second time, `get-or-create` shows them, `history` tells who changed what."""
+    put_mandate()
+    made = run("settings", "create", "acme", "--billing-model", "UNLIMITED", "--city", "Bern", "--by", "olga", "--json").json
+    assert (made["billing_model"], made["billing_address"], made["version"]) == ("UNLIMITED", {"city": "Bern"}, 1)
+    assert "has billing settings already, version 1: update them" in run("settings", "create", "acme").err
+    assert run("settings", "get-or-create", "acme", "--billing-model", "PREPAY_USER", "--json").json == made
+    run("settings", "update", "acme", "--city", "Basel", "--by", "oleg")
+    newest, first = run("settings", "history", "acme", "--json").json
+    assert (newest["changed_by"], newest["changes"]) == ("oleg", {"billing_address.city": ["Bern", "Basel"]})
+    assert first["changes"]["billing_address.city"] == [None, "Bern"]
+    table = run("settings", "history", "acme").out
+    assert all(word in table for word in ("oleg", "olga", "billing_address.city", "Bern", "Basel"))
