@@ -92,6 +92,7 @@ def send_answer(app: Celery, reply_to: object, correlation_id: object, answer: A
     body = json_text(answer)
     try:
         with app.producer_or_acquire() as producer:
+            producer.connection.ensure_connection(max_retries=1, interval_start=0.1)  # by itself kombu would try for ever
             if producer.connection.transport.driver_type == "redis":
                 if reply_to.startswith(REPLY_PREFIX):
                     _push(producer.connection.default_channel.client, reply_to, body)

@@ -184,6 +184,20 @@ def test_a_movement_waits_for_the_database_and_is_made_once(
     assert rows("SELECT amount FROM transactions WHERE reference_type = 'PAYMENT'") == [{"amount": Decimal(5)}]
 
 
+@pytest.mark.usefixtures("acme")
+def test_jobs_that_hang_hold_up_no_check(producer: Celery, ask: Ask, start_worker: StartWorker, owner_database: Database, rows: Rows) -> None:
+    """While five jobs of the same worker wait for the database, a check is answered."""
+    start_worker().ready()
+    with owner_database.transaction() as connection:
+        connection.exec_driver_sql("LOCK TABLE job_runs")
+        for _ in range(5):
+            producer.send_task("books.housekeep", queue="maintenance")
+        waiting = "SELECT count(*) AS n FROM pg_locks WHERE NOT granted AND relation = 'job_runs'::regclass"
+        eventually(lambda: rows(waiting)[0]["n"] == 5, "all five wait")
+        assert ask("balance.check", **CHECK)["result"]["allowed"]
+        assert rows(waiting) == [{"n": 5}]
+
+
 @pytest.fixture
 def own_valkey() -> Iterator[ValkeyServer]:
     """A broker whose users a test may change."""
