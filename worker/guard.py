@@ -7,6 +7,7 @@ Here a queue that producers write to yields only calls of the tasks that it is f
 
 import json
 import logging
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import structlog
@@ -82,8 +83,8 @@ def queue_of(message: Any) -> str | None:
 
 
 def _parts(message: Any) -> tuple[list[Any], dict[str, Any], dict[str, Any]]:
-    if message.content_type != "application/json" or (message.headers or {}).get("compression"):
-        raise ValueError(f"content_type: {shown(message.content_type)} is not plain JSON")
+    if message.content_type != "application/json":
+        raise ValueError(f"content_type: {shown(message.content_type)} is not application/json")
     try:
         arguments, named, options = json.loads(message.body, parse_float=_exact)
     except (ValueError, TypeError, RecursionError):
@@ -101,6 +102,10 @@ def _rewrite(message: Any, arguments: list[Any], named: dict[str, Any], options:
         raise ValueError(f"body: holds a typed value that can't be read: {shown(str(error))}") from None
 
 
-def _exact(number: str) -> dict[str, str]:
-    """A JSON number as kombu writes a Decimal: read as a float it would be another one."""
+def _exact(number: str) -> dict[str, str] | float:
+    """A JSON number as kombu writes a Decimal: read as a float it would be another one. What no Decimal can hold becomes infinite."""
+    try:
+        Decimal(number)
+    except InvalidOperation:
+        return float(number)
     return {"__type__": "decimal", "__value__": number}

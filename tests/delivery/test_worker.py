@@ -189,15 +189,17 @@ def test_a_worker_serves_the_queues_that_it_was_started_with(
 
 @both_brokers
 @pytest.mark.usefixtures("acme")
-def test_celerys_own_consumer_records_as_well(producer: Celery, start_worker: StartWorker, counts: Counts, rows: Rows) -> None:
-    """With `intake=celery` the same tasks run one message at a time and decide the same outcomes."""
+def test_celerys_own_consumer_records_as_well(producer: Celery, broker: Broker, start_worker: StartWorker, counts: Counts, rows: Rows) -> None:
+    """With `intake=celery` the same tasks run one message at a time and decide the same outcomes, by JSON numbers as they were written."""
     twice = event(price_chf="0.123456789")
     for body in (twice, twice, event(user_id="")):
         producer.send_task("usage.record", args=[body], queue="usage")
     producer.send_task("usage.record_batch", args=[[event(price_chf="1"), event(price_chf="2")]], queue="usage")
+    number = json.dumps([[event(price_chf="?")], {}, {}]).replace('"?"', "999999.123456789").encode()
+    broker.put("usage", in_envelope(number), in_envelope(number.replace(b".123456789", b"e99999999999999999999")))
     worker = start_worker(TOLLBOOK_INTAKE="celery").ready()
-    eventually(lambda: counts() == {"recorded": 3, "duplicate": 1, "conflict": 0, "rejected": 1, "parked": 0}, "every event has its outcome")
-    assert rows("SELECT sum(amount) total FROM transactions WHERE transaction_type = 'DEBIT'")[0]["total"] == Decimal("3.123456789")
+    eventually(lambda: counts() == {"recorded": 4, "duplicate": 1, "conflict": 0, "rejected": 2, "parked": 0}, "every event has its outcome")
+    assert rows("SELECT sum(amount) total FROM transactions WHERE transaction_type = 'DEBIT'")[0]["total"] == Decimal("1000002.246913578")
     assert worker.terminate() == 0
 
 
