@@ -27,13 +27,15 @@ from celery.app.amqp import AMQP
 from celery.events import EventDispatcher
 from celery.events.state import State
 from celery.exceptions import WorkerShutdown
-from celery.worker import WorkController, components, strategy
+from celery.worker import WorkController, components, loops, strategy
 from celery.worker import state as worker_state
 from celery.worker.consumer import Consumer
 from celery.worker.consumer.delayed_delivery import DelayedDelivery
 from celery.worker.consumer.events import Events
+from celery.worker.request import Request
 from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
+from kombu.utils import cached_property
 from kombu.utils.json import dumps
 from redis.exceptions import ConnectionError as RedisConnectionError
 
@@ -42,6 +44,7 @@ from core.domain.parsing import _plain_values
 from core.domain.rejection import Reason
 from tasks.message import Message
 from worker.amqp_transport import cure_amqp_transport
+from worker.guard import confine, queue_of
 from worker.intake.envelope import open_envelope
 from worker.intake.redis_source import _priority_suffixes
 from worker.intake.reporter import Reporter
@@ -303,8 +306,33 @@ def unreadable_properties_arrive() -> object:
     return message.properties["content_type"].startswith("unreadable properties")
 
 
+def tasks_come_through_the_handler() -> bool:
+    """Celery takes the consumer that the setting names, and its loop hands every message to the handler that this makes."""
+    return uses(WorkController.setup_defaults, "consumer_cls") and uses(loops.asynloop, "create_task_handler")
+
+
+def a_confined_message_runs_as_it_was_left() -> bool:
+    """What the guard leaves of a message is all that Celery's request makes of it, and the queue is the one that the transport told."""
+    forged = {"task": "balance.check", "id": "1", "chain": [{}], "callbacks": [{}]}
+    body = {"body": json.dumps([[], {"cost": 0.1}, {"chain": [{}]}]).replace("0.1", "0.10000000000000000001"), "headers": forged}
+    properties = {"delivery_tag": "1", "delivery_info": {"exchange": "", "routing_key": "checks"}}
+    with Celery("contract", broker="memory://", set_as_current=False) as app, app.connection_for_write() as connection:
+        channel: Any = connection.default_channel
+        message = channel.Message({**MESSAGE, **body, "properties": properties}, channel=channel)
+        confine(message)
+        request: Any = Request(message, app=app, task=app.task(name="balance.check")(bare_channel), body=message.body, headers=message.headers)
+        plain = request.kwargs == {"cost": Decimal("0.10000000000000000001")} and queue_of(message) == "checks"
+        return plain and not (request._context.chain or request._context.callbacks)
+
+
+def answers_are_pushed_by_the_channels_client() -> bool:
+    """The Redis transport calls itself so, and its channel has a client of redis-py."""
+    return kombu_redis.Transport.driver_type == "redis" and isinstance(inspect.getattr_static(kombu_redis.Channel, "client"), cached_property)
+
+
 STEP, SOURCE, ENVELOPE = "worker/intake/step.py", "worker/intake/redis_source.py", "worker/intake/envelope.py"
 CURES, REPORTER, CONTROL = "worker/redis_transport.py", "worker/intake/reporter.py", "worker/intake/control.py"
+GUARD = "worker/guard.py"
 LEANED = [
     Leaned(
         "kombu.transport.redis.Channel._connparams",
@@ -424,6 +452,25 @@ LEANED = [
         "celeryconfig.py",
         "it lists the broker_transport_options that are read; one that is not listed is ignored in silence",
         transport_options_are_read,
+    ),
+    Leaned(
+        "celery.worker.consumer.Consumer.create_task_handler",
+        GUARD,
+        "it stands before every message that Celery's consumer takes; stand wherever messages go through now, or producers can have anything"
+        " done (test_who_may_write_to_checks_can_have_no_money_moved)",
+        tasks_come_through_the_handler,
+    ),
+    Leaned(
+        "kombu.message.Message: headers, body, delivery_info, decode",
+        GUARD,
+        "it strips a message by setting these; strip what Celery's Request reads now (test_who_may_write_to_checks_can_have_no_money_moved)",
+        a_confined_message_runs_as_it_was_left,
+    ),
+    Leaned(
+        "kombu.transport.redis.Channel.client",
+        "tasks/answer.py",
+        "answers are pushed, with their expiry, by the client of a pooled connection; find it where it is now, or make one",
+        answers_are_pushed_by_the_channels_client,
     ),
     Leaned(
         "the loggers celery.worker.strategy and celery.app.trace",
