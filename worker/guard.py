@@ -62,15 +62,18 @@ def confine(message: Any) -> None:
     headers = message.headers if isinstance(message.headers, dict) else {}
     if queue in TRUSTED_QUEUES:
         if "task" in headers:
-            _rewrite(message, *_parts(message))
+            _rewrite(message, *_parts(_decoded(message)))
         return
+    body = _decoded(message)
+    if "task" not in headers and isinstance(body, dict):  # Celery's old protocol has everything in the body
+        headers, body = body, [body.get("args", []), body.get("kwargs", {}), {}]
     task, message_id = headers.get("task"), headers.get("id")
     if not isinstance(task, str) or task not in OPEN_TASKS.get(queue or "", _ANY_OPEN_TASK):
         raise ValueError(f"task: {shown(task)} is not served on the queue {shown(queue)}")
     if not isinstance(message_id, str):
         raise ValueError(f"id: {shown(message_id)} is not a text")  # noqa: TRY004 - one kind of refusal
     kept = _HEADERS + (_HEADERS_OF_RETRIES if queue == "usage" else ())
-    arguments, named, _ = _parts(message)
+    arguments, named, _ = _parts(body)
     message.headers = {name: headers[name] for name in kept if name in headers}
     _rewrite(message, arguments, named, {})
 
@@ -82,16 +85,20 @@ def queue_of(message: Any) -> str | None:
     return routing_key if isinstance(routing_key, str) and info.get("exchange") in ("", routing_key) else None
 
 
-def _parts(message: Any) -> tuple[list[Any], dict[str, Any], dict[str, Any]]:
+def _decoded(message: Any) -> Any:
     if message.content_type != "application/json":
         raise ValueError(f"content_type: {shown(message.content_type)} is not application/json")
     try:
-        arguments, named, options = json.loads(message.body, parse_float=_exact)
-    except (ValueError, TypeError, RecursionError):
-        arguments = None
-    if not (isinstance(arguments, list) and isinstance(named, dict) and isinstance(options, dict)):
-        raise ValueError("body: is not [args, kwargs, options] in JSON")  # noqa: TRY004 - one kind of refusal
-    return arguments, named, options
+        return json.loads(message.body, parse_float=_exact)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ValueError(f"body: is not JSON: {shown(str(error))}") from None
+
+
+def _parts(body: Any) -> tuple[list[Any], dict[str, Any], dict[str, Any]]:
+    match body:
+        case [list() as arguments, dict() as named, dict() as options]:
+            return arguments, named, options
+    raise ValueError("body: is not [args, kwargs, options]")
 
 
 def _rewrite(message: Any, arguments: list[Any], named: dict[str, Any], options: dict[str, Any]) -> None:

@@ -197,9 +197,11 @@ def test_celerys_own_consumer_records_as_well(producer: Celery, broker: Broker, 
     producer.send_task("usage.record_batch", args=[[event(price_chf="1"), event(price_chf="2")]], queue="usage")
     number = json.dumps([[event(price_chf="?")], {}, {}]).replace('"?"', "999999.123456789").encode()
     broker.put("usage", in_envelope(number), in_envelope(number.replace(b".123456789", b"e99999999999999999999")))
+    old = json.dumps({"task": "usage.record", "id": "1", "args": [event(price_chf="5")], "kwargs": {}}).encode()
+    broker.put("usage", in_envelope(old, None))
     worker = start_worker(TOLLBOOK_INTAKE="celery").ready()
-    eventually(lambda: counts() == {"recorded": 4, "duplicate": 1, "conflict": 0, "rejected": 2, "parked": 0}, "every event has its outcome")
-    assert rows("SELECT sum(amount) total FROM transactions WHERE transaction_type = 'DEBIT'")[0]["total"] == Decimal("1000002.246913578")
+    eventually(lambda: counts() == {"recorded": 5, "duplicate": 1, "conflict": 0, "rejected": 2, "parked": 0}, "every event has its outcome")
+    assert rows("SELECT sum(amount) total FROM transactions WHERE transaction_type = 'DEBIT'")[0]["total"] == Decimal("1000007.246913578")
     assert worker.terminate() == 0
 
 

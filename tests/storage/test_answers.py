@@ -77,6 +77,22 @@ def test_a_movement_is_answered_with_its_entry(app: Celery, put_settings: PutSet
     assert top_up.apply(kwargs={**wanted, "account_id": 4711, "key": "l"}).get()["error"]["kind"] == "not_found"
 
 
+def test_every_movement_has_a_door(app: Celery, put_settings: PutSettings, put_account: PutAccount) -> None:
+    """Adjusting, refunding, disabling, limiting and switching are answered with what they came to."""
+    put_settings(users=["ada"])
+    ada, pool, who = put_account("ada"), put_account(), {"mandate_id": "acme", "by": "olga"}
+
+    def done(task: str, **fields: object) -> Any:
+        return app.tasks[f"movement.{task}"].apply(kwargs={**who, "key": "k", **fields}).get()["result"]
+
+    entry = done("adjust", account_id=ada, amount="5", reason="a gift")
+    assert entry.balance == 5
+    assert done("refund", transaction_id=entry.transaction_id, amount="2").refundable == 3
+    assert done("set_account_enabled", account_id=ada, enabled=False).changed
+    assert done("set_credit_limit", account_id=pool, credit_limit="7").credit_limit == 7
+    assert done("switch_billing_model", billing_model="PREPAY_MANDATE").migrated_amount == 3
+
+
 def test_an_answer_goes_to_a_queue_of_the_callers_own(app: Celery) -> None:
     """On a broker with real queues it is a message with the request's correlation id; no other queue is ever written to."""
     mine, foreign = f"tollbook.reply.{uuid4()}", "movements"
