@@ -13,22 +13,21 @@ from typing import Annotated, Any, BinaryIO
 import typer
 from amqp.exceptions import AMQPError, MessageNacked
 from kombu.exceptions import OperationalError
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from cli.context import find_servers
-from cli.event_files import EventFormat, EventLine, Fields, read_events
+from cli.event_files import read_events
 from cli.options import AsJson
 from cli.output.json_out import print_json
+from cli.output.progress import progress
 from cli.output.text import counted, printable
+from core.storage.record_files import Fields, FileFormat, RecordLine
 from worker.intake.amqp_connection import refusal
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 BATCH_BYTES_MAX = 768 * 1024  # of events in one message, which the worker takes up to 1 MiB
-PLAIN_PROGRESS_SECONDS = 5.0
 EXIT_INTERRUPTED = 130
-_SUFFIXES = {".jsonl": EventFormat.JSONL, ".ndjson": EventFormat.JSONL, ".json": EventFormat.JSONL, ".csv": EventFormat.CSV}
+_SUFFIXES = {".jsonl": FileFormat.JSONL, ".ndjson": FileFormat.JSONL, ".json": FileFormat.JSONL, ".csv": FileFormat.CSV}
 
 
 @dataclass(slots=True)
@@ -102,7 +101,7 @@ def publish(
     file: Annotated[str, typer.Argument(help="A file of events, or - for standard input.")],
     batch: Annotated[int, typer.Option(min=1, max=1000, help="Events per message.")] = 1,
     kind: Annotated[
-        EventFormat | None, typer.Option("--format", case_sensitive=False, help="Default: by the file's extension; JSONL for standard input.")
+        FileFormat | None, typer.Option("--format", case_sensitive=False, help="Default: by the file's extension; JSONL for standard input.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -161,9 +160,9 @@ def _check_file(file: str) -> None:
         raise typer.BadParameter(f"{printable(file)} may not be read by this login", param_hint="FILE")
 
 
-def _kind_of(file: str) -> EventFormat:
+def _kind_of(file: str) -> FileFormat:
     if file == "-":
-        return EventFormat.JSONL
+        return FileFormat.JSONL
     kind = _SUFFIXES.get(Path(file).suffix.lower())
     if kind is None:
         raise typer.BadParameter(f"{printable(file)} ends in none of {', '.join(_SUFFIXES)}: name its --format")
@@ -181,10 +180,10 @@ def _opened(file: str) -> Iterator[tuple[BinaryIO, int | None]]:
         yield stream, path.stat().st_size if path.is_file() else None
 
 
-def _publish_all(lines: Iterator[EventLine], batch: int, tally: Tally, size: int | None) -> None:
+def _publish_all(lines: Iterator[RecordLine], batch: int, tally: Tally, size: int | None) -> None:
     from worker.app import app as celery_app  # noqa: PLC0415 - reads the configuration, which find_servers completes
 
-    with celery_app.producer_pool.acquire(block=True) as producer, _progress(size) as show:
+    with celery_app.producer_pool.acquire(block=True) as producer, progress(size) as show:
         publisher = Publisher(producer, batch, tally)
         tally.began = time.monotonic()
         for line in lines:
@@ -194,31 +193,6 @@ def _publish_all(lines: Iterator[EventLine], batch: int, tally: Tally, size: int
                 typer.echo(f"line {line.number} {line.problem}", err=True)
             else:
                 publisher.add(line.fields)
-            show(tally)
+            show(tally.position, tally.in_words)
         publisher.flush()
-        show(tally)
-
-
-@contextmanager
-def _progress(size: int | None) -> Iterator[Any]:
-    """A bar on a terminal, else a line now and then, on standard error."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield _PlainProgress()
-        return
-    columns = (BarColumn(), TextColumn("{task.fields[events]} events"), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("publishing", total=size, events=0)
-        yield lambda tally: bar.update(task, completed=tally.position, events=tally.events)
-
-
-class _PlainProgress:
-    """Tells every few seconds how far it is."""
-
-    def __init__(self) -> None:
-        self._next = time.monotonic() + PLAIN_PROGRESS_SECONDS
-
-    def __call__(self, tally: Tally) -> None:
-        if time.monotonic() >= self._next:
-            self._next = time.monotonic() + PLAIN_PROGRESS_SECONDS
-            typer.echo(tally.in_words(), err=True)
+        show(tally.position, tally.in_words)
