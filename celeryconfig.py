@@ -16,7 +16,7 @@ except Misconfigured as error:
 _rabbitmq = is_amqp(broker_url)
 _direct = Exchange("")  # the default exchange: a message goes to the queue that its routing key names, with no binding to lose
 
-imports = ("tasks.usage", "tasks.books", "tasks.parked", "tasks.balance", "tasks.settings", "tasks.movements")
+imports = ("tasks.usage", "tasks.books", "tasks.parked", "tasks.balance", "tasks.settings", "tasks.movements", "tasks.alerts")
 
 # Queues: a plain worker serves all of them. `usage` and `usage.json` are emptied by the pump (worker/intake); producers may write to
 # them and to `checks`, to `maintenance` and `movements` only who may have everything done (worker/guard.py).
@@ -36,6 +36,7 @@ task_routes = {
     "settings.get": {"queue": "checks"},
     "settings.*": {"queue": "movements"},
     "movement.*": {"queue": "movements"},
+    "alerts.*": {"queue": "maintenance"},
 }
 
 # Delivery guarantees of what Celery's own consumer runs.
@@ -106,3 +107,9 @@ beat_schedule = {
         "options": {"expires": 15},
     },
 }
+if _config.alerts_queue_max:  # off by default: a queue that nobody empties would only fill up
+    beat_schedule["alerts.publish"] = {
+        "task": "alerts.publish",
+        "schedule": 5.0,  # seconds: whoever is to be told hears of it soon
+        "options": {"expires": 5},
+    }

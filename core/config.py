@@ -65,6 +65,9 @@ class Configuration(BaseSettings):
     parked_limit_total: PositiveInt = Field(
         1_000_000, description="Parked events altogether beyond which further ones become dead letters, in events."
     )
+    alerts_queue_max: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
+        0, description="Messages that the queue `balance.alerts` may hold before further alerts wait in the books; 0 publishes none."
+    )
     partitions_ahead: Annotated[int, Field(ge=1, le=24)] = Field(3, description="Monthly partitions that `books.housekeep` keeps ready, in months.")
     database_pool_size: PositiveInt = Field(12, description="Connections that one process keeps to PostgreSQL at most, in connections.")
     statement_timeout_seconds: PositiveSeconds = Field(

@@ -11,6 +11,9 @@ BATCH_SECONDS = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
 )
 BATCH_EVENTS = Histogram("tollbook_batch_events", "Events in a batch.", buckets=(1, 10, 50, 100, 250, 500, 1000, 2000))
+ALERTS = Counter("tollbook_alerts_total", "Alerts that left the outbox: published or withheld.", ["outcome"])
+ALERTS_WAITING = Gauge("tollbook_alerts_waiting", "Alerts that wait to be published, as of this process's latest look.")
+ALERTS_OLDEST_SECONDS = Gauge("tollbook_alerts_oldest_seconds", "Age of the oldest alert that waits, as of this process's latest look.")
 INTAKE_STATE = Gauge("tollbook_intake_state", "1 for the state that the intake is in.", ["thread", "state"])
 INTAKE_RETRIES = Counter("tollbook_intake_retries_total", "Batches tried again because the database could not answer.")
 INTAKE_HELD = Gauge("tollbook_intake_held_messages", "Messages claimed and not yet acknowledged.")

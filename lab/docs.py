@@ -12,11 +12,13 @@ from pydantic import AliasChoices
 from pydantic.fields import FieldInfo
 
 from core.config import Configuration
+from core.domain.alert_message import AlertMessage
 from core.domain.contract import EventContract
 from core.domain.parsing import ALIASES
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGURATION, PRODUCERS, SCHEMA, ENVIRONMENT = "docs/configuration.md", "docs/producers.md", "docs/event-v1.schema.json", ".env.example"
+ALERTS, ALERT_SCHEMA = "docs/alerts.md", "docs/alert-v1.schema.json"
 REQUIRED = frozenset({"database_url", "broker_url"})  # what a worker can't start without
 COMPOSE_SECRETS = {
     "POSTGRES_PASSWORD": "Password of PostgreSQL's superuser.",
@@ -25,6 +27,24 @@ COMPOSE_SECRETS = {
     "VALKEY_PASSWORD": "Password of the broker.",
     "FLOWER_BASIC_AUTH": "Who may open Flower, as `name:password`.",
 }
+_EXAMPLE_ALERT = json.loads(
+    AlertMessage.model_validate(
+        {
+            "alert_id": 4711,
+            "mandate_id": "acme",
+            "account_id": 42,
+            "account_type": "USER",
+            "user_id": "ada",
+            "kind": "WARNING",
+            "recovered": False,
+            "balance_before": "10.000000000",
+            "balance_after": "0.500000000",
+            "threshold": "1.000000000",
+            "recorded_at": "2026-01-31T11:00:00.123456Z",
+            "notification_emails": ["billing@acme.example"],
+        }
+    ).body()
+)
 _CLOUD_EVENTS = {"event_id": "id", "occurred_at": "time"}
 
 
@@ -33,7 +53,9 @@ def documents(root: Path = ROOT) -> dict[str, str]:
     return {
         ENVIRONMENT: environment_example(),
         SCHEMA: event_schema(),
+        ALERT_SCHEMA: alert_schema(),
         CONFIGURATION: _with_block((root / CONFIGURATION).read_text(encoding="utf-8"), "configuration", configuration_table()),
+        ALERTS: _with_block((root / ALERTS).read_text(encoding="utf-8"), "fields", alert_table()),
         PRODUCERS: _with_block((root / PRODUCERS).read_text(encoding="utf-8"), "fields", fields_table()),
     }
 
@@ -88,6 +110,22 @@ def event_schema() -> str:
         " time is occurred_at and data holds the rest. Patterns are ECMA-262 regular expressions with the flag u.",
     }
     return json.dumps(head | {key: value for key, value in EventContract.model_json_schema().items() if key not in head}, indent=2) + "\n"
+
+
+def alert_schema() -> str:
+    """The JSON Schema of a published alert."""
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Balance alert, version 1"}
+    schema = AlertMessage.model_json_schema(mode="serialization")
+    return json.dumps(head | {key: value for key, value in schema.items() if key not in head}, indent=2) + "\n"
+
+
+def alert_table() -> str:
+    """The fields of a published alert as a table of Markdown; the example is a message as it is sent."""
+    schema = AlertMessage.model_json_schema(mode="serialization")
+    lines = ["| field | example | meaning |", "|---|---|---|"]
+    for name, value in _EXAMPLE_ALERT.items():
+        lines.append(f"| `{name}` | `{json.dumps(value)}` | {schema['properties'][name].get('description', '')} |")
+    return "\n".join(lines)
 
 
 def fields_table() -> str:

@@ -65,6 +65,7 @@ DOCUMENTED = {
     "celery.worker.control.inspect_command",
     "kombu.Connection",
     "kombu.Exchange",
+    "kombu.Producer",
     "kombu.Queue",
     "kombu.exceptions.KombuError",
 }

@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 from celery import Celery
 
+import tasks.alerts
 import tasks.books
 import tasks.parked
 import tasks.usage
@@ -15,7 +16,7 @@ from tests.conftest import Rows
 from tests.events import event
 from tests.storage.conftest import PutMandate
 
-MODULES = (tasks.books, tasks.parked, tasks.usage)
+MODULES = (tasks.alerts, tasks.books, tasks.parked, tasks.usage)
 
 
 @pytest.fixture(autouse=True)
@@ -79,3 +80,8 @@ def test_parked_events_are_released_by_their_task(app: Celery, put_mandate: PutM
     put_mandate(users=["ada"])
     assert app.tasks["parked.release"].apply().get() == 2
     assert app.tasks["parked.release"].apply().get() == 0
+
+
+def test_alerts_are_not_published_until_it_is_configured(app: Celery) -> None:
+    """Without the setting the job asks no broker (the test's app has none) and does nothing."""
+    assert app.tasks["alerts.publish"].apply().get() is None

@@ -172,6 +172,23 @@ refunds = Table(
     Index(None, "mandate_id", "transaction_id"),
 )
 
+amendments = Table(
+    "amendments",
+    metadata,
+    key("mandate_id"),
+    key("event_id"),
+    Column("number", Integer, nullable=False),
+    key("operation"),
+    key("idempotency_key"),
+    Column("reversed_id", BigInteger, nullable=False),
+    time("reversed_recorded_at"),
+    Column("reversal_id", BigInteger, nullable=False),
+    Column("debit_id", BigInteger, nullable=False),
+    time("recorded_at", now=True),
+    PrimaryKeyConstraint("mandate_id", "event_id", "number"),
+    UniqueConstraint("mandate_id", "operation", "idempotency_key", "event_id"),
+)
+
 usage_statistics = Table(
     "usage_statistics",
     metadata,
@@ -208,8 +225,10 @@ balance_alerts = Table(
     Column("batch_id", BigInteger),
     time("recorded_at", now=True),
     time("published_at", nullable=True),
+    time("withheld_at", nullable=True),
     one_of("kind", AlertKind),
     *in_range("balance_before", "balance_after", "threshold"),
     Index(None, "account_id", "id"),
     Index(None, "mandate_id", "id"),
+    Index("ix_balance_alerts_waiting", "id", postgresql_where=text("published_at IS NULL AND withheld_at IS NULL")),
 )

@@ -1,0 +1,39 @@
+"""Alerts leave for whoever wants to tell people about them."""
+
+from typing import Any
+
+import structlog
+from celery import shared_task
+
+from core.config import configuration
+from core.metrics import ALERTS, ALERTS_OLDEST_SECONDS, ALERTS_WAITING
+from core.operations.publish_alerts import publish_alerts
+from core.storage.database import database
+from tasks.outgoing import outgoing_queue
+
+log = structlog.get_logger()
+
+QUEUE = "balance.alerts"
+TRANSACTIONS_MAX = 50  # of 500 alerts: a stopping worker does not wait long, and the schedule soon comes again
+
+
+@shared_task(name="alerts.publish", bind=True)
+def publish(self: Any) -> dict[str, int] | None:
+    """Publishes alerts that wait, while the queue has room; returns how many, none while it is off. A replay finds none."""
+    messages_max = configuration().alerts_queue_max
+    if not messages_max:
+        return None
+    counts = {"published": 0, "withheld": 0}
+    with outgoing_queue(self.app, QUEUE, messages_max) as queue:
+        for _ in range(TRANSACTIONS_MAX):
+            done = publish_alerts(database(), queue)
+            counts = {"published": counts["published"] + done.published, "withheld": counts["withheld"] + done.withheld}
+            ALERTS.labels("published").inc(done.published)
+            ALERTS.labels("withheld").inc(done.withheld)
+            ALERTS_WAITING.set(done.waiting)
+            ALERTS_OLDEST_SECONDS.set(done.oldest_seconds)
+            if not done.published and not done.withheld:
+                break
+    if any(counts.values()):
+        log.info("alerts.published", **counts)
+    return counts
