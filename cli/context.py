@@ -1,6 +1,7 @@
 """Where the commands find the database and the broker: the environment, else the embedded servers that run."""
 
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -28,6 +29,11 @@ def find_servers() -> Configuration:
             if not os.environ.get(name):
                 os.environ[name] = url
     return configuration()
+
+
+def process_name(command: str) -> str:
+    """What the rows that this process writes carry as their worker."""
+    return f"tollbook {command}@{socket.gethostname()}:{os.getpid()}"
 
 
 @contextmanager

@@ -37,7 +37,7 @@ def handle(messages: Sequence[Message], worker: str) -> BatchResult:
         StorageUnavailable: the database can't answer now; some of the events may be recorded already.
         Misconfigured: only an operator can help.
     """
-    events = (event for message in messages for event in _events(message))
+    events = (event for message in messages for event in raw_events(message))
     results = []
     while part := list(islice(events, EVENTS_PER_TRANSACTION_MAX)):
         results.append(record_usage(database(), part, config=configuration(), known_accounts=_known_accounts, worker=worker))
@@ -67,7 +67,7 @@ def record_batch(self: Any, *args: Any, **kwargs: Any) -> str:
     return handle([message_of(RECORD_BATCH, args, kwargs)], self.request.hostname or "local").summary()
 
 
-def _events(message: Message) -> Iterator[RawEvent]:
+def raw_events(message: Message) -> Iterator[RawEvent]:
     """The raw events of a message; of one that can't be read, a single one that carries the whole entry and the defect."""
     origin = _origin(message.queue, None if message.plain else message.task)
     try:

@@ -15,7 +15,15 @@ _WRITE = text("""
                                    mandate_id, event_id, payload_hash, attempts, batch_id)
     VALUES (:body_sha256, :body, :body_length, :typed_json, :origin, :reason, :detail, :difference,
             :mandate_id, :event_id, :payload_hash, :attempts, :batch_id)
-    ON CONFLICT (body_sha256) DO UPDATE SET attempts = d.attempts + excluded.attempts, last_seen_at = now()
+    ON CONFLICT (body_sha256) DO UPDATE SET attempts = d.attempts + excluded.attempts, last_seen_at = clock_timestamp()
+""").bindparams(bindparam("difference", type_=JSONB(none_as_null=True)))
+
+# What was replayed is in the books or parked, and can't be refused any more unless it got lost on its way from there.
+_REOPEN = text("""
+    UPDATE dead_letters
+       SET status = 'OPEN', reason = :reason, detail = :detail, difference = :difference, batch_id = :batch_id,
+           resolved_at = NULL, resolved_by = NULL, resolution = NULL
+     WHERE body_sha256 = :body_sha256 AND status = 'REPLAYED'
 """).bindparams(bindparam("difference", type_=JSONB(none_as_null=True)))
 
 
@@ -35,7 +43,10 @@ class DeadLetter:
 
 
 def write_dead_letters(connection: Connection, letters: Sequence[DeadLetter], batch_id: int) -> None:
-    """Writes each letter, or raises `attempts` of the one that holds the same bytes already. Locks in the order of the hashes."""
+    """Writes each letter, or raises `attempts` of the one that holds the same bytes already. Locks in the order of the hashes.
+
+    One that was replayed is open again. A discarded or accepted one stays so: the operator has seen these very bytes.
+    """
     rows: dict[bytes, dict[str, object]] = {}
     for letter in letters:
         digest = sha256(letter.body).digest()
@@ -58,4 +69,6 @@ def write_dead_letters(connection: Connection, letters: Sequence[DeadLetter], ba
             "batch_id": batch_id,
         }
     if rows:
-        connection.execute(_WRITE, [rows[digest] for digest in sorted(rows)])
+        ordered = [rows[digest] for digest in sorted(rows)]
+        connection.execute(_WRITE, ordered)
+        connection.execute(_REOPEN, ordered)

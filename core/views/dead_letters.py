@@ -4,6 +4,7 @@ from core.domain.billing import DeadLetterStatus
 from core.domain.rejection import Reason
 from core.errors import NotFound
 from core.storage.database import Database
+from core.storage.dead_letter_status import Choice, count_letters
 from core.storage.reading import dead_letters
 from core.storage.reading.dead_letters import DeadLetterSummary, WholeDeadLetter
 from core.views.paging import LIMIT_DEFAULT, check_page
@@ -15,12 +16,13 @@ def list_dead_letters(
     mandate_id: str | None = None,
     reason: Reason | None = None,
     status: DeadLetterStatus | None = None,
+    seen_again: bool = False,
     limit: int = LIMIT_DEFAULT,
     offset: int = 0,
 ) -> list[DeadLetterSummary]:
     """Dead letters without their bytes, newest first, of this mandate, with this reason and status; None: with any.
 
-    A message that can't be parsed is of no mandate.
+    A message that can't be parsed is of no mandate. With `seen_again` only resolved ones whose bytes came once more.
 
     Raises:
         RequestRefused: a limit or offset out of range.
@@ -28,7 +30,7 @@ def list_dead_letters(
     """
     check_page(limit, offset)
     with database.snapshot() as connection:
-        return dead_letters.list_dead_letters(connection, mandate_id, reason, status, limit, offset)
+        return dead_letters.list_dead_letters(connection, mandate_id, reason, status, seen_again, limit, offset)
 
 
 def dead_letter(database: Database, dead_letter_id: int) -> WholeDeadLetter:
@@ -43,3 +45,13 @@ def dead_letter(database: Database, dead_letter_id: int) -> WholeDeadLetter:
     if found is None:
         raise NotFound(f"there is no dead letter {dead_letter_id}")
     return found
+
+
+def count_open(database: Database, choice: Choice) -> int:
+    """How many open dead letters are meant.
+
+    Raises:
+        StorageUnavailable, Misconfigured: the database can't be asked.
+    """
+    with database.snapshot() as connection:
+        return count_letters(connection, choice)[0]

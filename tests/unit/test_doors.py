@@ -8,27 +8,27 @@ import pytest
 
 from core.domain.rejection import Reason, Rejection
 from tasks.message import Message, message_of
-from tasks.usage import RECORD, RECORD_BATCH, _events
+from tasks.usage import RECORD, RECORD_BATCH, raw_events
 from worker.redis_transport import is_message
 
 
 def bodies(message: Message) -> list[bytes]:
     """The events' bytes that a message is taken apart into."""
-    return [event.body for event in _events(message)]
+    return [event.body for event in raw_events(message)]
 
 
 def test_a_crash_loop_keeps_every_event_of_a_batch_message() -> None:
     """A condemned message of many events becomes one dead letter per event, each with its own bytes and the reason."""
     defect = Rejection(Reason.CRASH_LOOP, "begun 5 times")
     array = msgspec.Raw(b'[{"a": 1}, {"b": 2}]')
-    events = list(_events(Message("usage", b"whole", RECORD_BATCH, [array], defect=defect)))
+    events = list(raw_events(Message("usage", b"whole", RECORD_BATCH, [array], defect=defect)))
     assert [(event.body, event.defect) for event in events] == [(b'{"a": 1}', defect), (b'{"b": 2}', defect)]
 
 
 def test_a_crash_loop_that_can_not_be_opened_keeps_the_whole_message() -> None:
     """A condemned message without readable arguments is one dead letter with the bytes of the entry and the same reason."""
     defect = Rejection(Reason.CRASH_LOOP, "begun 6 times")
-    (event,) = _events(Message("usage", b"whole", "", defect=defect))
+    (event,) = raw_events(Message("usage", b"whole", "", defect=defect))
     assert (event.body, event.defect) == (b"whole", defect)
 
 
@@ -41,7 +41,7 @@ def test_values_become_the_bytes_that_a_producer_would_send() -> None:
 def test_wrong_arguments_are_named() -> None:
     """Neither too many nor mistyped arguments vanish: the message is one dead letter that says what is wanted."""
     for message in (message_of(RECORD, ({}, {}), {}), message_of(RECORD, (), {"evnt": {}})):
-        (event,) = _events(message)
+        (event,) = raw_events(message)
         assert event.defect
         assert event.defect.reason is Reason.MALFORMED_ARGUMENTS
         assert "takes one argument, event" in event.defect.detail

@@ -68,6 +68,15 @@ def open_envelope(entry: Entry, door: str) -> Message:
     return Message(entry.queue, entry.body, envelope.headers.task, args, kwargs)
 
 
+def called_with(body: bytes, task: str) -> Message:
+    """The message of a task that Celery itself ran, out of a body of protocol 2; never raises."""
+    try:
+        args, kwargs, _ = _BODY_2.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        return Message("", body, task, defect=Rejection(Reason.MALFORMED_MESSAGE, f"is not a Celery message: {shown(str(error))}"))
+    return Message("", body, task, args, kwargs)
+
+
 def plain_message(entry: Entry, door: str) -> Message:
     """The plain JSON in a queue entry; never raises."""
     defect = None

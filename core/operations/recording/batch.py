@@ -25,22 +25,25 @@ def settle_batch(
     known_accounts: KnownAccounts,
     worker: str,
     releasing: bool = False,
+    replayed: int = 0,
 ) -> Settled:
     """Everything that a recording transaction does between its beginning and its commit.
+
+    `replayed` is the number of dead letters that the deliveries come from, where they do: their first outcome is counted already.
 
     Raises:
         BadData: `settle` came upon something that the database refuses.
     """
     work = Work(connection, config, begin_batch(connection), known_accounts, releasing)
     settled = settle(work, deliveries)
-    write_dead_letters(connection, [_dead_letter(d) for d in deliveries if d.rejection is not None], work.batch.id)
+    write_dead_letters(connection, [dead_letter_of(d) for d in deliveries if d.rejection is not None], work.batch.id)
     write_batch(
         connection,
         work.batch,
         worker=worker,
-        kind="release" if releasing else "usage",
+        kind="release" if releasing else "replay" if replayed else "usage",
         counts={outcome.value: n for outcome, n in _result(deliveries, settled).counts().items()},
-        released=len(deliveries) if releasing else 0,
+        released=len(deliveries) if releasing else replayed,
         unknown_user=settled.unknown_users,
         transaction_ids=settled.transaction_ids,
     )
@@ -69,7 +72,8 @@ def _result(deliveries: list[Delivery], settled: Settled) -> BatchResult:
     return BatchResult(outcomes, settled.unknown_users, dict(reasons))
 
 
-def _dead_letter(delivery: Delivery) -> DeadLetter:
+def dead_letter_of(delivery: Delivery) -> DeadLetter:
+    """The dead letter that a refused delivery becomes."""
     raw, rejection, event = delivery.raw, delivery.rejection, delivery.event
     assert rejection is not None
     return DeadLetter(

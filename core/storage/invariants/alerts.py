@@ -25,7 +25,7 @@ _STATES = """
                count(*) FILTER (WHERE billing_model IS DISTINCT FROM model_before) OVER (PARTITION BY mandate_id ORDER BY version) AS span
           FROM (SELECT *, lag(billing_model) OVER (PARTITION BY mandate_id ORDER BY version) AS model_before FROM billing_settings_history) AS h
     ), alerts AS (
-        SELECT l.*, v.billing_model, v.span, b.kind IN ('usage', 'release') AS from_usage,
+        SELECT l.*, v.billing_model, v.span, b.kind IN ('usage', 'release', 'replay') AS from_usage,
                lag(l.recovered) OVER same AS recovered_before, lag(l.threshold) OVER same AS threshold_before,
                lead(l.id) OVER same IS NULL AS is_last, count(*) OVER (PARTITION BY l.account_id, l.kind, l.batch_id) AS in_batch
           FROM balance_alerts l

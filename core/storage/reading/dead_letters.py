@@ -8,24 +8,25 @@ from sqlalchemy import Connection, text
 from core.domain.billing import DeadLetterStatus
 
 _LIST = text("""
-    SELECT id, reason, detail, status, mandate_id, event_id, origin, body_length, attempts, first_seen_at, last_seen_at
+    SELECT id, reason, detail, status, mandate_id, event_id, origin, body_length, attempts, first_seen_at, last_seen_at,
+           coalesce(last_seen_at > resolved_at, false) AS seen_again
       FROM dead_letters
      WHERE status = ANY(:statuses) AND (CAST(:reason AS text) IS NULL OR reason = :reason)
-       AND (CAST(:mandate_id AS text) IS NULL OR mandate_id = :mandate_id)
+       AND (CAST(:mandate_id AS text) IS NULL OR mandate_id = :mandate_id) AND (NOT :seen_again OR last_seen_at > resolved_at)
      ORDER BY id DESC LIMIT :limit OFFSET :offset
 """)
 
 _FIND = text("""
     SELECT id, reason, detail, status, mandate_id, event_id, origin, body_length, attempts, first_seen_at, last_seen_at,
-           body, octet_length(body) < body_length AS body_truncated, encode(body_sha256, 'hex') AS body_sha256,
-           typed_json, difference, batch_id, resolved_at, resolved_by, resolution
+           coalesce(last_seen_at > resolved_at, false) AS seen_again, body, octet_length(body) < body_length AS body_truncated,
+           encode(body_sha256, 'hex') AS body_sha256, typed_json, difference, batch_id, resolved_at, resolved_by, resolution
       FROM dead_letters WHERE id = :dead_letter_id
 """)
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterSummary:
-    """A dead letter without its bytes; `body_length` in bytes as it came."""
+    """A dead letter without its bytes; `body_length` in bytes as it came; `seen_again`: its bytes came after it was resolved."""
 
     id: int
     reason: str
@@ -38,6 +39,7 @@ class DeadLetterSummary:
     attempts: int
     first_seen_at: datetime
     last_seen_at: datetime
+    seen_again: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +58,18 @@ class WholeDeadLetter(DeadLetterSummary):
 
 
 def list_dead_letters(
-    connection: Connection, mandate_id: str | None, reason: str | None, status: DeadLetterStatus | None, limit: int, offset: int
+    connection: Connection,
+    mandate_id: str | None,
+    reason: str | None,
+    status: DeadLetterStatus | None,
+    seen_again: bool,
+    limit: int,
+    offset: int,
 ) -> list[DeadLetterSummary]:
     """Dead letters of this mandate with this reason and status, newest first; None: with any."""
     statuses = [s.value for s in ([status] if status else DeadLetterStatus)]
-    rows = connection.execute(_LIST, {"mandate_id": mandate_id, "reason": reason, "statuses": statuses, "limit": limit, "offset": offset})
-    return [DeadLetterSummary(*row) for row in rows]
+    parameters = {"mandate_id": mandate_id, "reason": reason, "statuses": statuses, "seen_again": seen_again, "limit": limit, "offset": offset}
+    return [DeadLetterSummary(*row) for row in connection.execute(_LIST, parameters)]
 
 
 def find_dead_letter(connection: Connection, dead_letter_id: int) -> WholeDeadLetter | None:

@@ -1,0 +1,33 @@
+"""Discarding dead letters: an operator's word that they are never to be recorded."""
+
+from collections.abc import Callable
+
+from core.errors import NotFound
+from core.storage.database import Database
+from core.storage.dead_letter_status import Choice, discard_letters, hold_decisions, unknown_letters
+
+LETTERS_MAX = 5_000  # of one transaction
+
+
+def discard_dead_letters(database: Database, choice: Choice, *, by: str, resolution: str, progress: Callable[[int], None] = lambda _: None) -> int:
+    """Every open letter that is meant is DISCARDED, with who said so and why; returns how many. A repetition finds none.
+
+    Their bytes stay. When the same bytes come again they raise `attempts` and stay discarded, and `last_seen_at` tells.
+
+    Raises:
+        NotFound: a letter that is named by id does not exist.
+        StorageUnavailable: the database can't answer now; what was committed stays, call again.
+        Misconfigured: only an operator can help.
+    """
+    with database.snapshot() as connection:
+        if unknown := unknown_letters(connection, choice.ids):
+            raise NotFound(f"there is no dead letter {unknown[0]}")
+    discarded = 0
+    while True:
+        with database.transaction() as connection:
+            hold_decisions(connection)
+            part = discard_letters(connection, choice, LETTERS_MAX, by, resolution)
+        if part == 0:
+            return discarded
+        discarded += part
+        progress(discarded)

@@ -1,0 +1,57 @@
+"""A dead letter opened again: its events, judged as on the day when it first came."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from core.domain.billing import DeadLetterStatus
+from core.domain.outcome import BatchResult
+from core.domain.parsing import RawEvent
+from core.domain.rejection import Reason
+from core.operations.recording.delivery import Delivery, judge
+from core.storage.dead_letter_status import KeptLetter, Resolution
+
+Open = Callable[[KeptLetter], Sequence[RawEvent]]
+
+LETTERS_MAX = 200  # of one transaction
+EVENTS_MAX = 1000  # after which a transaction takes no further letter
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedLetter:
+    """A dead letter and what is in it; of an unreadable message that is the message itself, with its defect."""
+
+    letter: KeptLetter
+    raw_events: Sequence[RawEvent]
+
+    def judged(self, now: datetime, lateness_days: int, *, accept_late: bool) -> list[Delivery]:
+        """Its events. A clock that goes wrong counts now, age at the first receipt or, with `accept_late`, not at all."""
+        deliveries = judge(self.raw_events, now, lateness_days)
+        earliest = self.letter.first_seen_at - timedelta(days=lateness_days)
+        for delivery in deliveries:
+            delivery.late = not accept_late and delivery.event is not None and delivery.event.occurred_at < earliest
+        return deliveries
+
+    def refused(self, deliveries: Iterable[Delivery]) -> Delivery | None:
+        """The delivery that makes it the same dead letter again; none if whatever is refused has other bytes, and a letter of its own."""
+        return next((d for d in deliveries if d.rejection is not None and d.raw.body == self.letter.body), None)
+
+    def resolution(self, deliveries: Iterable[Delivery]) -> Resolution:
+        """That it is replayed, and what its events came to."""
+        outcomes = [d.outcome for d in deliveries if d.outcome is not None]
+        return Resolution(self.letter.id, DeadLetterStatus.REPLAYED, BatchResult(outcomes).summary())
+
+
+def open_letters(letters: Sequence[KeptLetter], open_letter: Open) -> list[OpenedLetter]:
+    """The first of `letters`, as many as go into one transaction; one that crashed the intake stands alone, lest it take others with it."""
+    opened: list[OpenedLetter] = []
+    events = 0
+    for letter in letters:
+        alone = letter.reason == Reason.CRASH_LOOP
+        if opened and (alone or events >= EVENTS_MAX):
+            break
+        opened.append(OpenedLetter(letter, open_letter(letter)))
+        events += len(opened[-1].raw_events)
+        if alone:
+            break
+    return opened
