@@ -1,26 +1,37 @@
-"""`tollbook deadletters`: messages that can't be recorded."""
+"""`tollbook deadletters`: messages that can't be recorded, and what becomes of them."""
 
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
-from cli.context import open_database
-from cli.options import AsJson, Limit, Offset
+from cli.context import find_servers, open_database, process_name
+from cli.options import AsJson, By, Limit, Moment, Offset, login, moment
 from cli.output.json_out import print_json
+from cli.output.progress import progress
 from cli.output.tables import cell, print_fields, print_table
-from cli.output.text import decoded, printable
+from cli.output.text import counted, decoded, printable
 from core.domain.billing import DeadLetterStatus
 from core.domain.rejection import Reason
+from core.operations.accept_conflict import accept_conflict
+from core.operations.discard_dead_letters import discard_dead_letters
+from core.operations.replay_dead_letters import Replay, Replaying, replay_dead_letters
+from core.storage.dead_letter_status import Choice
 from core.views import dead_letters
 
 app = typer.Typer(
-    help="Dead letters: messages that can't be recorded, each with its reason and bytes.",
+    help="Dead letters: messages that can't be recorded, each with its reason and bytes, until an operator decides.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
 )
 SHOWN_CHARACTERS_MAX = 4000
+Ids = Annotated[list[int] | None, typer.Option("--id", min=1, help="Only this one; repeat it for several.")]
+OfReason = Annotated[Reason | None, typer.Option(case_sensitive=False, help="Only those with this reason.")]
+OfMandate = Annotated[str | None, typer.Option(help="Only those of this mandate; a message that can't be parsed is of none.")]
+Since = Annotated[Moment, typer.Option(help="Only those last seen at this time or later: RFC 3339 with offset.")]
+Until = Annotated[Moment, typer.Option(help="Only those last seen before this time.")]
+Everything = Annotated[bool, typer.Option("--all", help="Every open one.")]
 
 
 @app.command("list", epilog="Example: tollbook deadletters list --status OPEN --reason conflict")
@@ -30,13 +41,16 @@ def list_all(
     status: Annotated[
         DeadLetterStatus | None, typer.Option(case_sensitive=False, metavar="|".join(DeadLetterStatus), help="Only those with this status.")
     ] = None,
+    seen_again: Annotated[bool, typer.Option("--seen-again", help="Only resolved ones whose bytes came once more since then.")] = False,
     limit: Limit = 100,
     offset: Offset = 0,
     as_json: AsJson = False,
 ) -> None:
     """List dead letters, newest first, without their bytes; with --json every other field of each."""
     with open_database() as database:
-        found = dead_letters.list_dead_letters(database, mandate_id=mandate, reason=reason, status=status, limit=limit, offset=offset)
+        found = dead_letters.list_dead_letters(
+            database, mandate_id=mandate, reason=reason, status=status, seen_again=seen_again, limit=limit, offset=offset
+        )
     if as_json:
         print_json(found)
         return
@@ -63,3 +77,95 @@ def show(dead_letter: Annotated[int, typer.Argument(metavar="ID", help="Id of th
     note = f"; only its first {SHOWN_CHARACTERS_MAX} characters are shown, --json has all that is kept" if len(text) > SHOWN_CHARACTERS_MAX else ""
     typer.echo(f"body ({kept}{note}):")
     typer.echo(text[:SHOWN_CHARACTERS_MAX])
+
+
+@app.command(epilog="Example: tollbook deadletters replay --reason unknown_field --since 2026-01-31T00:00:00Z --dry-run")
+def replay(
+    *,
+    ids: Ids = None,
+    reason: OfReason = None,
+    mandate: OfMandate = None,
+    since: Since = None,
+    until: Until = None,
+    everything: Everything = False,
+    accept_late: Annotated[bool, typer.Option("--accept-late", help="Record also what was too late when it first came.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would become of them.")] = False,
+    by: By = None,
+    as_json: AsJson = False,
+) -> None:
+    """Record open dead letters, as intake would now. What is refused again stays open, with the new reason. Repeatable.
+
+    A letter whose event is in the books by other means is resolved as well; a conflict stays one (see accept).
+    """
+    choice = _choice(ids, reason, mandate, since, until, everything=everything)
+    config = find_servers()
+    from worker.intake.reopen import reopen  # noqa: PLC0415 - loads Celery, which only this command needs
+
+    how = Replaying(reopen, config, process_name("deadletters replay"), by or login(), accept_late=accept_late, dry_run=dry_run)
+    with open_database() as database, progress(dead_letters.count_open(database, choice)) as show:
+        done = replay_dead_letters(database, choice, how, lambda so_far: show(so_far.done, lambda: _in_words(so_far)))
+    if as_json:
+        counts = {"letters": done.letters, "replayed": done.replayed, "still_open": done.still_open, "not_whole": done.not_whole}
+        print_json({**counts, "outcomes": dict(done.outcomes), "reasons": dict(done.reasons), "dry_run": dry_run})
+        return
+    if not done.letters:
+        typer.echo("no open dead letter is meant", err=True)
+        return
+    typer.echo(("dry run, nothing is kept: " if dry_run else "") + _in_words(done))
+    if done.not_whole:
+        typer.echo(f"{counted(done.not_whole, 'letter')} above 256 KiB can't be replayed: only the beginning is kept; have it sent anew")
+    for refused, events in sorted(done.reasons.items()):
+        typer.echo(f"refused again as {refused}: {counted(events, 'event')}")
+
+
+@app.command(epilog="Example: tollbook deadletters discard --id 7 --resolution 'test traffic'")
+def discard(
+    *,
+    ids: Ids = None,
+    reason: OfReason = None,
+    mandate: OfMandate = None,
+    since: Since = None,
+    until: Until = None,
+    everything: Everything = False,
+    resolution: Annotated[str, typer.Option(help="Why, kept with the letter.")] = "discarded",
+    by: By = None,
+    as_json: AsJson = False,
+) -> None:
+    """Decide that open dead letters are never to be recorded; a conflict is thereby rejected. They stay as evidence. Repeatable."""
+    choice = _choice(ids, reason, mandate, since, until, everything=everything)
+    with open_database() as database, progress(dead_letters.count_open(database, choice)) as show:
+        discarded = discard_dead_letters(
+            database, choice, by=by or login(), resolution=resolution, progress=lambda n: show(n, lambda: f"discarded {counted(n, 'letter')}")
+        )
+    if as_json:
+        print_json({"discarded": discarded})
+    else:
+        typer.echo(f"discarded {counted(discarded, 'letter')}")
+
+
+def _choice(ids: list[int] | None, reason: Reason | None, mandate: str | None, since: str | None, until: str | None, *, everything: bool) -> Choice:
+    if not everything and not ids and reason is None and mandate is None and since is None and until is None:
+        raise typer.BadParameter("name at least one of --id, --reason, --mandate, --since and --until, or --all")
+    return Choice(tuple(ids or ()), reason, mandate, moment(since), moment(until))
+
+
+def _in_words(done: Replay) -> str:
+    outcomes = ", ".join(f"{outcome} {n}" for outcome, n in sorted(done.outcomes.items())) or "nothing"
+    return f"{counted(done.replayed, 'letter')} replayed, {done.still_open} still open; events: {outcomes}"
+
+
+@app.command(epilog="Example: tollbook deadletters accept 7")
+def accept(
+    dead_letter: Annotated[int, typer.Argument(metavar="ID", help="Id of the dead letter.")], by: By = None, *, as_json: AsJson = False
+) -> None:
+    """Accept a conflict: its event is amended to what this letter says. To reject it, discard it. Repeatable.
+
+    What stands for the event is reversed on the account that paid, and a new debit takes its place.
+    """
+    config = find_servers()
+    with open_database() as database:
+        done = accept_conflict(database, dead_letter, by=by or login(), config=config, worker=process_name("deadletters accept"))
+    if as_json:
+        print_json(done)
+    else:
+        print_fields(asdict(done))

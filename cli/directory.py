@@ -1,22 +1,16 @@
 """`tollbook directory`: which mandates, users and memberships exist."""
 
-import os
-import socket
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cli.context import find_servers, open_database
+from cli.context import find_servers, open_database, process_name
 from cli.options import AsJson
 from cli.output.json_out import print_json
 from cli.output.text import counted
-from core.config import Configuration
-from core.domain.outcome import BatchResult
+from cli.parked import release_all
 from core.operations.import_directory import import_directory
-from core.operations.recording.work import KnownAccounts
-from core.operations.release_parked import release_parked
-from core.storage.database import Database
 from core.storage.directory.csv_files import RefusedRow, read_mandates, read_memberships, read_users
 
 app = typer.Typer(
@@ -53,7 +47,7 @@ def import_files(
             memberships=read_memberships(memberships, refused) if memberships else (),
             mandates=read_mandates(mandates, refused) if mandates else (),
         )
-        released = _release_all(database, config)
+        released = release_all(database, config, process_name("directory import"))
     for row in refused[:REFUSED_SHOWN_MAX]:
         typer.echo(f"refused: {row}", err=True)
     if len(refused) > REFUSED_SHOWN_MAX:
@@ -68,11 +62,3 @@ def import_files(
         typer.echo(f"parked events: {released.summary()}")
     if refused:
         raise typer.Exit(1)
-
-
-def _release_all(database: Database, config: Configuration) -> BatchResult:
-    known_accounts, results = KnownAccounts(), []
-    worker = f"tollbook directory import@{socket.gethostname()}:{os.getpid()}"
-    while (result := release_parked(database, config=config, known_accounts=known_accounts, worker=worker)).outcomes:
-        results.append(result)
-    return BatchResult.joined(results)

@@ -1,23 +1,26 @@
 """`tollbook parked`: events whose mandate isn't known yet."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
-from cli.context import open_database
+from cli.context import find_servers, open_database, process_name
 from cli.options import AsJson, Limit, Offset
 from cli.output.json_out import print_json
+from cli.output.progress import progress
 from cli.output.tables import print_table
+from cli.output.text import counted
+from core.config import Configuration
+from core.domain.outcome import BatchResult
+from core.operations.recording.work import KnownAccounts
+from core.operations.release_parked import release_parked
+from core.storage.database import Database
 from core.views.parked_events import list_parked, parked_per_mandate
 
 app = typer.Typer(
     help="Parked events: recorded by themselves as soon as their mandate is known.", no_args_is_help=True, add_completion=False, rich_markup_mode=None
 )
-
-
-@app.callback()
-def parked() -> None:
-    """Keeps `list` a command of its own while it is the only one."""
 
 
 @app.command("list", epilog="Example: tollbook parked list --per-mandate")
@@ -43,3 +46,25 @@ def list_all(
     else:
         columns = ("mandate", "event", "reason", "received (UTC)", "bytes", "origin")
         print_table(columns, [(p.mandate_id, p.event_id, p.reason, p.received_at, p.body_length, p.origin) for p in found])
+
+
+@app.command(epilog="Example: tollbook parked release")
+def release(*, as_json: AsJson = False) -> None:
+    """Record, the oldest first, every parked event whose mandate is known and enabled by now. Workers do the same every 15 seconds."""
+    config = find_servers()
+    with open_database() as database, progress(None) as show:
+        done = release_all(database, config, process_name("parked release"), lambda n: show(n, lambda: f"released {counted(n, 'event')}"))
+    if as_json:
+        print_json({"released": {outcome.value: n for outcome, n in done.counts().items()}})
+    else:
+        typer.echo(f"released: {done.summary()}")
+
+
+def release_all(database: Database, config: Configuration, worker: str, progress: Callable[[int], None] = lambda _: None) -> BatchResult:
+    """Records parked events until none is left whose mandate is known. Repeatable; what was committed stays."""
+    known_accounts, results, released = KnownAccounts(), [], 0
+    while (result := release_parked(database, config=config, known_accounts=known_accounts, worker=worker)).outcomes:
+        results.append(result)
+        released += len(result.outcomes)
+        progress(released)
+    return BatchResult.joined(results)

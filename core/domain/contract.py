@@ -20,6 +20,7 @@ def _text(length_max: int, length_min: int = 0) -> StringConstraints:
 
 
 Id = Annotated[str, _text(64, 1)]
+EventId = Annotated[str, _text(128, 1)]
 Label = Annotated[str, _text(128)]
 Tokens = Annotated[int, Field(strict=True, ge=0, le=TOKENS_MAX)]
 Price = Annotated[
@@ -62,7 +63,7 @@ class EventContract(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    event_id: Annotated[str, _text(128, 1)] = Field(description="Made and kept by the originator; unique per mandate for ever.")
+    event_id: EventId = Field(description="Made and kept by the originator; unique per mandate for ever.")
     mandate_id: Id = Field(description="The billed customer organisation.")
     user_id: Id = Field(description="Who made the call.")
     price_chf: Price

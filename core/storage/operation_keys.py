@@ -28,6 +28,14 @@ _KEEP = text("""
 """).bindparams(bindparam("result", type_=JSONB))
 
 
+# The key's index begins with the mandate: one look per mandate instead of reading every key that there is.
+_MANDATES = text("""
+    SELECT s.mandate_id FROM billing_settings s
+     WHERE EXISTS (SELECT FROM operation_keys k WHERE k.mandate_id = s.mandate_id AND k.operation = :operation AND k.idempotency_key = :key)
+     ORDER BY s.mandate_id
+""")
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     """What is asked for: its name, the caller's key, unique per mandate and name, and its content as JSON values."""
@@ -72,3 +80,8 @@ def keep_result(connection: Connection, operation: Operation, result: Mapping[st
             "result": dict(result),
         },
     )
+
+
+def mandates_with_key(connection: Connection, operation: str, key: str) -> list[str]:
+    """The mandates for which this operation was asked for under this key."""
+    return list(connection.execute(_MANDATES, {"operation": operation, "key": key}).scalars())

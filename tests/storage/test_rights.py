@@ -13,10 +13,15 @@ from tests.events import event
 from tests.storage.conftest import PutMandate, PutSettings
 
 FORBIDDEN = [
-    *[f"{verb} {table}" for table in ("transactions", "event_keys", "operation_keys", "refunds") for verb in ("DELETE FROM", "TRUNCATE")],
+    *[
+        f"{verb} {table}"
+        for table in ("transactions", "event_keys", "operation_keys", "refunds", "amendments")
+        for verb in ("DELETE FROM", "TRUNCATE")
+    ],
     *["DELETE FROM transactions_default", "TRUNCATE transactions_default", "UPDATE transactions_default SET amount = 0"],
     *["UPDATE transactions SET amount = 0", "UPDATE transactions SET description = ''", "UPDATE transactions SET id = id"],
     *["UPDATE event_keys SET payload_hash = ''", "UPDATE event_keys SET event_id = event_id", "UPDATE operation_keys SET result = '{}'"],
+    "UPDATE amendments SET number = 1",
     *[
         "UPDATE accounts SET mandate_id = 'x'",
         "UPDATE accounts SET user_id = 'x'",

@@ -27,6 +27,19 @@ ROLL_UP = """
       FROM transactions WHERE reference_type = 'WORKFLOW' GROUP BY 1, 2, 4, 5, 6, 7
 """
 
+# As above, for books with amendments: a reversal takes out of the group that it reverses.
+AMENDED_ROLL_UP = """
+    INSERT INTO usage_statistics (mandate_id, account_id, period_type, period_start, provider, model, feature_code, event_count, cost, billed_cost,
+                                  input_tokens, output_tokens)
+    SELECT t.mandate_id, t.account_id, :period, date_trunc(:period, t.local_date), coalesce(t.provider, 'unknown'), coalesce(t.model, 'unknown'),
+           coalesce(t.feature_code, 'unknown'), count(*) FILTER (WHERE t.reference_type = 'WORKFLOW' AND sign = 1), sum(sign * t.amount),
+           sum(sign * t.amount), sum(sign * coalesce(t.input_tokens, 0)), sum(sign * coalesce(t.output_tokens, 0))
+      FROM (SELECT id, 1 AS sign FROM transactions WHERE transaction_type = 'DEBIT'
+            UNION ALL SELECT reverses_id, -1 FROM transactions WHERE reverses_id IS NOT NULL) AS part
+      JOIN transactions t ON t.id = part.id
+     GROUP BY 1, 2, 4, 5, 6, 7
+"""
+
 # An operator's top-up with the alert that it makes, as the books hold it afterwards.
 TOP_UP = """
     WITH moved AS (UPDATE accounts SET balance = balance + 20, warning_threshold = 1 WHERE mandate_id = 'acme' AND user_id = 'ada' RETURNING *)

@@ -2,6 +2,7 @@
 
 from sqlalchemy import text
 
+from core.storage.invariants.amendments import BROKEN_CHAINS, UNSAID_ACCEPTANCES
 from core.storage.invariants.invariant import Invariant
 
 # core.domain.payload.payload_hash_v1 in SQL: chr(31) between the fields, chr(30) for an absent one.
@@ -45,11 +46,12 @@ _CONFLICTS_BOOKED = """
 
 
 def one_debit_per_event() -> Invariant:
-    """I1. The key names its debit, so that the first of two payloads can be found again."""
+    """I1. The key names its debit, so that the first of two payloads can be found again. Amendments are counted apart."""
     return Invariant(
         "I1",
-        "each accepted event has exactly one usage debit",
-        text("""
+        "each accepted event has exactly one usage debit, and each amendment takes back what stood for its event",
+        text(
+            """
             SELECT format('event %s of mandate %s', coalesce(k.event_id, d.event_id), coalesce(k.mandate_id, d.mandate_id)) AS subject,
                    CASE WHEN k.event_id IS NULL THEN format('%s usage debits without a key', d.debits)
                         WHEN d.event_id IS NULL THEN 'a key without a usage debit'
@@ -62,7 +64,10 @@ def one_debit_per_event() -> Invariant:
                 ON d.mandate_id = k.mandate_id AND d.event_id = k.event_id
              WHERE k.event_id IS NULL OR d.event_id IS NULL OR d.entries <> 1 OR d.debits <> 1
                 OR k.transaction_id <> d.id OR k.recorded_at <> d.recorded_at
-        """),
+            UNION ALL
+            """
+            + BROKEN_CHAINS
+        ),
     )
 
 
@@ -78,4 +83,6 @@ def conflicts_move_nothing() -> Invariant:
 
     (What it contradicted was parked, and could not be recorded in the end.)
     """
-    return Invariant("I10", "a conflicting replay never moved money", text(_USAGE + _CONFLICTS_BOOKED))
+    return Invariant(
+        "I10", "a conflicting replay never moved money, unless it was accepted", text(_USAGE + _CONFLICTS_BOOKED + " UNION ALL " + UNSAID_ACCEPTANCES)
+    )

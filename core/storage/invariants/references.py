@@ -17,7 +17,8 @@ _STRAYS = """
       LEFT JOIN accounts b ON b.id = t.balance_account_id
      WHERE a.id IS NULL OR a.mandate_id <> t.mandate_id OR b.mandate_id <> t.mandate_id
         OR (t.balance_account_id IS NOT NULL AND b.id IS NULL)
-        OR (t.reference_type = 'WORKFLOW' AND a.user_id IS DISTINCT FROM t.created_by_user_id)
+        OR ((t.reference_type = 'WORKFLOW' OR (t.reference_type = 'AMENDMENT' AND t.transaction_type = 'DEBIT'))
+            AND a.user_id IS DISTINCT FROM t.created_by_user_id)
     UNION ALL
     SELECT format('transaction %s of mandate %s', t.id, t.mandate_id),
            format('it reverses %s, which is not one of its mandate', t.reverses_id)
