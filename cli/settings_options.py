@@ -21,7 +21,9 @@ UserCredit = Annotated[str | None, typer.Option(help="Grant of a new user accoun
 WarningPercent = Annotated[str | None, typer.Option(help="Percent of the balance after a credit at which it warns. New settings: 10.")]
 Blocks = Annotated[bool | None, typer.Option(help="Whether a balance check refuses what a prepaid balance can't pay. New settings: yes.")]
 Notifies = Annotated[bool | None, typer.Option(help="Whether the mandate's alerts are published. New settings: yes.")]
-Emails = Annotated[list[str] | None, typer.Option(help="Whom published alerts name; repeat it for several; all others are dropped; '' leaves nobody.")]
+Emails = Annotated[
+    list[str] | None, typer.Option(help="Whom published alerts name; repeat it for several; all others are dropped; '' leaves nobody.")
+]
 TimeZone = Annotated[
     str | None,
     typer.Option(help="IANA zone of the mandate's days, for usage recorded from now on. New settings: the directory's, else the configured one."),
