@@ -19,6 +19,9 @@ from core.domain.parsing import ALIASES
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGURATION, PRODUCERS, SCHEMA, ENVIRONMENT = "docs/configuration.md", "docs/producers.md", "docs/event-v1.schema.json", ".env.example"
 ALERTS, ALERT_SCHEMA = "docs/alerts.md", "docs/alert-v1.schema.json"
+PERFORMANCE = "docs/performance.md"
+BENCH, GROWTH, PROFILE = (f"docs/performance/{name}.json" for name in ("bench", "growth", "profile"))
+RATES_CHART, GROWTH_CHART = "docs/performance/rates.svg", "docs/performance/growth.svg"
 REQUIRED = frozenset({"database_url", "broker_url"})  # what a worker can't start without
 COMPOSE_SECRETS = {
     "POSTGRES_PASSWORD": "Password of PostgreSQL's superuser.",
@@ -56,6 +59,7 @@ def documents(root: Path = ROOT) -> dict[str, str]:
         ALERT_SCHEMA: alert_schema(),
         CONFIGURATION: _with_block((root / CONFIGURATION).read_text(encoding="utf-8"), "configuration", configuration_table()),
         ALERTS: _with_block((root / ALERTS).read_text(encoding="utf-8"), "fields", alert_table()),
+        **performance(root),
         PRODUCERS: _with_block((root / PRODUCERS).read_text(encoding="utf-8"), "fields", fields_table()),
     }
 
@@ -98,6 +102,23 @@ def configuration_table() -> str:
         default = "**required**" if name in REQUIRED else f"`{_default(field)}`" if _default(field) else ""
         lines.append(f"| `{variable_of(name, field)}` | {default} | {field.description} |")
     return "\n".join(lines)
+
+
+def performance(root: Path) -> dict[str, str]:
+    """The figures of the last benchmarks, as tables and charts."""
+    from lab.bench import plot, report  # noqa: PLC0415 - pygal is there for developers only
+
+    bench, growth, profile = (json.loads((root / path).read_text(encoding="utf-8")) for path in (BENCH, GROWTH, PROFILE))
+    blocks = {
+        "rates": report.rates_in_markdown(bench),
+        "goals": report.goals_in_markdown([*bench["goals"], *growth["goals"]]),
+        "growth": report.rates_in_markdown(growth),
+        "profile": report.profile_in_markdown(profile),
+    }
+    text = (root / PERFORMANCE).read_text(encoding="utf-8")
+    for name, block in blocks.items():
+        text = _with_block(text, name, block)
+    return {PERFORMANCE: text, RATES_CHART: plot.rates_chart(bench), GROWTH_CHART: plot.growth_chart(growth)}
 
 
 def event_schema() -> str:

@@ -3,9 +3,12 @@
 from collections.abc import Callable
 from hashlib import sha256
 
+import msgspec
+
 from core.domain.usage_event import UsageEvent
 
 HASH_VERSION = 1
+_JSON = msgspec.json.Encoder().encode
 _SEPARATOR, _ABSENT = "\x1f", "\x1e"  # texts of an event hold no control characters, so neither can occur in one
 
 # Not part of it: description, schema_version, the aliases and the envelope that the producer used.
@@ -26,7 +29,7 @@ def payload_hash_v1(event: UsageEvent) -> bytes:
         e.feature_instance_id,
         e.workflow_id,
         format(e.price_chf, ".9f"),
-        e.occurred_at.replace(tzinfo=None).isoformat(timespec="microseconds"),
+        f"{_JSON(e.occurred_at)[1:20].decode()}.{e.occurred_at.microsecond:06}",  # as isoformat, in half the time
         u.input_tokens,
         u.output_tokens,
         u.cached_input_tokens,

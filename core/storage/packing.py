@@ -4,8 +4,11 @@ psycopg adapts a list element by element, which is work for every value of a bat
 characters, so a column can travel as one text with separators and be taken apart by `string_to_array` in C.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
+
+import msgspec
 
 _SEPARATOR, _NULL = "\x1f", "\x1e"
 
@@ -24,6 +27,11 @@ def packed(values: Iterable[Any]) -> str:
         return _SEPARATOR.join(column)
     except TypeError:  # not all of them are texts
         return _SEPARATOR.join([_NULL if value is None else str(value) for value in column])
+
+
+def packed_times(moments: Sequence[datetime]) -> str:
+    """As `packed`, a good deal faster for a column of times: msgspec writes them in one go."""
+    return msgspec.json.encode(moments).decode()[2:-2].replace('","', _SEPARATOR) + _SEPARATOR + _NULL
 
 
 def unpacked(parameter: str, kind: str = "text") -> str:

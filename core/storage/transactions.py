@@ -11,7 +11,7 @@ from core.domain.payload import billed_fields
 from core.domain.settings import BillingSettings
 from core.domain.usage_event import TokenUsage, UsageEvent
 from core.storage.event_keys import StoredHash
-from core.storage.packing import packed, unpacked
+from core.storage.packing import packed, packed_times, unpacked
 
 _USAGE_COLUMNS = {
     "id": "bigint",
@@ -120,11 +120,11 @@ def insert_usage(connection: Connection, debits: Sequence[UsageDebit], batch_id:
         "cache_write_tokens": [u.cache_write_tokens for u in usages],
         "reasoning_tokens": [u.reasoning_tokens for u in usages],
         "created_by_user_id": [e.user_id for e in events],
-        "occurred_at": [e.occurred_at for e in events],
         "time_zone": [d.settings.time_zone for d in debits],
         "settings_version": [d.settings.version for d in debits],
     }
-    connection.execute(_RECORD_USAGE, {name: packed(values) for name, values in columns.items()} | {"batch_id": batch_id})
+    occurred_at = packed_times([e.occurred_at for e in events])
+    connection.execute(_RECORD_USAGE, {name: packed(column) for name, column in columns.items()} | {"occurred_at": occurred_at, "batch_id": batch_id})
 
 
 def insert_grants(connection: Connection, grants: Sequence[Grant], batch_id: int | None) -> set[int]:

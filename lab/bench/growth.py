@@ -1,7 +1,6 @@
 """`python -m lab.bench.growth`: the recorder's rate on books of many transactions, and a worker's memory before a long queue."""
 
 import argparse
-import json
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -17,13 +16,12 @@ from lab.bench.books import benchmark_services
 from lab.bench.drains import queue_is_drained, workers
 from lab.bench.floors import schema_floor
 from lab.bench.goals import Limit, Ratio, verdicts
-from lab.bench.report import machine, print_tables
+from lab.bench.report import print_json, print_tables
 from lab.bench.traffic import MANDATES, USERS, fill, random_id, time_ordered_id
 from lab.services import Services
 
-EMPTY, GROWN, GROWN_V4 = "recorder, empty books", "recorder, grown books", "recorder, grown books, random ids"
 MEMORY = "peak memory of a worker before a long queue"
-GOALS: list[Ratio | Limit] = [Ratio(GROWN, EMPTY, 0.85), Limit(MEMORY, 200, "MiB")]
+SHARES = (0.05, 0.25, 1.0)  # of the rows asked for, at which the rate is measured again
 _EVENTS = 60_000
 _CHUNK = 1_000_000
 
@@ -47,32 +45,42 @@ _GROW = f"""
 """
 
 
+def recorder(rows: int, *, random: bool = False) -> str:
+    """The name of a rate: on books of so many transactions, with time-ordered event ids or with random ones."""
+    return f"recorder, {rows:,} transactions{', random ids' if random else ''}"
+
+
 def main() -> int:
     """Measures, prints, and returns 0: a missed goal is a result, not a failure."""
     parser = argparse.ArgumentParser(prog="python -m lab.bench.growth", description=__doc__)
     parser.add_argument("--json", action="store_true", help="one JSON line with every figure and the list goals_missed")
     parser.add_argument("--rows", type=int, default=20_000_000, help="transactions in the grown books (default 20,000,000)")
     parser.add_argument("--queued", type=int, default=1_000_000, help="messages in the long queue (default 1,000,000)")
-    parser.add_argument("--rounds", type=int, default=3, help="measurements of each (default 3)")
+    parser.add_argument("--rounds", type=int, default=5, help="measurements at each size (default 5)")
     arguments = parser.parse_args()
     console = Console(stderr=True)
-    figures: dict[str, list[float]] = {}
-    for name, make_id, random in ((GROWN, time_ordered_id, False), (GROWN_V4, random_id, True)):
+    rates: dict[str, list[float]] = {}
+    with benchmark_services() as own:
+        console.print(f"{arguments.queued:,} queued messages …")
+        memory = [_peak_memory_mib(own, arguments.queued)]
+    for random in (False, True):
         with benchmark_services() as own:
-            if name == GROWN:
-                console.print(f"{arguments.queued:,} queued messages …")
-                figures[MEMORY] = [_peak_memory_mib(own, arguments.queued)]
-            empty = _rates(own, arguments.rounds, make_id)
-            figures.setdefault(EMPTY, empty)
-            _grow(own, arguments.rows, random=random, say=console.print)
-            figures[name] = _rates(own, arguments.rounds, make_id)
-    found = verdicts(figures, GOALS)
-    rates = {name: values for name, values in figures.items() if name != MEMORY}
-    if arguments.json:
-        print(json.dumps({"machine": machine(), "rows": arguments.rows, **figures, "goals_missed": [v.what for v in found if not v.met]}))  # noqa: T201
-    else:
-        print_tables(rates, {}, found, dict.fromkeys(rates, "make bench-growth"))
+            rates |= _growing(own, arguments.rows, arguments.rounds, random=random, say=console.print)
+    goals: list[Ratio | Limit] = [Ratio(recorder(arguments.rows), recorder(0), 0.85), Limit(MEMORY, 200, "MiB")]
+    show = print_json if arguments.json else print_tables
+    show(rates, {}, verdicts(rates | {MEMORY: memory}, goals), dict.fromkeys([*rates, MEMORY], "make bench-growth"))
     return 0
+
+
+def _growing(own: Services, rows: int, rounds: int, *, random: bool, say: Callable[[str], None]) -> dict[str, list[float]]:
+    """The recorder's rates, in events/s, while its books grow to so many transactions."""
+    rates, grown = {}, 0
+    make_id = random_id if random else time_ordered_id
+    for size in [0, *(int(rows * share) for share in SHARES)]:
+        _grow(own, grown, size, rows, random=random, say=say)
+        rates[recorder(size, random=random)] = _rates(own, rounds, make_id)
+        grown = size
+    return rates
 
 
 def _rates(own: Services, rounds: int, make_id: Callable[[], str]) -> list[float]:
@@ -80,21 +88,19 @@ def _rates(own: Services, rounds: int, make_id: Callable[[], str]) -> list[float
     return [schema_floor(config, _EVENTS, make_id=make_id) for _ in range(rounds)]
 
 
-def _grow(own: Services, rows: int, *, random: bool, say: Callable[[str], None]) -> None:
-    """Fills the books and lets a checkpoint pass, so that what follows pays for full-page images as a running system does."""
+def _grow(own: Services, grown: int, size: int, rows: int, *, random: bool, say: Callable[[str], None]) -> None:
+    """Adds old transactions, then lets a checkpoint pass, so that what follows pays for full-page images as a running system does."""
     with psycopg.connect(own.database_owner_url, autocommit=True) as connection:
-        connection.execute("CREATE INDEX IF NOT EXISTS bench_holder ON accounts (mandate_id, user_id)")
-        for first in range(0, rows, _CHUNK):
-            last = min(first + _CHUNK, rows) - 1
+        for first in range(grown, size, _CHUNK):
+            last = min(first + _CHUNK, size) - 1
             connection.execute(_GROW, {"rows": rows, "random": random, "first": first, "last": last})
             say(f"{last + 1:,} of {rows:,} old transactions")
         connection.execute("VACUUM ANALYZE")
-        connection.execute("DROP INDEX bench_holder")
 
 
 def _peak_memory_mib(own: Services, queued: int) -> float:
     """The highest resident memory of one worker while it empties a queue of so many Celery messages."""
-    with redis.Redis.from_url(own.broker_url) as client, workers(own, 0):
+    with redis.Redis.from_url(own.broker_url) as client:
         fill(client, "single", queued)
         with workers(own, 1) as (worker,), _watched(worker.pid) as peak:
             queue_is_drained(own, queued)

@@ -5,6 +5,7 @@ import os
 import platform
 import statistics
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -49,3 +50,39 @@ def print_tables(rates: Mapping[str, Sequence[float]], cpu: Mapping[str, Cpu], f
         goals.add_row(v.what, f"{v.measured:.{digits}f}{unit}", f"{v.lowest:.{digits}f} to {v.highest:.{digits}f}", v.goal, "yes" if v.met else "no")
     console.print(table)
     console.print(goals)
+
+
+def rates_in_markdown(measured: Mapping[str, Any]) -> str:
+    """The rates of a run's `--json` as a table of Markdown."""
+    lines = [
+        f"Measured on {measured['machine']}.",
+        "",
+        "| path | events/s, median | lowest to highest | CPU µs per event: worker, PostgreSQL, broker | command |",
+        "|---|---:|---:|---:|---|",
+    ]
+    for name, values in measured["events_per_second"].items():
+        used = measured["cpu_microseconds_per_event"].get(name)
+        cost = ", ".join(f"{used[kind]:.1f}" for kind in ("worker", "postgres", "broker")) if used else ""
+        spread = f"{min(values):,} to {max(values):,}"
+        lines.append(f"| {name} | {statistics.median(values):,.0f} | {spread} | {cost} | `{measured['commands'][name]}` |")
+    return "\n".join(lines)
+
+
+def goals_in_markdown(goals: Sequence[Mapping[str, Any]]) -> str:
+    """Goals of runs' `--json` as a table of Markdown."""
+    lines = ["| goal | measured | lowest to highest | should be | met |", "|---|---:|---:|---|---|"]
+    for goal in goals:
+        digits = 0 if goal["measured"] >= 100 else 2
+        measured, lowest, highest = (f"{goal[name]:.{digits}f}" for name in ("measured", "lowest", "highest"))
+        unit = f" {goal['unit']}" if goal["unit"] else ""
+        lines.append(f"| {goal['what']} | {measured}{unit} | {lowest} to {highest} | {goal['goal']} | {'yes' if goal['met'] else '**no**'} |")
+    return "\n".join(lines)
+
+
+def profile_in_markdown(measured: Mapping[str, Any]) -> str:
+    """The steps of a batch as a table of Markdown."""
+    lines = [f"Batches of {measured['batch']:,} events on {measured['machine']}.", "", "| step | µs per event |", "|---|---:|"]
+    for title, kind in (("Python, processor time", "python"), ("PostgreSQL, until it has answered", "database")):
+        steps = measured[kind]
+        lines += [f"| **{title}** | **{sum(steps.values()):.1f}** |", *[f"| {name} | {value:.2f} |" for name, value in steps.items()]]
+    return "\n".join(lines)

@@ -1,11 +1,12 @@
 """When two deliveries are the same event: equality of the billed fields, and of nothing else."""
 
 import json
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
 from hashlib import sha256
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from core.domain.usage_event import UsageEvent
 from tests.events import event, parsed
 
 TEXTS = ["mandate_id", "event_id", "user_id", "provider", "model", "feature_code", "feature_instance_id", "workflow_id"]
+_ABSENT = "\x1e"
 COUNTS = ["input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens"]
 # Few and confusable: values that run together if a separator could occur in a text or absence had a spelling.
 WORDS = st.sampled_from(["a", "b", "ab", "None", "null", "0", "1", ",", "|", " ", "0.250000000", "\u241f", "e\u0301", "\u00e9"])
@@ -136,3 +138,13 @@ def test_billed_fields_are_json(fields: dict[str, object]) -> None:
     billed = billed_fields(parsed(fields))
     assert json.loads(json.dumps(billed)) == billed
     assert set(billed) == {*TEXTS, *COUNTS, "price_chf", "occurred_at"}
+
+
+@given(st.datetimes(timezones=st.just(UTC)))
+def test_the_time_is_hashed_in_its_full_form(moment: datetime) -> None:
+    """Whatever the year and the fraction, the hash is that of the ISO form with six digits, which the database computes too."""
+    given = parsed(event())
+    changed = msgspec.structs.replace(given, occurred_at=moment)
+    fields = [given.mandate_id, given.event_id, given.user_id, *[_ABSENT] * 5, "0.250000000"]
+    fields += [moment.replace(tzinfo=None).isoformat(timespec="microseconds"), *[_ABSENT] * 5]
+    assert payload_hash(changed) == sha256("\x1f".join(fields).encode()).digest()
