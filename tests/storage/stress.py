@@ -7,13 +7,16 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable
+from decimal import Decimal
 from random import Random
 from typing import Any
 
+from core.domain.balance_check import Refusal
 from core.domain.billing import BillingModel
 from core.domain.outcome import Outcome
 from core.errors import RequestRefused
 from core.operations.adjust import Adjustment, adjust
+from core.operations.check_balance import BalanceQuestion, check_balance
 from core.operations.record_usage import record_usage
 from core.operations.recording.work import KnownAccounts
 from core.operations.refund import Refund, refund
@@ -52,6 +55,19 @@ class Process:
             result = record_usage(self.database, raw_events, config=self.config, known_accounts=self.memory, worker=str(self.seed))
             assert set(result.outcomes) == {outcome}
         self.done["debit"] += len(batch)
+
+    def check(self) -> None:
+        """A question whose answer fits itself, of members and of a stranger whose account it opens."""
+        user = self.random.choice([*USERS, f"stranger{self.random.randrange(KEYS)}"])
+        asked = BalanceQuestion(mandate_id=MANDATE, user_id=user, estimated_cost=Decimal(self.random.randrange(30)))
+        answer = check_balance(self.database, asked, config=self.config)
+        if answer.current_balance is None:
+            assert answer.billing_model is BillingModel.UNLIMITED
+        elif answer.reason is Refusal.INSUFFICIENT_BALANCE:
+            assert answer.current_balance < answer.required_amount
+        elif answer.allowed and answer.billing_model in (BillingModel.PREPAY_USER, BillingModel.PREPAY_MANDATE):
+            assert answer.current_balance >= answer.required_amount
+        self.done["check"] += 1
 
     def top_up(self) -> None:
         """A payment, perhaps one that another process credits at this very moment."""
@@ -103,6 +119,7 @@ class Process:
 # What is done, each as often as it stands here among all; another kind of work is one more line.
 WORK: tuple[tuple[int, Callable[[Process], None]], ...] = (
     (8, Process.debit),
+    (8, Process.check),
     (4, Process.top_up),
     (3, Process.adjust),
     (4, Process.refund),
@@ -115,6 +132,7 @@ def main() -> None:
     """Works for so many rounds, in an order of the seed's own."""
     url, seed, rounds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     process = Process(url, seed)
+    process.debit()  # so that there is something to refund
     pieces = [work for weight, work in WORK for _ in range(weight)]
     for _ in range(rounds):
         for piece in process.random.sample(pieces, len(pieces)):
