@@ -31,6 +31,7 @@ COMMANDS = {
     "parked": ("cli.parked", "Events whose mandate isn't known yet: list, release."),
     "batches": ("cli.batches", "Committed recording transactions."),
     "directory": ("cli.directory", "Which mandates, users and memberships exist: import."),
+    "import": ("cli.import_books", "Existing books of a service that billed before: books."),
     "verify": ("cli.verify", "Check the invariants of the books."),
     "publish": ("cli.publish", "Usage events out of a JSONL or CSV file into the queue."),
     "demo": ("cli.demo", "Everything at work, on servers of its own: a day of usage, a crash, a statement."),

@@ -67,6 +67,7 @@ def _not_negative(amount: Decimal) -> Decimal:
     return amount
 
 
+AnyAmount = Annotated[Decimal, BeforeValidator(parse_amount)]
 SignedAmount = Annotated[Decimal, BeforeValidator(parse_amount), AfterValidator(_not_zero)]
 PositiveAmount = Annotated[Decimal, BeforeValidator(parse_amount), AfterValidator(_above_zero)]
 Amount = Annotated[Decimal, BeforeValidator(parse_amount), AfterValidator(_not_negative)]  # 0 is one too
@@ -94,8 +95,7 @@ class Question(BaseModel):
         try:
             return cls.model_validate(dict(fields))
         except ValidationError as error:
-            problems = error.errors(include_url=False, include_context=False)
-        raise RequestRefused("; ".join(_problem(".".join(map(str, p["loc"])), p["type"], p["msg"], p["input"]) for p in problems))
+            raise refusal(error, "this request") from None
 
 
 class Request(Question):
@@ -109,12 +109,20 @@ class Request(Question):
         return self.model_dump(mode="json", exclude={"mandate_id", "key", "by"})
 
 
-def _problem(field: str, kind: str, message: str, value: object) -> str:
+def refusal(error: ValidationError, what: str) -> RequestRefused:
+    """The error that names every wrong field of `what`, and its value."""
+    problems = error.errors(include_url=False, include_context=False)
+    return RequestRefused("; ".join(_problem(what, ".".join(map(str, p["loc"])), p["type"], p["msg"], p["input"]) for p in problems))
+
+
+def _problem(what: str, field: str, kind: str, message: str, value: object) -> str:
     match kind:
         case "missing":
             return f"{field}: is missing"
         case "extra_forbidden":
-            return f"{field}: is not a field of this request"
+            return f"{shown(field)[1:-1]}: is not a field of {what}"
+        case "enum":
+            message = message.replace("Input should be", "is none of")
         case "string_pattern_mismatch":
             message = "has a control character or a noncharacter"
     return f"{field}: {shown(str(value) if isinstance(value, Decimal) else value)} {message.removeprefix('Value error, ')}"

@@ -13,7 +13,7 @@ from sqlalchemy.sql import bindparam
 from core.domain.rejection import shown
 from core.errors import Conflict
 
-_HASH_VERSION = 1
+HASH_VERSION = 1
 
 # The key's row can't be claimed first and filled in later, since a worker may not update it; so whoever asks first holds the key.
 _HOLD = text("SELECT pg_advisory_xact_lock(hashtextextended(:identity, 0))")
@@ -76,7 +76,7 @@ def keep_result(connection: Connection, operation: Operation, result: Mapping[st
             "operation": operation.name,
             "key": operation.key,
             "content_hash": operation.content_hash,
-            "hash_version": _HASH_VERSION,
+            "hash_version": HASH_VERSION,
             "result": dict(result),
         },
     )

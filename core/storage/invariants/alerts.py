@@ -41,7 +41,7 @@ _STATES = """
         SELECT a.*, v.span, o.span AS opened_span, k.kind,
                CASE k.kind WHEN 'ZERO' THEN a.balance < 0 ELSE a.balance <= a.warning_threshold END AS beyond,
                EXISTS (SELECT FROM transactions g
-                        WHERE g.account_id = a.id AND g.reference_type = 'SYSTEM' AND g.recorded_at = a.opened_at
+                        WHERE g.balance_account_id = a.id AND g.account_id = a.id AND g.reference_type = 'SYSTEM' AND g.recorded_at = a.opened_at
                           AND round(g.amount * o.warning_threshold_percent / 100, 9) < g.amount) AS began_above,
                a.id IN (SELECT balance_account_id FROM transactions
                          WHERE reference_type = 'SWITCH' AND balance_account_id IS NOT NULL) AS switched

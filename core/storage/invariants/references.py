@@ -58,20 +58,26 @@ def mandates_stay_apart() -> Invariant:
 
 
 def settings_are_those_of_the_time() -> Invariant:
-    """I13. Who paid for usage follows from the billing model of that version; the newest version is the present one."""
+    """I13. Who paid for usage follows from the billing model of that version; the newest version is the present one.
+
+    What an import wrote as history was paid elsewhere, so nobody may have paid for it here.
+    """
     return Invariant(
         "I13",
         "each transaction carries a settings version that the history has, and usage was paid as that version says",
         text("""
             SELECT format('transaction %s of mandate %s', t.id, t.mandate_id) AS subject,
                    CASE WHEN h.version IS NULL THEN format('the history has no settings version %s', t.settings_version)
+                        WHEN i.kind = 'import' THEN format('it is history, and moved the balance of account %s', t.balance_account_id)
                         ELSE format('under %s (version %s) account %s can not have paid', h.billing_model, h.version,
                                     coalesce(CAST(t.balance_account_id AS text), 'none')) END AS detail
               FROM transactions t
               LEFT JOIN billing_settings_history h ON h.mandate_id = t.mandate_id AND h.version = t.settings_version
               LEFT JOIN accounts b ON b.id = t.balance_account_id
+              LEFT JOIN batches i ON i.id = t.batch_id
              WHERE h.version IS NULL
-                OR (t.reference_type = 'WORKFLOW'
+                OR (i.kind = 'import' AND t.balance_account_id IS NOT NULL)
+                OR (t.reference_type = 'WORKFLOW' AND i.kind IS DISTINCT FROM 'import'
                     AND NOT CASE h.billing_model WHEN 'UNLIMITED' THEN t.balance_account_id IS NULL
                                                  WHEN 'PREPAY_USER' THEN t.balance_account_id IS NOT DISTINCT FROM t.account_id
                                                  ELSE coalesce(b.account_type = 'MANDATE', false) END)

@@ -1,0 +1,162 @@
+"""The accounts of an import: opened before the history is written, and given their opening balances after it."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+
+from sqlalchemy import Connection
+
+from core.domain.billing import ReferenceType, TransactionType, warning_threshold
+from core.domain.old_books import OldAccount
+from core.domain.rejection import shown
+from core.domain.settings import BillingSettings
+from core.errors import RequestRefused
+from core.operations.importing.work import Importing
+from core.operations.moving.move import alerts_between
+from core.storage.accounts import Holder, LockedAccount, NewAccount, find_pools, find_user_accounts, lock_accounts, open_accounts
+from core.storage.balance_alerts import write_alerts
+from core.storage.book_files import BookFile
+from core.storage.importing.accounts import TakenOver, standing_of, sum_openings, take_over_accounts
+from core.storage.importing.entries import Entry, claim_operations, insert_entries, next_ids
+from core.storage.operation_keys import Operation
+from core.storage.record_files import Fields
+
+OPENING = "opening"
+
+
+def open_given_accounts(work: Importing, file: BookFile) -> None:
+    """Every account of the file exists afterwards; those that didn't have neither grant nor balance yet."""
+    for chunk in work.chunks(file):
+        read = list(_read(work, file, chunk))
+        settings = work.settings_of(account.mandate_id for _, account in read)
+        versions: dict[Holder, int] = {}
+        for line, account in read:
+            if account.mandate_id in settings:
+                versions[account.holder] = settings[account.mandate_id].version
+            else:
+                work.wrong(file, line, f"mandate_id: {shown(account.mandate_id)} has billing settings neither in the files nor in the books")
+        if versions:
+            open_accounts(work.connection, [NewAccount(holder, grant_due=False, opened_version=version) for holder, version in versions.items()])
+
+
+def move_openings(work: Importing, file: BookFile) -> None:
+    """The accounts of the file have the balances that they are opened with, once and for ever, and all openings are read back.
+
+    A line is wrong whose account was opened so before, with other content. Lines that `open_given_accounts` found wrong are left out.
+    """
+    for chunk in work.chunks(file, noted=True):
+        read = [(line, account) for line, account in _read(work, file, chunk, noted=True) if account.mandate_id in work.settings_of(())]
+        accounts: dict[Holder, tuple[int, OldAccount]] = {}
+        for line, account in read:
+            if accounts.setdefault(account.holder, (line, account))[0] != line:
+                work.wrong(file, line, _twice(account))
+        if accounts:
+            _open(work, file, accounts, find_accounts(work.connection, accounts))
+
+
+def find_accounts(connection: Connection, holders: Iterable[Holder]) -> dict[Holder, int]:
+    """The ids of those accounts that exist."""
+    wanted = set(holders)
+    users = [holder for holder in wanted if holder[1] is not None]
+    pools = [holder[0] for holder in wanted if holder[1] is None]
+    found = find_pools(connection, pools) if pools else {}
+    if users:
+        found |= {holder: account_id for holder, (account_id, _) in find_user_accounts(connection, users).items() if account_id is not None}
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Opening:
+    """An account to be lifted to what it is opened with, by an entry with this id."""
+
+    account_id: int
+    old: OldAccount
+    transaction_id: int
+
+
+def _read(work: Importing, file: BookFile, chunk: list[tuple[int, Fields]], *, noted: bool = False) -> Iterator[tuple[int, OldAccount]]:
+    for line, fields in chunk:
+        try:
+            yield line, OldAccount.read(fields)
+        except RequestRefused as refused:
+            if not noted:
+                work.wrong(file, line, str(refused))
+
+
+def _twice(account: OldAccount) -> str:
+    return f"{_named(account)} stands in an earlier line"
+
+
+def _named(account: OldAccount) -> str:
+    return f"user_id: account of {shown(account.user_id)}" if account.user_id is not None else f"mandate_id: pool of {shown(account.mandate_id)}"
+
+
+def _open(work: Importing, file: BookFile, accounts: dict[Holder, tuple[int, OldAccount]], ids: dict[Holder, int]) -> None:
+    operations = {holder: Operation(a.mandate_id, OPENING, a.key, a.content()) for holder, (_, a) in accounts.items()}
+    claimed = claim_operations(work.connection, list(operations.values()), next_ids(work.connection, len(operations)))
+    new = []
+    for holder, (line, account) in accounts.items():
+        claim = claimed[account.mandate_id, account.key]
+        if claim.is_new:
+            new.append(_Opening(ids[holder], account, claim.transaction_id))
+        elif claim.recorded_at == work.begun_at:
+            work.wrong(file, line, _twice(account))
+        elif claim.content_hash != operations[holder].content_hash:
+            work.wrong(
+                file, line, f"{_named(account)} was imported on {claim.recorded_at:%Y-%m-%d}, and not as this line says: {account.balance} CHF"
+            )
+        work.totals[account.mandate_id].accounts.add(1, account.balance)
+    if new:
+        _move(work, new)
+    work.account_count.given += len(accounts)
+    work.account_count.new += len(new)
+    keys = {ids[holder]: account.key for holder, (_, account) in accounts.items()}
+    work.add_books("accounts", sum_openings(work.connection, OPENING, keys))
+
+
+def _move(work: Importing, openings: list[_Opening]) -> None:
+    """The opening entries, the balances and thresholds that follow, and an alert for each line that an account begins beyond.
+
+    What an account that was there before got as its grant is part of what it is opened with.
+    """
+    settings = work.settings_of(opening.old.mandate_id for opening in openings)
+    locked = {account.id: account for account in lock_accounts(work.connection, [o.account_id for o in openings])}
+    standing = standing_of(work.connection, list(locked))
+    entries, taken_over, alerts = [], [], []
+    for opening in openings:
+        before, own, was = locked[opening.account_id], settings[opening.old.mandate_id], standing[opening.account_id]
+        amount = opening.old.balance - was.granted
+        after = _after(before, opening.old, before.balance + amount, own)
+        taken_over.append(TakenOver(after.id, after.balance, after.warning_threshold, opening.old.credit_limit, opening.old.enabled))
+        alerts += [alert for alert in alerts_between(before, after, own) if not (was.is_new and alert.crossing.recovered)]
+        if amount:
+            entries.append(_entry(work, opening, amount, own))
+    if entries:
+        insert_entries(work.connection, entries)
+    take_over_accounts(work.connection, taken_over)
+    write_alerts(work.connection, alerts, None)
+
+
+def _after(before: LockedAccount, old: OldAccount, balance: Decimal, settings: BillingSettings) -> LockedAccount:
+    threshold = warning_threshold(settings.warning_threshold_percent, balance) if old.warning_threshold is None else old.warning_threshold
+    limit = before.credit_limit if old.credit_limit is None else old.credit_limit
+    return before._replace(balance=balance, warning_threshold=threshold, credit_limit=limit)
+
+
+def _entry(work: Importing, opening: _Opening, amount: Decimal, settings: BillingSettings) -> Entry:
+    return Entry(
+        opening.transaction_id,
+        settings.mandate_id,
+        opening.account_id,
+        opening.account_id,
+        TransactionType.ADJUSTMENT,
+        amount,
+        ReferenceType.ADJUSTMENT,
+        "Opening balance",
+        work.by,
+        opening.old.key,
+        settings.version,
+        None,
+        work.begun_at,
+        settings.time_zone,
+    )

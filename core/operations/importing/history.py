@@ -1,0 +1,207 @@
+"""The past entries of an import: history, which shows what happened and moves nothing."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Generic, TypeVar
+
+from core.domain.money import ZERO
+from core.domain.old_books import PastEntry, read_entry
+from core.domain.outcome import Outcome
+from core.domain.payload import PAYLOAD_HASHES, payload_hash
+from core.domain.rejection import shown
+from core.domain.settings import BillingSettings
+from core.domain.usage_event import UsageEvent
+from core.errors import RequestRefused
+from core.operations.importing.accounts import find_accounts
+from core.operations.importing.work import Importing
+from core.operations.recording.delivery import CLOCK_SKEW
+from core.storage.batches import Batch, begin_batch, write_batch
+from core.storage.book_files import BookFile
+from core.storage.event_keys import StoredHash, find_keys
+from core.storage.importing.entries import (
+    IMPORT,
+    Entry,
+    claim_operations,
+    claim_past_events,
+    in_imports,
+    insert_entries,
+    next_ids,
+    sum_past_entries,
+    sum_past_usage,
+)
+from core.storage.operation_keys import Operation
+from core.storage.record_files import Fields
+from core.storage.transactions import UsageDebit, insert_usage
+
+HISTORY = "history"
+_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+_NO_DELIVERIES = {outcome.value: 0 for outcome in Outcome}  # nothing of it came through a queue
+Past = TypeVar("Past", UsageEvent, PastEntry)
+Key = tuple[str, str]  # mandate id, and event id or the entry's key
+
+
+@dataclass(frozen=True, slots=True)
+class _Line(Generic[Past]):
+    """An entry with where it stands, the id that it gets if it is new, and the account that it is about."""
+
+    number: int
+    id: int
+    entry: Past
+    account_id: int
+    settings: BillingSettings
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """Some lines by what identifies their entries: usage by its event, the rest by the entry."""
+
+    usage: dict[Key, _Line[UsageEvent]]
+    others: dict[Key, _Line[PastEntry]]
+
+
+def import_history(work: Importing, file: BookFile) -> None:
+    """Every entry of the file is in the books afterwards, as it was, with no balance account.
+
+    Usage claims its event's key, so that a later delivery of the event is a duplicate. A line is wrong whose account doesn't
+    exist, whose key was claimed with other content, or whose event came through a queue, and so moved a balance here.
+    """
+    for lines in work.chunks(file):
+        chunk = _read(work, file, lines)
+        batch = begin_batch(work.connection)
+        written = _write_usage(work, file, chunk.usage, batch) if chunk.usage else []
+        written += _write_others(work, file, chunk.others, batch) if chunk.others else []
+        if written:
+            write_batch(
+                work.connection, batch, worker=work.worker, kind=IMPORT, counts=_NO_DELIVERIES, released=0, unknown_user=0, transaction_ids=written
+            )
+        work.transaction_count.given += len(chunk.usage) + len(chunk.others)
+        work.transaction_count.new += len(written)
+        _add_totals(work, chunk)
+
+
+def _read(work: Importing, file: BookFile, lines: list[tuple[int, Fields]]) -> _Chunk:
+    """The entries whose lines are right and whose accounts exist."""
+    entries = list(_entries(work, file, lines))
+    settings = work.settings_of(entry.mandate_id for _, entry in entries)
+    accounts = find_accounts(work.connection, [(entry.mandate_id, entry.user_id) for _, entry in entries])
+    chunk = _Chunk({}, {})
+    for transaction_id, (number, entry) in zip(next_ids(work.connection, len(entries)), entries, strict=True):
+        account_id = accounts.get((entry.mandate_id, entry.user_id))
+        if account_id is None:
+            work.wrong(file, number, _without_account(entry))
+            continue
+        own = settings[entry.mandate_id]
+        if isinstance(entry, UsageEvent):
+            first = chunk.usage.setdefault((entry.mandate_id, entry.event_id), _Line(number, transaction_id, entry, account_id, own)).number
+        else:
+            first = chunk.others.setdefault((entry.mandate_id, entry.key), _Line(number, transaction_id, entry, account_id, own)).number
+        if first != number:
+            work.wrong(file, number, f"{_named(entry)} stands in line {first} already")
+    return chunk
+
+
+def _entries(work: Importing, file: BookFile, lines: list[tuple[int, Fields]]) -> Iterator[tuple[int, UsageEvent | PastEntry]]:
+    latest = work.begun_at + CLOCK_SKEW
+    for number, fields in lines:
+        try:
+            entry = read_entry(fields)
+        except RequestRefused as refused:
+            work.wrong(file, number, str(refused))
+            continue
+        if _EARLIEST <= entry.occurred_at <= latest:
+            yield number, entry
+        else:
+            work.wrong(file, number, f"occurred_at: '{entry.occurred_at.isoformat()}' is not between 1970 and now")
+
+
+def _write_usage(work: Importing, file: BookFile, lines: dict[Key, _Line[UsageEvent]], batch: Batch) -> list[int]:
+    """Writes the usage that is new, and returns its transaction ids."""
+    hashes = [payload_hash(line.entry) for line in lines.values()]
+    won = claim_past_events(work.connection, list(lines), hashes, [line.id for line in lines.values()])
+    if len(won) < len(lines):
+        _compare(work, file, {key: line for key, line in lines.items() if key not in won})
+    if won:
+        debits = [UsageDebit(i, lines[key].entry, lines[key].account_id, None, lines[key].settings) for key, i in won.items()]
+        insert_usage(work.connection, debits, batch.id)
+    return list(won.values())
+
+
+def _compare(work: Importing, file: BookFile, lines: dict[Key, _Line[UsageEvent]]) -> None:
+    """Usage whose event the books know must be the same there, and history as well."""
+    found = find_keys(work.connection, list(lines))
+    standing = [(s.transaction_id, s.recorded_at) for s in found.values() if s.transaction_id is not None and s.recorded_at is not None]
+    past = in_imports(work.connection, standing)
+    for key, line in lines.items():
+        stored = found[key]
+        if stored.recorded_at == work.begun_at:
+            work.wrong(file, line.number, f"{_named(line.entry)} stands in an earlier line")
+        elif not _same(line.entry, stored):
+            work.wrong(file, line.number, f"{_named(line.entry)} is in the books with other content, as transaction {stored.transaction_id}")
+        elif stored.transaction_id not in past:
+            problem = f"was delivered to these books, and is transaction {stored.transaction_id}: take it out of the file and of the opening balance"
+            work.wrong(file, line.number, f"{_named(line.entry)} {problem}")
+
+
+def _same(event: UsageEvent, stored: StoredHash) -> bool:
+    return stored.hash_version in PAYLOAD_HASHES and payload_hash(event, stored.hash_version) == stored.payload_hash
+
+
+def _write_others(work: Importing, file: BookFile, lines: dict[Key, _Line[PastEntry]], batch: Batch) -> list[int]:
+    """Writes what is new of the rest, and returns its transaction ids."""
+    operations = {key: Operation(key[0], HISTORY, key[1], line.entry.content()) for key, line in lines.items()}
+    claimed = claim_operations(work.connection, list(operations.values()), [line.id for line in lines.values()])
+    entries = []
+    for key, line in lines.items():
+        claim = claimed[key]
+        if claim.is_new:
+            entries.append(_entry(line, batch))
+        elif claim.recorded_at == work.begun_at:
+            work.wrong(file, line.number, f"{_named(line.entry)} stands in an earlier line")
+        elif claim.content_hash != operations[key].content_hash:
+            work.wrong(file, line.number, f"{_named(line.entry)} is in the books with other content, as transaction {claim.transaction_id}")
+    if entries:
+        insert_entries(work.connection, entries)
+    return [entry.id for entry in entries]
+
+
+def _entry(line: _Line[PastEntry], batch: Batch) -> Entry:
+    old, settings = line.entry, line.settings
+    return Entry(
+        line.id,
+        old.mandate_id,
+        line.account_id,
+        None,
+        old.transaction_type,
+        old.amount,
+        old.reference_type,
+        old.description,
+        old.created_by_user_id,
+        old.key,
+        settings.version,
+        batch.id,
+        old.occurred_at,
+        settings.time_zone,
+    )
+
+
+def _add_totals(work: Importing, chunk: _Chunk) -> None:
+    for (mandate_id, _), used in chunk.usage.items():
+        work.totals[mandate_id].transactions.add(1, ZERO - used.entry.price_chf)
+    for (mandate_id, _), other in chunk.others.items():
+        work.totals[mandate_id].transactions.add(1, other.entry.delta)
+    if chunk.usage:
+        work.add_books("transactions", sum_past_usage(work.connection, list(chunk.usage)))
+    if chunk.others:
+        work.add_books("transactions", sum_past_entries(work.connection, HISTORY, list(chunk.others)))
+
+
+def _named(entry: UsageEvent | PastEntry) -> str:
+    return f"event_id: {shown(entry.event_id)}" if isinstance(entry, UsageEvent) else f"id: {shown(entry.id)}"
+
+
+def _without_account(entry: UsageEvent | PastEntry) -> str:
+    absent = "is neither in the accounts to be imported nor in the books"
+    if entry.user_id is None:
+        return f"user_id: is missing, and the pool of mandate {shown(entry.mandate_id)} {absent}"
+    return f"user_id: the account of {shown(entry.user_id)} in mandate {shown(entry.mandate_id)} {absent}"

@@ -1,0 +1,98 @@
+"""The billing settings of an import: opened where a mandate has none, compared where it has."""
+
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from core.domain.rejection import shown
+from core.domain.request import refusal
+from core.domain.time_zones import is_time_zone
+from core.domain.usage_event import Id
+from core.errors import RequestRefused
+from core.operations.importing.work import Importing
+from core.operations.update_settings import SettingsChanges, wrong_settings
+from core.storage.billing_settings import DEFAULT_USER_CREDIT, DEFAULT_WARNING_THRESHOLD_PERCENT
+from core.storage.book_files import BookFile
+from core.storage.directory.mirror import mandate_states
+from core.storage.importing.accounts import open_given_settings, settings_versions
+from core.storage.locks import share_mandates
+
+_DEFAULTS = {
+    "default_user_credit": DEFAULT_USER_CREDIT,
+    "warning_threshold_percent": DEFAULT_WARNING_THRESHOLD_PERCENT,
+    "block_on_zero_balance": True,
+    "notify_on_warning": True,
+    "notification_emails": [],
+    "billing_address": {},
+}
+_ID: TypeAdapter[str] = TypeAdapter(Id)
+
+
+def import_settings(work: Importing, file: BookFile) -> None:
+    """Each mandate of the file has settings afterwards: as given where it had none.
+
+    Where it has some, they are now, or were in an earlier version, what the file gives; else the line is wrong.
+    """
+    lines: dict[str, int] = {}
+    for chunk in work.chunks(file):
+        given: dict[str, dict[str, Any]] = {}
+        for line, fields in chunk:
+            try:
+                mandate_id, settings = _read(fields)
+            except RequestRefused as refused:
+                work.wrong(file, line, str(refused))
+                continue
+            if mandate_id in lines:
+                work.wrong(file, line, f"mandate_id: {shown(mandate_id)} stands in line {lines[mandate_id]} already")
+                continue
+            lines[mandate_id] = line
+            given[mandate_id] = settings
+        if given:
+            _open(work, file, given, lines)
+
+
+def _read(fields: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The mandate and the settings that are given for it, each as its column takes it."""
+    given = {name: value for name, value in fields.items() if value is not None}
+    if missing := [name for name in ("mandate_id", "billing_model") if name not in given]:
+        raise RequestRefused("; ".join(f"{name}: is missing" for name in missing))
+    mandate_id = given.pop("mandate_id")
+    wrong = wrong_settings(given)
+    try:
+        _ID.validate_python(mandate_id)
+    except ValidationError as error:
+        wrong.insert(0, ("mandate_id", str(refusal(error, "billing settings")).removeprefix(": ")))
+    if wrong:
+        raise RequestRefused("; ".join(f"{field}: {problem}" for field, problem in wrong))
+    settings = SettingsChanges.model_validate(given).model_dump(exclude_unset=True)
+    if "billing_address" in settings:
+        settings["billing_address"] = {name: value for name, value in settings["billing_address"].items() if value is not None}
+    return mandate_id, settings
+
+
+def _open(work: Importing, file: BookFile, given: dict[str, dict[str, Any]], lines: dict[str, int]) -> None:
+    work.settings_count.given += len(given)
+    share_mandates(work.connection, given)
+    zones = {mandate_id: state.time_zone for mandate_id, state in mandate_states(work.connection, given).items()}
+    whole = []
+    for mandate_id, settings in given.items():
+        zone = zones.get(mandate_id)
+        known_zone = zone if zone is not None and is_time_zone(zone) else work.config.default_time_zone
+        row = {"mandate_id": mandate_id, "time_zone": known_zone, **_DEFAULTS, **settings}
+        amounts = {name: str(row[name]) for name in ("default_user_credit", "warning_threshold_percent")}
+        whole.append(row | amounts)
+    opened = open_given_settings(work.connection, whole, work.by)
+    work.settings_count.new += len(opened)
+    there = [mandate_id for mandate_id in given if mandate_id not in opened]
+    for mandate_id, versions in settings_versions(work.connection, there).items():
+        settings = given[mandate_id]
+        if not any(all(version[name] == value for name, value in settings.items()) for version in versions):
+            now = versions[-1]
+            differences = [f"{n}: {shown(_plain(v))} is {shown(_plain(now[n]))} in the books" for n, v in settings.items() if now[n] != v]
+            advice = "make them equal, or take the line out to keep what the books have"
+            work.wrong(file, lines[mandate_id], f"{'; '.join(differences)}; mandate {shown(mandate_id)} has settings already: {advice}")
+
+
+def _plain(value: object) -> object:
+    """As a file would give it."""
+    return value if isinstance(value, bool | list | dict) else str(value)

@@ -1,0 +1,188 @@
+"""SQL of imported entries: claimed once, written under ids in their order, read back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, text
+
+from core.domain.billing import ReferenceType, TransactionType
+from core.domain.payload import HASH_VERSION as PAYLOAD_HASH_VERSION
+from core.storage.event_keys import EventKey
+from core.storage.operation_keys import HASH_VERSION, Operation
+from core.storage.packing import packed, unpacked
+
+IMPORT = "import"  # the kind of its batches: what stands in one is history, and moved nothing
+
+_NEXT_IDS = text("SELECT nextval('transactions_id_seq') FROM generate_series(1, :count)")
+
+_CLAIM = text(f"""
+    INSERT INTO operation_keys (mandate_id, operation, idempotency_key, content_hash, hash_version, result)
+    SELECT k.mandate_id, :operation, k.key, decode(k.content_hash, 'hex'), :hash_version, jsonb_build_object('transaction_id', k.id)
+      FROM unnest({unpacked("mandate_ids")}, {unpacked("keys")}, {unpacked("hashes")}, {unpacked("ids", "bigint")})
+           AS k(mandate_id, key, content_hash, id)
+     WHERE k.mandate_id IS NOT NULL
+     ORDER BY k.mandate_id COLLATE "C", k.key COLLATE "C"
+    ON CONFLICT DO NOTHING
+    RETURNING mandate_id, idempotency_key
+""")
+
+# As recording claims the keys of deliveries, but under ids in the order of the entries, in which lists show them.
+_CLAIM_EVENTS = text(f"""
+    INSERT INTO event_keys (mandate_id, event_id, payload_hash, hash_version, transaction_id, recorded_at)
+    SELECT k.mandate_id, k.event_id, decode(k.payload_hash, 'hex'), :hash_version, k.id, now()
+      FROM unnest({unpacked("mandate_ids")}, {unpacked("event_ids")}, {unpacked("hashes")}, {unpacked("ids", "bigint")})
+           AS k(mandate_id, event_id, payload_hash, id)
+     WHERE k.mandate_id IS NOT NULL
+     ORDER BY k.mandate_id COLLATE "C", k.event_id COLLATE "C"
+    ON CONFLICT DO NOTHING
+    RETURNING mandate_id, event_id, transaction_id
+""")
+
+_CLAIMED = text(f"""
+    SELECT k.mandate_id, k.idempotency_key, k.content_hash, k.recorded_at, CAST(k.result ->> 'transaction_id' AS bigint) AS transaction_id
+      FROM unnest({unpacked("mandate_ids")}, {unpacked("keys")}) AS wanted(mandate_id, key)
+      JOIN operation_keys k ON k.mandate_id = wanted.mandate_id AND k.operation = :operation AND k.idempotency_key = wanted.key
+""")
+
+_ENTRY = {
+    "id": "bigint",
+    "mandate_id": "text",
+    "account_id": "bigint",
+    "balance_account_id": "bigint",
+    "transaction_type": "text",
+    "amount": "numeric",
+    "reference_type": "text",
+    "description": "text",
+    "created_by_user_id": "text",
+    "operation_key": "text",
+    "settings_version": "int",
+    "batch_id": "bigint",
+}
+
+_INSERT = text(f"""
+    INSERT INTO transactions ({", ".join(_ENTRY)}, occurred_at, recorded_at, local_date)
+    SELECT {", ".join(f"e.{name}" for name in _ENTRY)}, e.occurred_at, now(), (e.occurred_at AT TIME ZONE e.time_zone)::date
+      FROM unnest({", ".join(unpacked(name, kind) for name, kind in _ENTRY.items())}, {unpacked("occurred_at", "timestamptz")},
+                  {unpacked("time_zone")}) AS e({", ".join(_ENTRY)}, occurred_at, time_zone)
+     WHERE e.id IS NOT NULL
+""")
+
+_USAGE = text(f"""
+    SELECT t.mandate_id, count(*), -sum(t.amount)
+      FROM unnest({unpacked("mandate_ids")}, {unpacked("event_ids")}) AS wanted(mandate_id, event_id)
+      JOIN event_keys k ON k.mandate_id = wanted.mandate_id AND k.event_id = wanted.event_id
+      JOIN transactions t ON t.id = k.transaction_id AND t.recorded_at = k.recorded_at
+      JOIN batches b ON b.id = t.batch_id AND b.kind = :kind
+     GROUP BY t.mandate_id
+""")
+
+_OTHERS = text(f"""
+    SELECT t.mandate_id, count(*), sum(CASE t.transaction_type WHEN 'DEBIT' THEN -t.amount ELSE t.amount END)
+      FROM unnest({unpacked("mandate_ids")}, {unpacked("keys")}) AS wanted(mandate_id, key)
+      JOIN operation_keys k ON k.mandate_id = wanted.mandate_id AND k.operation = :operation AND k.idempotency_key = wanted.key
+      JOIN transactions t ON t.id = CAST(k.result ->> 'transaction_id' AS bigint) AND t.recorded_at = k.recorded_at
+     GROUP BY t.mandate_id
+""")
+
+_IN_IMPORTS = text("""
+    SELECT t.id FROM unnest(CAST(:ids AS bigint[]), CAST(:recorded_at AS timestamptz[])) AS wanted(id, recorded_at)
+      JOIN transactions t ON t.id = wanted.id AND t.recorded_at = wanted.recorded_at
+      JOIN batches b ON b.id = t.batch_id AND b.kind = :kind
+""")
+
+Sums = list[tuple[str, int, Decimal]]  # mandate id, number, CHF
+KeyOfMandate = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A key as it stands: what was claimed under it, when, which id its entry has, and whether it was claimed only now."""
+
+    content_hash: bytes
+    recorded_at: datetime
+    transaction_id: int
+    is_new: bool
+
+
+class Entry(NamedTuple):
+    """A ledger entry to be written; `amount` in CHF as in `transactions`. Without balance account it moves nothing."""
+
+    id: int
+    mandate_id: str
+    account_id: int
+    balance_account_id: int | None
+    transaction_type: TransactionType
+    amount: Decimal
+    reference_type: ReferenceType
+    description: str
+    created_by_user_id: str | None
+    operation_key: str
+    settings_version: int
+    batch_id: int | None
+    occurred_at: datetime
+    time_zone: str
+
+
+def next_ids(connection: Connection, count: int) -> list[int]:
+    """So many ids of transactions to come, ascending."""
+    return sorted(connection.execute(_NEXT_IDS, {"count": count}).scalars())
+
+
+def claim_operations(connection: Connection, operations: Sequence[Operation], ids: Sequence[int]) -> dict[KeyOfMandate, Claimed]:
+    """Claims those that nobody had before, all of one name, each with the id of its entry, and returns how every key stands now.
+
+    Keys must not repeat.
+    """
+    parameters = {
+        "operation": operations[0].name,
+        "mandate_ids": packed(o.mandate_id for o in operations),
+        "keys": packed(o.key for o in operations),
+        "hashes": packed(o.content_hash.hex() for o in operations),
+        "ids": packed(ids),
+        "hash_version": HASH_VERSION,
+    }
+    new = {(row[0], row[1]) for row in connection.execute(_CLAIM, parameters)}
+    rows = connection.execute(_CLAIMED, {name: parameters[name] for name in ("operation", "mandate_ids", "keys")})
+    return {(row[0], row[1]): Claimed(bytes(row[2]), row[3], row[4], is_new=(row[0], row[1]) in new) for row in rows}
+
+
+def claim_past_events(connection: Connection, keys: Sequence[EventKey], hashes: Sequence[bytes], ids: Sequence[int]) -> dict[EventKey, int]:
+    """The keys of usage that nobody had before, each with the id of its entry. Keys must not repeat."""
+    parameters = {
+        "mandate_ids": packed(k[0] for k in keys),
+        "event_ids": packed(k[1] for k in keys),
+        "hashes": packed(h.hex() for h in hashes),
+        "ids": packed(ids),
+        "hash_version": PAYLOAD_HASH_VERSION,
+    }
+    return {(row[0], row[1]): row[2] for row in connection.execute(_CLAIM_EVENTS, parameters)}
+
+
+def insert_entries(connection: Connection, entries: Sequence[Entry]) -> None:
+    """Writes the entries, each in the local day of its time, under the ids that their keys were claimed with."""
+    columns = zip((*_ENTRY, "occurred_at", "time_zone"), zip(*entries, strict=True), strict=True)
+    connection.execute(_INSERT, {name: packed(values) for name, values in columns})
+
+
+def in_imports(connection: Connection, transactions: Sequence[tuple[int, datetime]]) -> set[int]:
+    """Those of the transactions (id, recorded_at) that an import wrote as history."""
+    parameters = {"ids": [t[0] for t in transactions], "recorded_at": [t[1] for t in transactions], "kind": IMPORT}
+    return set(connection.execute(_IN_IMPORTS, parameters).scalars())
+
+
+def sum_past_usage(connection: Connection, keys: Sequence[EventKey]) -> Sums:
+    """Per mandate how many of these events are in the books as history, and what they cost, as negative CHF."""
+    return sums(connection, _USAGE, mandate_ids=packed(k[0] for k in keys), event_ids=packed(k[1] for k in keys), kind=IMPORT)
+
+
+def sum_past_entries(connection: Connection, operation: str, keys: Sequence[KeyOfMandate]) -> Sums:
+    """Per mandate how many of these other entries are in the books, and their sum."""
+    return sums(connection, _OTHERS, mandate_ids=packed(k[0] for k in keys), keys=packed(k[1] for k in keys), operation=operation)
+
+
+def sums(connection: Connection, statement: Any, **parameters: object) -> Sums:
+    """What a statement of mandate, number and sum gives."""
+    return [(row[0], row[1], row[2]) for row in connection.execute(statement, parameters)]
