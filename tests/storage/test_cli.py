@@ -82,7 +82,7 @@ def test_help_names_every_command_without_loading_them() -> None:
         "services", "db", "db upgrade", "db check", "settings show", "settings list", "settings update", "settings history",
         "settings create", "settings get-or-create", "check", "accounts list", "accounts show", "balance", "transactions",
         "deadletters list", "deadletters show", "deadletters replay", "deadletters discard", "deadletters accept", "parked list",
-        "parked release", "alerts", "alerts withhold", "amend", "batches", "directory import", "verify",
+        "parked release", "alerts", "alerts withhold", "amend", "batches", "directory import", "import books", "verify",
         "topup", "adjust", "refund", "switch", "accounts enable", "accounts disable", "accounts credit-limit",
     ],
 )  # fmt: skip
@@ -98,6 +98,7 @@ def test_every_command_has_help(run: Run, command: str) -> None:
     "command",
     [
         "nonsense", "settings update acme", "transactions", "transactions --account 1 --mandate acme", "batches --limit 0", "directory import",
+        "import books",
         "transactions --mandate acme --before yesterday", "transactions --mandate acme --before 2026-01-01T00:00:00,1", "accounts show ada",
         "deadletters list --reason nonsense", "deadletters discard", "deadletters accept", "amend", "amend --key k", "alerts --since now",
         "parked list --mandate acme --per-mandate", "directory import --users /nowhere/users.csv",

@@ -24,6 +24,7 @@ from core.storage.importing.accounts import begin_import
 from tests.conftest import Record, Rows
 from tests.events import event
 from tests.storage.conftest import Breaches, PutMandate, PutSettings
+from tests.storage.test_verify import ROLL_UP
 from tests.storage.threads import at_once
 
 Balances = Callable[[], dict[tuple[str, str | None], Decimal]]
@@ -212,7 +213,8 @@ def test_a_parked_event_of_the_history_is_not_billed(
     take: Take, record: Record, release: Callable[[], BatchResult], balances: Balances, breaches: Breaches
 ) -> None:
     """What waited for its mandate is a duplicate of the history once it is released; what isn't in it is recorded."""
-    assert set(record(RESENT, event(price_chf="2"), clock=IN_2024).outcomes) == {Outcome.PARKED}
+    other = event(price_chf="2", occurred_at=AGAIN["occurred_at"])
+    assert set(record(RESENT, other, clock=IN_2024).outcomes) == {Outcome.PARKED}
     take()
     assert sorted(release().outcomes) == [Outcome.DUPLICATE, Outcome.RECORDED]
     assert balances()["acme", "ada"] == Decimal("10.5")
@@ -478,3 +480,59 @@ def test_who_imports_is_checked(take: Take) -> None:
     """A name with control characters is refused."""
     with pytest.raises(RequestRefused, match="has a control character"):
         take(by="ol\x1bga")
+
+
+def test_old_usage_is_in_the_statistics_as_unbilled(take: Take, rows: Rows, breaches: Breaches) -> None:
+    """What a rollup makes of the history is its cost and its tokens, and a billed cost of 0."""
+    take()
+    rows("DELETE FROM rollup_pending")
+    for period in ("DAY", "MONTH", "YEAR"):
+        rows(ROLL_UP, period=period)
+    assert breaches() == {}
+    found = rows("SELECT provider, event_count, cost, billed_cost, input_tokens FROM usage_statistics WHERE period_type = 'YEAR' ORDER BY provider")
+    assert [tuple(row.values()) for row in found] == [
+        ("anthropic", 1, Decimal("7.5"), Decimal(0), 100),
+        ("unknown", 1, Decimal(0), Decimal(0), 0),
+    ]
+
+
+GRANT_ON_TOP = """
+    WITH ada AS (SELECT * FROM accounts WHERE user_id = 'ada'),
+         claimed AS (INSERT INTO operation_keys (mandate_id, operation, idempotency_key, content_hash, hash_version)
+                     SELECT mandate_id, 'grant', 'grant:' || id, '', 1 FROM ada),
+         lifted AS (UPDATE accounts SET balance = balance + 5 WHERE user_id = 'ada')
+    INSERT INTO transactions (mandate_id, account_id, balance_account_id, transaction_type, amount, reference_type, description,
+                              occurred_at, local_date, settings_version)
+    SELECT mandate_id, id, id, 'CREDIT', 5, 'SYSTEM', 'Grant', now(), (now() AT TIME ZONE 'Pacific/Auckland')::date, 1 FROM ada
+"""
+
+
+@pytest.mark.parametrize(
+    ("invariant", "tampering"),
+    [
+        ("I14", GRANT_ON_TOP),
+        ("I14", "UPDATE accounts SET grant_due = true WHERE user_id = 'ada'"),
+        ("I14", "DELETE FROM operation_keys WHERE idempotency_key = 'opening:acme:ada'"),
+        ("I13", "UPDATE transactions SET balance_account_id = account_id WHERE event_id = 'e-1'"),
+        ("I13", "UPDATE batches SET kind = 'usage'"),
+        ("I15", "DELETE FROM balance_alerts WHERE kind = 'ZERO'"),
+        ("I3", "DELETE FROM transactions WHERE operation_key = 'opening:acme:ada'"),
+        ("I1", "DELETE FROM event_keys WHERE event_id = 'history:3'"),
+    ],
+)
+def test_what_breaks_imported_books_is_reported(take: Take, rows: Rows, breaches: Breaches, invariant: str, tampering: str) -> None:
+    """A grant on top of an opening, history that paid, and entries without their keys each show under their number."""
+    take()
+    rows(tampering)
+    assert invariant in breaches()
+
+
+def test_books_that_differ_are_not_committed(take: Take, rows: Rows, contents: Callable[[], Any]) -> None:
+    """Where the books don't hold what the files say, here by a grant that came after the opening, the import is not good."""
+    take()
+    rows(GRANT_ON_TOP)
+    before = contents()
+    done = take()
+    assert (done.good, done.problem_count) == (False, 0)
+    assert [(t.mandate_id, t.balance_in_books - t.balance) for t in done.totals if not t.equal] == [("acme", Decimal(5))]
+    assert contents() == before

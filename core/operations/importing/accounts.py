@@ -1,23 +1,22 @@
 """The accounts of an import: opened before the history is written, and given their opening balances after it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
-from sqlalchemy import Connection
-
 from core.domain.billing import ReferenceType, TransactionType, warning_threshold
+from core.domain.money import ZERO
 from core.domain.old_books import OldAccount
 from core.domain.rejection import shown
 from core.domain.settings import BillingSettings
 from core.errors import RequestRefused
 from core.operations.importing.work import Importing
 from core.operations.moving.move import alerts_between
-from core.storage.accounts import Holder, LockedAccount, NewAccount, find_pools, find_user_accounts, lock_accounts, open_accounts
+from core.storage.accounts import Holder, LockedAccount, NewAccount, lock_accounts, open_accounts
 from core.storage.balance_alerts import write_alerts
 from core.storage.book_files import BookFile
-from core.storage.importing.accounts import TakenOver, standing_of, sum_openings, take_over_accounts
-from core.storage.importing.entries import Entry, claim_operations, insert_entries, next_ids
+from core.storage.importing.accounts import AccountStanding, TakenOver, find_holders, standing_of, sum_new_openings, take_over_accounts
+from core.storage.importing.entries import Claimed, Entry, claim_operations, find_entries, insert_entries, next_ids
 from core.storage.operation_keys import Operation
 from core.storage.record_files import Fields
 
@@ -40,7 +39,7 @@ def open_given_accounts(work: Importing, file: BookFile) -> None:
 
 
 def move_openings(work: Importing, file: BookFile) -> None:
-    """The accounts of the file have the balances that they are opened with, once and for ever, and all openings are read back.
+    """The accounts of the file have the balances that they are opened with, once and for ever; what the books have is read back.
 
     A line is wrong whose account was opened so before, with other content. Lines that `open_given_accounts` found wrong are left out.
     """
@@ -51,27 +50,19 @@ def move_openings(work: Importing, file: BookFile) -> None:
             if accounts.setdefault(account.holder, (line, account))[0] != line:
                 work.wrong(file, line, _twice(account))
         if accounts:
-            _open(work, file, accounts, find_accounts(work.connection, accounts))
-
-
-def find_accounts(connection: Connection, holders: Iterable[Holder]) -> dict[Holder, int]:
-    """The ids of those accounts that exist."""
-    wanted = set(holders)
-    users = [holder for holder in wanted if holder[1] is not None]
-    pools = [holder[0] for holder in wanted if holder[1] is None]
-    found = find_pools(connection, pools) if pools else {}
-    if users:
-        found |= {holder: account_id for holder, (account_id, _) in find_user_accounts(connection, users).items() if account_id is not None}
-    return found
+            _open(work, file, accounts, find_holders(work.connection, accounts))
+    for mandate_id, number, amount in sum_new_openings(work.connection, OPENING):
+        work.totals[mandate_id].accounts_in_books.add(number, amount)
 
 
 @dataclass(frozen=True, slots=True)
 class _Opening:
-    """An account to be lifted to what it is opened with, by an entry with this id."""
+    """An account, what it is opened with, the key under which that is done, and how it stood before."""
 
     account_id: int
     old: OldAccount
-    transaction_id: int
+    claim: Claimed
+    was: AccountStanding
 
 
 def _read(work: Importing, file: BookFile, chunk: list[tuple[int, Fields]], *, noted: bool = False) -> Iterator[tuple[int, OldAccount]]:
@@ -94,24 +85,37 @@ def _named(account: OldAccount) -> str:
 def _open(work: Importing, file: BookFile, accounts: dict[Holder, tuple[int, OldAccount]], ids: dict[Holder, int]) -> None:
     operations = {holder: Operation(a.mandate_id, OPENING, a.key, a.content()) for holder, (_, a) in accounts.items()}
     claimed = claim_operations(work.connection, list(operations.values()), next_ids(work.connection, len(operations)))
-    new = []
+    standing = standing_of(work.connection, list(ids.values()))
+    new, earlier = [], []
     for holder, (line, account) in accounts.items():
         claim = claimed[account.mandate_id, account.key]
+        opening = _Opening(ids[holder], account, claim, standing[ids[holder]])
         if claim.is_new:
-            new.append(_Opening(ids[holder], account, claim.transaction_id))
+            new.append(opening)
         elif claim.recorded_at == work.begun_at:
             work.wrong(file, line, _twice(account))
         elif claim.content_hash != operations[holder].content_hash:
             work.wrong(
                 file, line, f"{_named(account)} was imported on {claim.recorded_at:%Y-%m-%d}, and not as this line says: {account.balance} CHF"
             )
+        else:
+            earlier.append(opening)
         work.totals[account.mandate_id].accounts.add(1, account.balance)
     if new:
         _move(work, new)
+    if earlier:
+        _find_again(work, earlier)
     work.account_count.given += len(accounts)
     work.account_count.new += len(new)
-    keys = {ids[holder]: account.key for holder, (_, account) in accounts.items()}
-    work.add_books("accounts", sum_openings(work.connection, OPENING, keys))
+
+
+def _find_again(work: Importing, openings: list[_Opening]) -> None:
+    """Counts what the books have of openings that were made before this import."""
+    found = find_entries(work.connection, [(o.claim.transaction_id, o.claim.recorded_at) for o in openings])
+    for opening in openings:
+        entry = found.get(opening.claim.transaction_id)
+        amount = opening.was.granted + (entry.amount if entry is not None else ZERO)
+        work.totals[opening.old.mandate_id].accounts_in_books.add(1, amount)
 
 
 def _move(work: Importing, openings: list[_Opening]) -> None:
@@ -121,14 +125,14 @@ def _move(work: Importing, openings: list[_Opening]) -> None:
     """
     settings = work.settings_of(opening.old.mandate_id for opening in openings)
     locked = {account.id: account for account in lock_accounts(work.connection, [o.account_id for o in openings])}
-    standing = standing_of(work.connection, list(locked))
     entries, taken_over, alerts = [], [], []
     for opening in openings:
-        before, own, was = locked[opening.account_id], settings[opening.old.mandate_id], standing[opening.account_id]
-        amount = opening.old.balance - was.granted
+        before, own, granted = locked[opening.account_id], settings[opening.old.mandate_id], opening.was.granted
+        amount = opening.old.balance - granted
+        work.totals[opening.old.mandate_id].accounts_in_books.add(0, granted)
         after = _after(before, opening.old, before.balance + amount, own)
         taken_over.append(TakenOver(after.id, after.balance, after.warning_threshold, opening.old.credit_limit, opening.old.enabled))
-        alerts += [alert for alert in alerts_between(before, after, own) if not (was.is_new and alert.crossing.recovered)]
+        alerts += [alert for alert in alerts_between(before, after, own) if not (opening.was.is_new and alert.crossing.recovered)]
         if amount:
             entries.append(_entry(work, opening, amount, own))
     if entries:
@@ -145,7 +149,7 @@ def _after(before: LockedAccount, old: OldAccount, balance: Decimal, settings: B
 
 def _entry(work: Importing, opening: _Opening, amount: Decimal, settings: BillingSettings) -> Entry:
     return Entry(
-        opening.transaction_id,
+        opening.claim.transaction_id,
         settings.mandate_id,
         opening.account_id,
         opening.account_id,

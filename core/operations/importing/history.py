@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
-from core.domain.money import ZERO
 from core.domain.old_books import PastEntry, read_entry
 from core.domain.outcome import Outcome
 from core.domain.payload import PAYLOAD_HASHES, payload_hash
@@ -13,22 +12,22 @@ from core.domain.rejection import shown
 from core.domain.settings import BillingSettings
 from core.domain.usage_event import UsageEvent
 from core.errors import RequestRefused
-from core.operations.importing.accounts import find_accounts
 from core.operations.importing.work import Importing
 from core.operations.recording.delivery import CLOCK_SKEW
 from core.storage.batches import Batch, begin_batch, write_batch
 from core.storage.book_files import BookFile
-from core.storage.event_keys import StoredHash, find_keys
+from core.storage.event_keys import StoredHash
+from core.storage.importing.accounts import find_holders
 from core.storage.importing.entries import (
     IMPORT,
     Entry,
     claim_operations,
     claim_past_events,
-    in_imports,
+    find_entries,
+    find_past_events,
     insert_entries,
     next_ids,
-    sum_past_entries,
-    sum_past_usage,
+    sum_written,
 )
 from core.storage.operation_keys import Operation
 from core.storage.record_files import Fields
@@ -72,19 +71,21 @@ def import_history(work: Importing, file: BookFile) -> None:
         written = _write_usage(work, file, chunk.usage, batch) if chunk.usage else []
         written += _write_others(work, file, chunk.others, batch) if chunk.others else []
         if written:
+            work.batch_ids.append(batch.id)
             write_batch(
                 work.connection, batch, worker=work.worker, kind=IMPORT, counts=_NO_DELIVERIES, released=0, unknown_user=0, transaction_ids=written
             )
         work.transaction_count.given += len(chunk.usage) + len(chunk.others)
         work.transaction_count.new += len(written)
-        _add_totals(work, chunk)
+    for mandate_id, number, amount in sum_written(work.connection, work.batch_ids):
+        work.totals[mandate_id].transactions_in_books.add(number, amount)
 
 
 def _read(work: Importing, file: BookFile, lines: list[tuple[int, Fields]]) -> _Chunk:
     """The entries whose lines are right and whose accounts exist."""
     entries = list(_entries(work, file, lines))
     settings = work.settings_of(entry.mandate_id for _, entry in entries)
-    accounts = find_accounts(work.connection, [(entry.mandate_id, entry.user_id) for _, entry in entries])
+    accounts = find_holders(work.connection, [(entry.mandate_id, entry.user_id) for _, entry in entries])
     chunk = _Chunk({}, {})
     for transaction_id, (number, entry) in zip(next_ids(work.connection, len(entries)), entries, strict=True):
         account_id = accounts.get((entry.mandate_id, entry.user_id))
@@ -117,6 +118,8 @@ def _entries(work: Importing, file: BookFile, lines: list[tuple[int, Fields]]) -
 
 def _write_usage(work: Importing, file: BookFile, lines: dict[Key, _Line[UsageEvent]], batch: Batch) -> list[int]:
     """Writes the usage that is new, and returns its transaction ids."""
+    for (mandate_id, _), line in lines.items():
+        work.totals[mandate_id].transactions.add(1, -line.entry.price_chf)
     hashes = [payload_hash(line.entry) for line in lines.values()]
     won = claim_past_events(work.connection, list(lines), hashes, [line.id for line in lines.values()])
     if len(won) < len(lines):
@@ -129,18 +132,25 @@ def _write_usage(work: Importing, file: BookFile, lines: dict[Key, _Line[UsageEv
 
 def _compare(work: Importing, file: BookFile, lines: dict[Key, _Line[UsageEvent]]) -> None:
     """Usage whose event the books know must be the same there, and history as well."""
-    found = find_keys(work.connection, list(lines))
-    standing = [(s.transaction_id, s.recorded_at) for s in found.values() if s.transaction_id is not None and s.recorded_at is not None]
-    past = in_imports(work.connection, standing)
+    found = find_past_events(work.connection, list(lines))
+    earlier: dict[int, _Line[UsageEvent]] = {}
     for key, line in lines.items():
         stored = found[key]
         if stored.recorded_at == work.begun_at:
             work.wrong(file, line.number, f"{_named(line.entry)} stands in an earlier line")
-        elif not _same(line.entry, stored):
+        elif _same(line.entry, stored) and stored.transaction_id is not None:
+            earlier[stored.transaction_id] = line
+        else:
             work.wrong(file, line.number, f"{_named(line.entry)} is in the books with other content, as transaction {stored.transaction_id}")
-        elif stored.transaction_id not in past:
-            problem = f"was delivered to these books, and is transaction {stored.transaction_id}: take it out of the file and of the opening balance"
-            work.wrong(file, line.number, f"{_named(line.entry)} {problem}")
+    times = {stored.transaction_id: stored.recorded_at for stored in found.values()}
+    standing = find_entries(work.connection, [(i, at) for i in earlier if (at := times[i]) is not None])
+    for transaction_id, line in earlier.items():
+        entry = standing.get(transaction_id)
+        if entry is not None and entry.is_history:
+            work.totals[line.entry.mandate_id].transactions_in_books.add(1, entry.amount)
+        else:
+            advice = "take it out of the file and of the opening balance"
+            work.wrong(file, line.number, f"{_named(line.entry)} was delivered to these books, and is transaction {transaction_id}: {advice}")
 
 
 def _same(event: UsageEvent, stored: StoredHash) -> bool:
@@ -151,17 +161,24 @@ def _write_others(work: Importing, file: BookFile, lines: dict[Key, _Line[PastEn
     """Writes what is new of the rest, and returns its transaction ids."""
     operations = {key: Operation(key[0], HISTORY, key[1], line.entry.content()) for key, line in lines.items()}
     claimed = claim_operations(work.connection, list(operations.values()), [line.id for line in lines.values()])
-    entries = []
+    entries, earlier = [], []
     for key, line in lines.items():
         claim = claimed[key]
+        work.totals[key[0]].transactions.add(1, line.entry.delta)
         if claim.is_new:
             entries.append(_entry(line, batch))
         elif claim.recorded_at == work.begun_at:
             work.wrong(file, line.number, f"{_named(line.entry)} stands in an earlier line")
         elif claim.content_hash != operations[key].content_hash:
             work.wrong(file, line.number, f"{_named(line.entry)} is in the books with other content, as transaction {claim.transaction_id}")
+        else:
+            earlier.append((key[0], claim))
     if entries:
         insert_entries(work.connection, entries)
+    standing = find_entries(work.connection, [(claim.transaction_id, claim.recorded_at) for _, claim in earlier]) if earlier else {}
+    for mandate_id, claim in earlier:
+        if claim.transaction_id in standing:
+            work.totals[mandate_id].transactions_in_books.add(1, standing[claim.transaction_id].amount)
     return [entry.id for entry in entries]
 
 
@@ -183,17 +200,6 @@ def _entry(line: _Line[PastEntry], batch: Batch) -> Entry:
         old.occurred_at,
         settings.time_zone,
     )
-
-
-def _add_totals(work: Importing, chunk: _Chunk) -> None:
-    for (mandate_id, _), used in chunk.usage.items():
-        work.totals[mandate_id].transactions.add(1, ZERO - used.entry.price_chf)
-    for (mandate_id, _), other in chunk.others.items():
-        work.totals[mandate_id].transactions.add(1, other.entry.delta)
-    if chunk.usage:
-        work.add_books("transactions", sum_past_usage(work.connection, list(chunk.usage)))
-    if chunk.others:
-        work.add_books("transactions", sum_past_entries(work.connection, HISTORY, list(chunk.others)))
 
 
 def _named(entry: UsageEvent | PastEntry) -> str:

@@ -15,7 +15,6 @@ from core.domain.settings import BillingSettings
 from core.errors import RequestRefused
 from core.storage.billing_settings import load_settings
 from core.storage.book_files import BookFile
-from core.storage.importing.entries import Sums
 from core.storage.locks import share_mandates
 from core.storage.record_files import Fields
 
@@ -80,6 +79,7 @@ class Importing:
     account_count: Count = field(default_factory=Count)
     transaction_count: Count = field(default_factory=Count)
     totals: dict[str, Totals] = field(default_factory=lambda: defaultdict(Totals))
+    batch_ids: list[int] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     problem_count: int = 0
     _settings: dict[str, BillingSettings] = field(default_factory=dict)
@@ -106,12 +106,6 @@ class Importing:
             share_mandates(self.connection, unmet)
             self._settings |= load_settings(self.connection, unmet)[0]
         return self._settings
-
-    def add_books(self, kind: str, sums: Sums) -> None:
-        """Counts what the books hold of the accounts or the transactions that the file has."""
-        for mandate_id, number, amount in sums:
-            totals = self.totals[mandate_id]
-            (totals.accounts_in_books if kind == "accounts" else totals.transactions_in_books).add(number, amount)
 
     def _records(self, file: BookFile, *, noted: bool) -> Iterator[tuple[int, Fields]]:
         told = position = 0

@@ -1,7 +1,7 @@
 """SQL of imported settings and accounts: opened as given, taken over with their balances, read back."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -9,10 +9,15 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
 
-from core.storage.importing.entries import Sums, sums
+from core.storage.accounts import Holder
+from core.storage.importing.entries import Sums
 from core.storage.packing import packed, unpacked
 
 _LOCK_ID = 0x70_12
+
+# Within an import tables grow, and the planner's statistics learn of it only afterwards. So a statement is planned each time, and
+# what is looked up row by row has only one index to choose: what OFFSET 0 fences off can't be joined in another order.
+_PLAN_EACH_TIME = text("SET LOCAL plan_cache_mode = force_custom_plan")
 
 _BEGIN = text("SELECT pg_try_advisory_xact_lock(:lock_id) AS alone, now() AS begun_at")
 
@@ -44,11 +49,25 @@ _OPEN_SETTINGS = text(f"""
 
 _VERSIONS = text(f"SELECT {', '.join(_SETTINGS)} FROM billing_settings_history WHERE mandate_id = ANY(:mandate_ids) ORDER BY mandate_id, version")
 
+_FIND = text(f"""
+    SELECT wanted.mandate_id, wanted.user_id, a.id
+      FROM unnest({unpacked("mandate_ids")}, {unpacked("user_ids")}) AS wanted(mandate_id, user_id)
+     CROSS JOIN LATERAL (
+               SELECT id FROM accounts WHERE mandate_id = wanted.mandate_id AND user_id = wanted.user_id
+               UNION ALL
+               SELECT id FROM accounts WHERE mandate_id = wanted.mandate_id AND user_id IS NULL AND wanted.user_id IS NULL) AS a
+""")
+
 # An account's grant is what one that was opened before the import began with.
 _GRANT = """
-      LEFT JOIN operation_keys g ON g.mandate_id = a.mandate_id AND g.operation = 'grant' AND g.idempotency_key = 'grant:' || a.id
-      LEFT JOIN transactions granted ON granted.account_id = a.id AND granted.recorded_at = g.recorded_at
-                                    AND granted.reference_type = 'SYSTEM' AND granted.balance_account_id = a.id
+      LEFT JOIN LATERAL (
+               SELECT t.amount
+                 FROM (SELECT recorded_at FROM operation_keys
+                        WHERE mandate_id = a.mandate_id AND operation = 'grant' AND idempotency_key = 'grant:' || a.id OFFSET 0) AS g
+                CROSS JOIN LATERAL (SELECT amount FROM transactions
+                                     WHERE account_id = a.id AND recorded_at = g.recorded_at
+                                       AND reference_type = 'SYSTEM' AND balance_account_id = a.id OFFSET 0) AS t
+                OFFSET 0) AS granted ON true
 """
 
 _STANDING = text(f"""
@@ -56,24 +75,20 @@ _STANDING = text(f"""
       FROM accounts a {_GRANT} WHERE a.id = ANY(:ids)
 """)
 
-_TAKE_OVER = text(f"""
-    UPDATE accounts a
-       SET balance = n.balance, warning_threshold = n.warning_threshold, credit_limit = coalesce(n.credit_limit, a.credit_limit),
-           enabled = coalesce(n.enabled, a.enabled), grant_due = false
-      FROM unnest({unpacked("ids", "bigint")}, {unpacked("balances", "numeric")}, {unpacked("thresholds", "numeric")},
-                  {unpacked("limits", "numeric")}, {unpacked("enabled", "boolean")}) AS n(id, balance, warning_threshold, credit_limit, enabled)
-     WHERE a.id = n.id
+_TAKE_OVER = text("""
+    UPDATE accounts
+       SET balance = :balance, warning_threshold = :warning_threshold, credit_limit = coalesce(CAST(:credit_limit AS numeric), credit_limit),
+           enabled = coalesce(CAST(:enabled AS boolean), enabled), grant_due = false
+     WHERE id = :id
 """)
 
-_OPENINGS = text(f"""
-    SELECT a.mandate_id, count(*), coalesce(sum(coalesce(t.amount, 0) + coalesce(granted.amount, 0)), 0)
-      FROM unnest({unpacked("ids", "bigint")}, {unpacked("keys")}) AS wanted(id, key)
-      JOIN accounts a ON a.id = wanted.id
-      JOIN operation_keys k ON k.mandate_id = a.mandate_id AND k.operation = :operation AND k.idempotency_key = wanted.key
-      LEFT JOIN transactions t ON t.id = CAST(k.result ->> 'transaction_id' AS bigint) AND t.recorded_at = k.recorded_at
-                              AND t.balance_account_id = a.id
-      {_GRANT}
-     GROUP BY a.mandate_id
+_OPENED = text("""
+    SELECT mandate_id, CAST(sum(keys) AS bigint), sum(amount)
+      FROM (SELECT mandate_id, 1 AS keys, 0 AS amount FROM operation_keys WHERE operation = :operation AND recorded_at = now()
+            UNION ALL
+            SELECT mandate_id, 0, amount FROM transactions
+             WHERE recorded_at = now() AND batch_id IS NULL AND operation_key LIKE :operation || ':%' AND balance_account_id = account_id) AS opened
+     GROUP BY mandate_id
 """)
 
 
@@ -88,7 +103,7 @@ class TakenOver(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class AccountStanding:
     """Whether this transaction opened the account, and the grant (CHF) that it got before."""
 
     is_new: bool
@@ -97,6 +112,7 @@ class Standing:
 
 def begin_import(connection: Connection) -> datetime | None:
     """The time that everything in this transaction is recorded at; none if another import is under way."""
+    connection.execute(_PLAN_EACH_TIME)
     row = connection.execute(_BEGIN, {"lock_id": _LOCK_ID}).one()
     return row.begun_at if row.alone else None
 
@@ -115,17 +131,23 @@ def settings_versions(connection: Connection, mandate_ids: Sequence[str]) -> dic
     return versions
 
 
-def standing_of(connection: Connection, account_ids: Sequence[int]) -> dict[int, Standing]:
+def find_holders(connection: Connection, holders: Iterable[Holder]) -> dict[Holder, int]:
+    """The ids of those accounts that exist."""
+    wanted = set(holders)
+    rows = connection.execute(_FIND, {"mandate_ids": packed(h[0] for h in wanted), "user_ids": packed(h[1] for h in wanted)})
+    return {(mandate_id, user_id): account_id for mandate_id, user_id, account_id in rows}
+
+
+def standing_of(connection: Connection, account_ids: Sequence[int]) -> dict[int, AccountStanding]:
     """How these accounts came to be, by id."""
-    return {row.id: Standing(row.is_new, row.granted) for row in connection.execute(_STANDING, {"ids": list(account_ids)})}
+    return {row.id: AccountStanding(row.is_new, row.granted) for row in connection.execute(_STANDING, {"ids": list(account_ids)})}
 
 
 def take_over_accounts(connection: Connection, accounts: Sequence[TakenOver]) -> None:
     """Sets accounts that the caller has locked, and marks none of them for a grant; he writes the entries that explain the balances."""
-    columns = zip(("ids", "balances", "thresholds", "limits", "enabled"), zip(*accounts, strict=True), strict=True)
-    connection.execute(_TAKE_OVER, {name: packed(values) for name, values in columns})
+    connection.execute(_TAKE_OVER, [account._asdict() for account in accounts])
 
 
-def sum_openings(connection: Connection, operation: str, keys: Mapping[int, str]) -> Sums:
-    """Per mandate how many of the accounts (id to key) were taken over, and what they were opened with: grant and opening entry."""
-    return sums(connection, _OPENINGS, ids=packed(keys), keys=packed(keys.values()), operation=operation)
+def sum_new_openings(connection: Connection, operation: str) -> Sums:
+    """Per mandate how many openings this transaction has claimed, and the sum of their entries, as the books have it."""
+    return [(row[0], row[1], row[2]) for row in connection.execute(_OPENED, {"operation": operation})]

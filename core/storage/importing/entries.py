@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
 from core.domain.billing import ReferenceType, TransactionType
 from core.domain.payload import HASH_VERSION as PAYLOAD_HASH_VERSION
-from core.storage.event_keys import EventKey
+from core.storage.event_keys import EventKey, StoredHash
 from core.storage.operation_keys import HASH_VERSION, Operation
 from core.storage.packing import packed, unpacked
 
@@ -42,9 +42,16 @@ _CLAIM_EVENTS = text(f"""
 """)
 
 _CLAIMED = text(f"""
-    SELECT k.mandate_id, k.idempotency_key, k.content_hash, k.recorded_at, CAST(k.result ->> 'transaction_id' AS bigint) AS transaction_id
+    SELECT wanted.mandate_id, wanted.key, k.content_hash, k.recorded_at, k.transaction_id
       FROM unnest({unpacked("mandate_ids")}, {unpacked("keys")}) AS wanted(mandate_id, key)
-      JOIN operation_keys k ON k.mandate_id = wanted.mandate_id AND k.operation = :operation AND k.idempotency_key = wanted.key
+     CROSS JOIN LATERAL (SELECT content_hash, recorded_at, CAST(result ->> 'transaction_id' AS bigint) AS transaction_id FROM operation_keys
+                          WHERE mandate_id = wanted.mandate_id AND operation = :operation AND idempotency_key = wanted.key OFFSET 0) AS k
+""")
+
+_FIND_EVENTS = text(f"""
+    SELECT wanted.mandate_id, wanted.event_id, k.payload_hash, k.hash_version, k.transaction_id, k.recorded_at
+      FROM unnest({unpacked("mandate_ids")}, {unpacked("event_ids")}) AS wanted(mandate_id, event_id)
+     CROSS JOIN LATERAL (SELECT * FROM event_keys WHERE mandate_id = wanted.mandate_id AND event_id = wanted.event_id OFFSET 0) AS k
 """)
 
 _ENTRY = {
@@ -70,30 +77,21 @@ _INSERT = text(f"""
      WHERE e.id IS NOT NULL
 """)
 
-_USAGE = text(f"""
-    SELECT t.mandate_id, count(*), -sum(t.amount)
-      FROM unnest({unpacked("mandate_ids")}, {unpacked("event_ids")}) AS wanted(mandate_id, event_id)
-      JOIN event_keys k ON k.mandate_id = wanted.mandate_id AND k.event_id = wanted.event_id
-      JOIN transactions t ON t.id = k.transaction_id AND t.recorded_at = k.recorded_at
-      JOIN batches b ON b.id = t.batch_id AND b.kind = :kind
-     GROUP BY t.mandate_id
+_SIGNED = "CASE t.transaction_type WHEN 'DEBIT' THEN -t.amount ELSE t.amount END"
+
+_STANDING = text(f"""
+    SELECT t.id, {_SIGNED} AS amount, b.kind IS NOT DISTINCT FROM :kind AS is_history
+      FROM transactions t LEFT JOIN batches b ON b.id = t.batch_id
+     WHERE t.id = ANY(:ids) AND t.recorded_at = ANY(:times)
 """)
 
-_OTHERS = text(f"""
-    SELECT t.mandate_id, count(*), sum(CASE t.transaction_type WHEN 'DEBIT' THEN -t.amount ELSE t.amount END)
-      FROM unnest({unpacked("mandate_ids")}, {unpacked("keys")}) AS wanted(mandate_id, key)
-      JOIN operation_keys k ON k.mandate_id = wanted.mandate_id AND k.operation = :operation AND k.idempotency_key = wanted.key
-      JOIN transactions t ON t.id = CAST(k.result ->> 'transaction_id' AS bigint) AND t.recorded_at = k.recorded_at
-     GROUP BY t.mandate_id
-""")
-
-_IN_IMPORTS = text("""
-    SELECT t.id FROM unnest(CAST(:ids AS bigint[]), CAST(:recorded_at AS timestamptz[])) AS wanted(id, recorded_at)
-      JOIN transactions t ON t.id = wanted.id AND t.recorded_at = wanted.recorded_at
-      JOIN batches b ON b.id = t.batch_id AND b.kind = :kind
+_WRITTEN = text(f"""
+    SELECT t.mandate_id, count(*), sum({_SIGNED})
+      FROM transactions t WHERE t.recorded_at = now() AND t.batch_id = ANY(:batch_ids) GROUP BY t.mandate_id
 """)
 
 Sums = list[tuple[str, int, Decimal]]  # mandate id, number, CHF
+Reference = tuple[int, datetime]  # id and recorded_at of a transaction
 KeyOfMandate = tuple[str, str]
 
 
@@ -105,6 +103,13 @@ class Claimed:
     recorded_at: datetime
     transaction_id: int
     is_new: bool
+
+
+class EntryStanding(NamedTuple):
+    """An entry that is in the books: what it added to a balance here or elsewhere, in CHF, and whether it is history."""
+
+    amount: Decimal
+    is_history: bool
 
 
 class Entry(NamedTuple):
@@ -167,22 +172,18 @@ def insert_entries(connection: Connection, entries: Sequence[Entry]) -> None:
     connection.execute(_INSERT, {name: packed(values) for name, values in columns})
 
 
-def in_imports(connection: Connection, transactions: Sequence[tuple[int, datetime]]) -> set[int]:
-    """Those of the transactions (id, recorded_at) that an import wrote as history."""
-    parameters = {"ids": [t[0] for t in transactions], "recorded_at": [t[1] for t in transactions], "kind": IMPORT}
-    return set(connection.execute(_IN_IMPORTS, parameters).scalars())
+def find_past_events(connection: Connection, keys: Sequence[EventKey]) -> dict[EventKey, StoredHash]:
+    """What stands under those event keys that exist."""
+    rows = connection.execute(_FIND_EVENTS, {"mandate_ids": packed(k[0] for k in keys), "event_ids": packed(k[1] for k in keys)})
+    return {(row[0], row[1]): StoredHash(bytes(row[2]), row[3], row[4], row[5]) for row in rows}
 
 
-def sum_past_usage(connection: Connection, keys: Sequence[EventKey]) -> Sums:
-    """Per mandate how many of these events are in the books as history, and what they cost, as negative CHF."""
-    return sums(connection, _USAGE, mandate_ids=packed(k[0] for k in keys), event_ids=packed(k[1] for k in keys), kind=IMPORT)
+def find_entries(connection: Connection, references: Sequence[Reference]) -> dict[int, EntryStanding]:
+    """Those of the entries that are in the books, by id."""
+    parameters = {"ids": [r[0] for r in references], "times": list({r[1] for r in references}), "kind": IMPORT}
+    return {row[0]: EntryStanding(row[1], row[2]) for row in connection.execute(_STANDING, parameters)}
 
 
-def sum_past_entries(connection: Connection, operation: str, keys: Sequence[KeyOfMandate]) -> Sums:
-    """Per mandate how many of these other entries are in the books, and their sum."""
-    return sums(connection, _OTHERS, mandate_ids=packed(k[0] for k in keys), keys=packed(k[1] for k in keys), operation=operation)
-
-
-def sums(connection: Connection, statement: Any, **parameters: object) -> Sums:
-    """What a statement of mandate, number and sum gives."""
-    return [(row[0], row[1], row[2]) for row in connection.execute(statement, parameters)]
+def sum_written(connection: Connection, batch_ids: Sequence[int]) -> Sums:
+    """Per mandate how many entries of these batches this transaction has written, and their sum, as the books have it."""
+    return [(row[0], row[1], row[2]) for row in connection.execute(_WRITTEN, {"batch_ids": list(batch_ids)})]
