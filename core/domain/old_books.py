@@ -7,9 +7,10 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
 from core.domain.billing import ReferenceType, TransactionType
+from core.domain.contract import EventContract, Id, Label, Moment
 from core.domain.rejection import Rejection, shown
 from core.domain.request import Actor, Amount, AnyAmount, Reason, refusal
-from core.domain.usage_event import Id, Label, Moment, UsageEvent
+from core.domain.usage_event import UsageEvent
 from core.errors import RequestRefused
 
 HISTORY_PREFIX = "history:"  # before the id of an entry that is identified by nothing else
@@ -138,7 +139,7 @@ def _usage(fields: Mapping[str, Any]) -> UsageEvent:
     if event.get("event_id") is None:
         event["event_id"] = HISTORY_PREFIX + _id(fields)
     try:
-        return UsageEvent.from_fields(event)
+        return EventContract.read(event)
     except Rejection as rejection:
         raise RequestRefused(rejection.detail.replace("price_chf", "amount")) from None
 

@@ -210,7 +210,7 @@ def _fields(header: Sequence[str], cells: Sequence[str], columns: Columns) -> Fi
 
 
 def _value(name: str, cell: str, value_of: Callable[[str], object]) -> object:
-    if any("\ud800" <= character <= "\udfff" for character in cell):
+    if not cell.isascii() and any("\ud800" <= character <= "\udfff" for character in cell):
         raise _Fault(f"{name} is not UTF-8 (got {shown(cell)})")
     try:
         return value_of(cell)

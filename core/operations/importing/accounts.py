@@ -15,7 +15,7 @@ from core.operations.moving.move import alerts_between
 from core.storage.accounts import Holder, LockedAccount, NewAccount, lock_accounts, open_accounts
 from core.storage.balance_alerts import write_alerts
 from core.storage.book_files import BookFile
-from core.storage.importing.accounts import AccountStanding, TakenOver, find_holders, standing_of, sum_new_openings, take_over_accounts
+from core.storage.importing.accounts import TakenOver, find_holders, replace_grants, standing_of, sum_new_openings, take_over_accounts
 from core.storage.importing.entries import Claimed, Entry, claim_operations, find_entries, insert_entries, next_ids
 from core.storage.operation_keys import Operation
 from core.storage.record_files import Fields
@@ -57,12 +57,11 @@ def move_openings(work: Importing, file: BookFile) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Opening:
-    """An account, what it is opened with, the key under which that is done, and how it stood before."""
+    """An account, what it is opened with, and the key under which that is done."""
 
     account_id: int
     old: OldAccount
     claim: Claimed
-    was: AccountStanding
 
 
 def _read(work: Importing, file: BookFile, chunk: list[tuple[int, Fields]], *, noted: bool = False) -> Iterator[tuple[int, OldAccount]]:
@@ -85,11 +84,10 @@ def _named(account: OldAccount) -> str:
 def _open(work: Importing, file: BookFile, accounts: dict[Holder, tuple[int, OldAccount]], ids: dict[Holder, int]) -> None:
     operations = {holder: Operation(a.mandate_id, OPENING, a.key, a.content()) for holder, (_, a) in accounts.items()}
     claimed = claim_operations(work.connection, list(operations.values()), next_ids(work.connection, len(operations)))
-    standing = standing_of(work.connection, list(ids.values()))
     new, earlier = [], []
     for holder, (line, account) in accounts.items():
         claim = claimed[account.mandate_id, account.key]
-        opening = _Opening(ids[holder], account, claim, standing[ids[holder]])
+        opening = _Opening(ids[holder], account, claim)
         if claim.is_new:
             new.append(opening)
         elif claim.recorded_at == work.begun_at:
@@ -112,9 +110,10 @@ def _open(work: Importing, file: BookFile, accounts: dict[Holder, tuple[int, Old
 def _find_again(work: Importing, openings: list[_Opening]) -> None:
     """Counts what the books have of openings that were made before this import."""
     found = find_entries(work.connection, [(o.claim.transaction_id, o.claim.recorded_at) for o in openings])
+    standing = standing_of(work.connection, [o.account_id for o in openings])
     for opening in openings:
         entry = found.get(opening.claim.transaction_id)
-        amount = opening.was.granted + (entry.amount if entry is not None else ZERO)
+        amount = standing[opening.account_id].granted + (entry.amount if entry is not None else ZERO)
         work.totals[opening.old.mandate_id].accounts_in_books.add(1, amount)
 
 
@@ -124,15 +123,18 @@ def _move(work: Importing, openings: list[_Opening]) -> None:
     What an account that was there before got as its grant is part of what it is opened with.
     """
     settings = work.settings_of(opening.old.mandate_id for opening in openings)
-    locked = {account.id: account for account in lock_accounts(work.connection, [o.account_id for o in openings])}
+    ids = [opening.account_id for opening in openings]
+    replace_grants(work.connection, ids)
+    locked = {account.id: account for account in lock_accounts(work.connection, ids)}
+    standing = standing_of(work.connection, ids)
     entries, taken_over, alerts = [], [], []
     for opening in openings:
-        before, own, granted = locked[opening.account_id], settings[opening.old.mandate_id], opening.was.granted
-        amount = opening.old.balance - granted
-        work.totals[opening.old.mandate_id].accounts_in_books.add(0, granted)
+        before, own, was = locked[opening.account_id], settings[opening.old.mandate_id], standing[opening.account_id]
+        amount = opening.old.balance - was.granted
+        work.totals[opening.old.mandate_id].accounts_in_books.add(0, was.granted)
         after = _after(before, opening.old, before.balance + amount, own)
         taken_over.append(TakenOver(after.id, after.balance, after.warning_threshold, opening.old.credit_limit, opening.old.enabled))
-        alerts += [alert for alert in alerts_between(before, after, own) if not (opening.was.is_new and alert.crossing.recovered)]
+        alerts += [alert for alert in alerts_between(before, after, own) if not (was.is_new and alert.crossing.recovered)]
         if amount:
             entries.append(_entry(work, opening, amount, own))
     if entries:

@@ -4,10 +4,10 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from core.domain.contract import Id
 from core.domain.rejection import shown
 from core.domain.request import refusal
 from core.domain.time_zones import is_time_zone
-from core.domain.usage_event import Id
 from core.errors import RequestRefused
 from core.operations.importing.work import Importing
 from core.operations.update_settings import SettingsChanges, wrong_settings

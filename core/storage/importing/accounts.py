@@ -58,12 +58,21 @@ _FIND = text(f"""
                SELECT id FROM accounts WHERE mandate_id = wanted.mandate_id AND user_id IS NULL AND wanted.user_id IS NULL) AS a
 """)
 
+# Whoever comes to make the grant later finds its key taken; who came before has it, and is seen by the statement that follows.
+_REPLACE_GRANTS = text("""
+    INSERT INTO operation_keys (mandate_id, operation, idempotency_key, content_hash, hash_version, result)
+    SELECT mandate_id, 'grant', 'grant:' || id, sha256('opening'), 1, '{"opening": true}'
+      FROM accounts WHERE id = ANY(:ids) AND user_id IS NOT NULL ORDER BY id
+    ON CONFLICT DO NOTHING
+""")
+
 # An account's grant is what one that was opened before the import began with.
 _GRANT = """
       LEFT JOIN LATERAL (
                SELECT t.amount
                  FROM (SELECT recorded_at FROM operation_keys
-                        WHERE mandate_id = a.mandate_id AND operation = 'grant' AND idempotency_key = 'grant:' || a.id OFFSET 0) AS g
+                        WHERE mandate_id = a.mandate_id AND operation = 'grant' AND idempotency_key = 'grant:' || a.id
+                          AND result ->> 'opening' IS NULL OFFSET 0) AS g
                 CROSS JOIN LATERAL (SELECT amount FROM transactions
                                      WHERE account_id = a.id AND recorded_at = g.recorded_at
                                        AND reference_type = 'SYSTEM' AND balance_account_id = a.id OFFSET 0) AS t
@@ -136,6 +145,11 @@ def find_holders(connection: Connection, holders: Iterable[Holder]) -> dict[Hold
     wanted = set(holders)
     rows = connection.execute(_FIND, {"mandate_ids": packed(h[0] for h in wanted), "user_ids": packed(h[1] for h in wanted)})
     return {(mandate_id, user_id): account_id for mandate_id, user_id, account_id in rows}
+
+
+def replace_grants(connection: Connection, account_ids: Sequence[int]) -> None:
+    """No user's account among these gets a grant any more, whoever tries; one that it has stays. They are locked after this."""
+    connection.execute(_REPLACE_GRANTS, {"ids": list(account_ids)})
 
 
 def standing_of(connection: Connection, account_ids: Sequence[int]) -> dict[int, AccountStanding]:

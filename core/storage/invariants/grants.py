@@ -10,8 +10,8 @@ def grants_are_single() -> Invariant:
 
     Left out where nothing can be said: accounts that a model switch opened (in the transaction of a version with another
     model than the one before), since it makes no grants, and those that had no credit to expect under some later version.
-    An account that an import took over has its opening balance in place of a grant: none may come after it, and what its
-    history shows as one moved nothing here.
+    An import takes the place of the grant of an account that had none: its key is there, and no grant may be. What its history
+    shows as a grant moved nothing here.
     """
     return Invariant(
         "I14",
@@ -20,18 +20,16 @@ def grants_are_single() -> Invariant:
             SELECT format('account %s', a.id) AS subject,
                    format('opened as %s under %s with %s grants, %s grant keys%s%s', a.account_type, coalesce(h.billing_model, 'no settings'),
                           coalesce(g.grants, 0), coalesce(k.keys, 0), CASE WHEN a.grant_due THEN ', one due' ELSE '' END,
-                          CASE WHEN i.recorded_at IS NOT NULL THEN ', taken over by an import' ELSE '' END) AS detail
+                          CASE WHEN k.replaced THEN ', replaced by an opening balance' ELSE '' END) AS detail
               FROM accounts a
               LEFT JOIN billing_settings_history h ON h.mandate_id = a.mandate_id AND h.version = a.opened_version
-              LEFT JOIN (SELECT t.account_id, count(*) AS grants, max(t.recorded_at) AS recorded_at,
+              LEFT JOIN (SELECT t.account_id, count(*) AS grants,
                                 bool_and(t.transaction_type = 'CREDIT' AND t.balance_account_id IS NOT DISTINCT FROM t.account_id) AS own
                            FROM transactions t LEFT JOIN batches b ON b.id = t.batch_id
                           WHERE t.reference_type = 'SYSTEM' AND b.kind IS DISTINCT FROM 'import' GROUP BY t.account_id) AS g ON g.account_id = a.id
-              LEFT JOIN (SELECT mandate_id, idempotency_key, count(*) AS keys
+              LEFT JOIN (SELECT mandate_id, idempotency_key, count(*) AS keys, bool_or(result ->> 'opening' IS NOT NULL) AS replaced
                            FROM operation_keys WHERE operation = 'grant' GROUP BY mandate_id, idempotency_key) AS k
                 ON k.mandate_id = a.mandate_id AND k.idempotency_key = 'grant:' || a.id
-              LEFT JOIN operation_keys i ON i.mandate_id = a.mandate_id AND i.operation = 'opening'
-                                        AND i.idempotency_key = concat_ws(':', 'opening', a.mandate_id, a.user_id)
              CROSS JOIN LATERAL (
                        SELECT EXISTS (SELECT FROM billing_settings_history n
                                         JOIN billing_settings_history p ON p.mandate_id = n.mandate_id AND p.version = n.version - 1
@@ -42,12 +40,12 @@ def grants_are_single() -> Invariant:
                                          AND l.default_user_credit = 0) AS without_credit
                    ) AS opened
              WHERE h.version IS NULL
-                OR coalesce(g.grants, 0) > 1 OR coalesce(g.grants, 0) <> coalesce(k.keys, 0) OR NOT coalesce(g.own, true)
+                OR coalesce(g.grants, 0) > 1 OR NOT coalesce(g.own, true)
+                OR coalesce(g.grants, 0) <> CASE WHEN k.replaced THEN 0 ELSE coalesce(k.keys, 0) END OR (k.replaced AND a.grant_due)
                 OR (coalesce(g.grants, 0) > 0 AND a.account_type = 'MANDATE')
                 OR (NOT opened.by_switch AND coalesce(g.grants, 0) > 0 AND h.billing_model IN ('PREPAY_MANDATE', 'CREDIT_POSTPAY'))
                 OR (NOT opened.by_switch AND NOT opened.without_credit AND a.account_type = 'USER' AND h.billing_model = 'PREPAY_USER'
-                    AND NOT a.grant_due AND coalesce(g.grants, 0) = 0 AND i.recorded_at IS NULL)
-                OR (i.recorded_at IS NOT NULL AND (a.grant_due OR g.recorded_at > i.recorded_at))
+                    AND NOT a.grant_due AND coalesce(g.grants, 0) = 0 AND k.replaced IS NOT TRUE)
             UNION ALL
             SELECT format('job %s, period %s', job, period), format('%s rows', count(*)) FROM job_runs GROUP BY job, period HAVING count(*) > 1
         """),
