@@ -9,13 +9,14 @@ from pydantic import TypeAdapter, ValidationError
 from core.config import Configuration
 from core.domain.request import Actor, refusal
 from core.errors import Conflict
-from core.operations.importing.accounts import move_openings, open_given_accounts
+from core.operations.importing.accounts import OPENING, move_openings, open_given_accounts
 from core.operations.importing.history import import_history
 from core.operations.importing.settings import import_settings
 from core.operations.importing.work import Count, Importing, Problem, Totals
 from core.storage.book_files import BookFiles
-from core.storage.database import Database
-from core.storage.importing.accounts import begin_import
+from core.storage.database import Database, allow_time
+from core.storage.importing.accounts import begin_import, sum_new_openings
+from core.storage.importing.entries import sum_written
 
 _ACTOR: TypeAdapter[str] = TypeAdapter(Actor)
 
@@ -111,8 +112,20 @@ def _import(work: Importing, files: BookFiles) -> ImportedBooks:
         import_history(work, files.transactions)
     if files.accounts is not None:
         move_openings(work, files.accounts)
-    totals = [] if work.problem_count else [_mandate_totals(mandate_id, work.totals[mandate_id]) for mandate_id in sorted(work.totals)]
+    totals = []
+    if not work.problem_count:
+        _read_back(work)
+        totals = [_mandate_totals(mandate_id, work.totals[mandate_id]) for mandate_id in sorted(work.totals)]
     return ImportedBooks(work.settings_count, work.account_count, work.transaction_count, totals, work.problems, work.problem_count)
+
+
+def _read_back(work: Importing) -> None:
+    """Counts what the books have of all that this import wrote; what it found there was counted when it was found."""
+    allow_time(work.connection)
+    for mandate_id, number, amount in sum_new_openings(work.connection, OPENING):
+        work.totals[mandate_id].accounts_in_books.add(number, amount)
+    for mandate_id, number, amount in sum_written(work.connection, work.batch_ids):
+        work.totals[mandate_id].transactions_in_books.add(number, amount)
 
 
 def _mandate_totals(mandate_id: str, totals: Totals) -> MandateTotals:

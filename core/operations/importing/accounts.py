@@ -15,7 +15,7 @@ from core.operations.moving.move import alerts_between
 from core.storage.accounts import Holder, LockedAccount, NewAccount, lock_accounts, open_accounts
 from core.storage.balance_alerts import write_alerts
 from core.storage.book_files import BookFile
-from core.storage.importing.accounts import TakenOver, find_holders, replace_grants, standing_of, sum_new_openings, take_over_accounts
+from core.storage.importing.accounts import TakenOver, find_holders, replace_grants, standing_of, take_over_accounts
 from core.storage.importing.entries import Claimed, Entry, claim_operations, find_entries, insert_entries, next_ids
 from core.storage.operation_keys import Operation
 from core.storage.record_files import Fields
@@ -39,7 +39,7 @@ def open_given_accounts(work: Importing, file: BookFile) -> None:
 
 
 def move_openings(work: Importing, file: BookFile) -> None:
-    """The accounts of the file have the balances that they are opened with, once and for ever; what the books have is read back.
+    """The accounts of the file have the balances that they are opened with, once and for ever.
 
     A line is wrong whose account was opened so before, with other content. Lines that `open_given_accounts` found wrong are left out.
     """
@@ -51,8 +51,6 @@ def move_openings(work: Importing, file: BookFile) -> None:
                 work.wrong(file, line, _twice(account))
         if accounts:
             _open(work, file, accounts, find_holders(work.connection, accounts))
-    for mandate_id, number, amount in sum_new_openings(work.connection, OPENING):
-        work.totals[mandate_id].accounts_in_books.add(number, amount)
 
 
 @dataclass(frozen=True, slots=True)

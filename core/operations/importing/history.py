@@ -27,7 +27,6 @@ from core.storage.importing.entries import (
     find_past_events,
     insert_entries,
     next_ids,
-    sum_written,
 )
 from core.storage.operation_keys import Operation
 from core.storage.record_files import Fields
@@ -77,8 +76,6 @@ def import_history(work: Importing, file: BookFile) -> None:
             )
         work.transaction_count.given += len(chunk.usage) + len(chunk.others)
         work.transaction_count.new += len(written)
-    for mandate_id, number, amount in sum_written(work.connection, work.batch_ids):
-        work.totals[mandate_id].transactions_in_books.add(number, amount)
 
 
 def _read(work: Importing, file: BookFile, lines: list[tuple[int, Fields]]) -> _Chunk:
