@@ -103,8 +103,8 @@ def node() -> tuple[str, Path]:
 
 
 def examples(language: str) -> list[str]:
-    """The documents' examples in this language that send something to the broker."""
-    texts = [(ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/producers.md")]
+    """The documents' examples in this language that send something to Redis or Valkey; those for RabbitMQ stand in a part of their own."""
+    texts = [(ROOT / name).read_text(encoding="utf-8").partition("\n## RabbitMQ\n")[0] for name in ("README.md", "docs/producers.md")]
     blocks = [code for text in texts for found, code in _EXAMPLE.findall(text) if found == language]
     return [code for code in blocks if language != "sh" or "redis-cli" in code]
 
