@@ -38,6 +38,7 @@ class _Delivery:
     tag: int
     entry: Entry
     properties: bytes
+    too_often: bool  # redelivered more often than restarts of the broker explain
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class _Held:
 class AmqpSource:
     """Claims over some queues, on connections of its own; each thread that claims has its own source.
 
-    Reading goes only as far as a claim may: what is delivered ahead waits in the socket, not in memory. So whatever needs the
+    Reading goes only as far as a claim may: what is delivered ahead waits in the socket, but for 64 KiB. So whatever needs the
     broker's answer is asked on another connection.
 
     Other threads may call `touch`, `give_back` and `backlog` meanwhile.
@@ -225,7 +226,7 @@ class AmqpSource:
         if self._discarding:
             return
         too_often = deliveries_of(properties, redelivered=redelivered) > REDELIVERIES_MAX
-        (self._aside if too_often else self._delivered).append(_Delivery(tag, _entry(queue, properties, body), properties))
+        self._delivered.append(_Delivery(tag, _entry(queue, properties, body), properties, too_often))
 
     def _gather(self, messages_max: int, bytes_max: int) -> None:
         """Reads deliveries until there are enough for a claim, or, after a while, until none is there at once."""
@@ -248,6 +249,9 @@ class AmqpSource:
 
         Where that can't be done now (the broker's memory is full, say), it stays unacknowledged, and the others go on.
         """
+        if suspects := [delivery for delivery in self._delivered if delivery.too_often]:
+            self._aside.extend(suspects)
+            self._delivered = deque(delivery for delivery in self._delivered if not delivery.too_often)
         if not self._aside or monotonic() < self._aside_at:
             return
         try:
