@@ -1,7 +1,7 @@
 """A message as a task's door sees it: which task it is for, and its arguments still as the bytes that came."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -13,11 +13,11 @@ class Message(msgspec.Struct, frozen=True):
     """One message off a queue."""
 
     queue: str
-    entry: bytes  # the whole queue entry, kept by the dead letter of a message that can't be read
+    entry: Callable[[], bytes]  # the whole queue entry, kept by the dead letter of a message that can't be read
     task: str
     args: Sequence[msgspec.Raw] = ()
     kwargs: Mapping[str, msgspec.Raw] = {}
-    plain: bool = False  # no Celery message: `entry` itself is the JSON of one event or of an array of events
+    plain: bool = False  # no Celery message: the entry itself is the JSON of one event or of an array of events
     defect: Rejection | None = None  # why it can't be read
 
 
@@ -28,8 +28,7 @@ def message_of(task: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Mes
     """
     positional = [_encoded(value) for value in args]
     named = {name: _encoded(value) for name, value in kwargs.items()}
-    whole = json.dumps([list(args), dict(kwargs), {}], default=str).encode()
-    return Message("", whole, task, positional, named)
+    return Message("", lambda: json.dumps([list(args), dict(kwargs), {}], default=str).encode(), task, positional, named)
 
 
 def _encoded(value: Any) -> msgspec.Raw:

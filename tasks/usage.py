@@ -75,7 +75,7 @@ def raw_events(message: Message) -> Iterator[RawEvent]:
             raise message.defect
         bodies = _plain_bodies(message) if message.plain else _argument_bodies(message)
     except Rejection as defect:
-        yield RawEvent(message.entry, origin, typed_json=not message.plain, defect=message.defect or defect)
+        yield RawEvent(message.entry(), origin, typed_json=not message.plain, defect=message.defect or defect)
         return
     for body in bodies:
         yield RawEvent(body, origin, typed_json=not message.plain, defect=message.defect)
@@ -87,7 +87,8 @@ def _origin(queue: str, task: str | None) -> str:
 
 
 def _plain_bodies(message: Message) -> list[bytes]:
-    return _elements(message.entry) if message.entry.lstrip()[:1] == b"[" else [message.entry]
+    entry = message.entry()
+    return _elements(entry) if entry.lstrip()[:1] == b"[" else [entry]
 
 
 def _argument_bodies(message: Message) -> list[bytes]:

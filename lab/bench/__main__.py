@@ -12,7 +12,7 @@ from lab.bench.checks import CHECKS
 from lab.bench.cpu import Cpu
 from lab.bench.drains import Drained, drain, drain_naive, latency_p99_seconds
 from lab.bench.floors import schema_floor, sql_floor
-from lab.bench.goals import BATCH, HOT, HOT_2, LATENCY, NAIVE, PLAIN, RABBITMQ, SCHEMA_FLOOR, SINGLE, SINGLE_2, SQL_FLOOR, verdicts
+from lab.bench.goals import BATCH, HOT, HOT_2, LATENCY, NAIVE, PLAIN, RABBITMQ, RABBITMQ_2, SCHEMA_FLOOR, SINGLE, SINGLE_2, SQL_FLOOR, verdicts
 from lab.bench.rabbit import drain_rabbitmq
 from lab.bench.report import print_json, print_tables
 from lab.rabbitmq import INSTALL, is_installed
@@ -35,7 +35,7 @@ def paths(own: Services, scale: float) -> dict[str, Measure]:
         PLAIN: lambda: drain(own, "plain", n, 1),
         HOT: lambda: drain(own, "single", n, 1, hot=True),
         HOT_2: lambda: drain(own, "single", n, 2, hot=True),
-    } | ({RABBITMQ: lambda: drain_rabbitmq(own, n)} if is_installed() else {})
+    } | ({RABBITMQ: lambda: drain_rabbitmq(own, n, 1), RABBITMQ_2: lambda: drain_rabbitmq(own, n, 2)} if is_installed() else {})
 
 
 def main() -> int:

@@ -13,7 +13,7 @@ from lab.services import RunningServer, Services
 from worker.intake.amqp_connection import connected, declare, publish_confirmed
 
 
-def drain_rabbitmq(services: Services, n: int, processes: int = 1) -> Drained:
+def drain_rabbitmq(services: Services, n: int, processes: int) -> Drained:
     """Real workers empty a queue of `n` events of a RabbitMQ node of its own; measured from the first tenth to the last one."""
     with temporary_dir() as folder:
         server = RabbitServer(folder / "rabbitmq")

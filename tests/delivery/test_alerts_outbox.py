@@ -27,7 +27,7 @@ from tests.delivery.conftest import ROOT, StartWorker, both_brokers, eventually
 from tests.events import event
 from tests.storage.threads import at_once
 from worker.intake.amqp_connection import connected
-from worker.intake.amqp_message import body_of
+from worker.intake.amqp_message import read_properties
 
 Publish = Callable[..., Publication]
 
@@ -66,8 +66,8 @@ def read(broker: Broker) -> Callable[[], list[dict[str, Any]]]:
     def from_rabbit() -> Iterator[bytes]:
         with connected(broker.url) as channel:
             while (message := channel.basic_get(QUEUE, no_ack=True)) is not None:
-                assert message.properties["content_type"] == "application/json"
-                yield body_of(message)
+                assert read_properties(message.properties)["content_type"] == "application/json"
+                yield message.body
 
     def from_redis() -> list[bytes]:
         with redis.Redis.from_url(broker.url) as client:

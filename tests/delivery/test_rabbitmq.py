@@ -198,6 +198,7 @@ class Producing:
                 self.accepted += some
 
 
+@pytest.mark.long
 def test_a_node_that_stops_and_dies_loses_nothing_and_the_workers_live_on(
     own_rabbit: RabbitServer, start_worker: StartWorker, rows: Rows, counts: Counts
 ) -> None:
@@ -225,6 +226,7 @@ def test_a_node_that_stops_and_dies_loses_nothing_and_the_workers_live_on(
     assert [worker.terminate() for worker in workers] == [0, 0]
 
 
+@pytest.mark.long
 def test_a_storm_of_redeliveries_costs_only_time(
     rabbit: RabbitBroker, start_worker: StartWorker, rows: Rows, counts: Counts, is_drained: IsDrained
 ) -> None:

@@ -21,14 +21,14 @@ def test_a_crash_loop_keeps_every_event_of_a_batch_message() -> None:
     """A condemned message of many events becomes one dead letter per event, each with its own bytes and the reason."""
     defect = Rejection(Reason.CRASH_LOOP, "begun 5 times")
     array = msgspec.Raw(b'[{"a": 1}, {"b": 2}]')
-    events = list(raw_events(Message("usage", b"whole", RECORD_BATCH, [array], defect=defect)))
+    events = list(raw_events(Message("usage", lambda: b"whole", RECORD_BATCH, [array], defect=defect)))
     assert [(event.body, event.defect) for event in events] == [(b'{"a": 1}', defect), (b'{"b": 2}', defect)]
 
 
 def test_a_crash_loop_that_can_not_be_opened_keeps_the_whole_message() -> None:
     """A condemned message without readable arguments is one dead letter with the bytes of the entry and the same reason."""
     defect = Rejection(Reason.CRASH_LOOP, "begun 6 times")
-    (event,) = raw_events(Message("usage", b"whole", "", defect=defect))
+    (event,) = raw_events(Message("usage", lambda: b"whole", "", defect=defect))
     assert (event.body, event.defect) == (b"whole", defect)
 
 

@@ -38,6 +38,7 @@ def connect(url: str, *, heartbeat_seconds: int) -> Connection:
     """
     connection = Connection(
         url,
+        transport="worker.intake.amqp_frames:Transport",
         heartbeat=heartbeat_seconds,
         connect_timeout=_CONNECT_SECONDS,
         ssl=tls_options(url) or False,

@@ -6,13 +6,11 @@ delivered and not yet acknowledged. A message that was delivered again and again
 """
 
 import os
-import select
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from itertools import count
 from time import monotonic
 from typing import Any
@@ -22,7 +20,7 @@ import amqp
 import structlog
 
 from worker.intake.amqp_connection import ERRORS, connect, connected, declare, hang_up, publish_confirmed
-from worker.intake.amqp_message import body_of, deliveries_of, envelope_of, headers_of
+from worker.intake.amqp_message import CeleryEntry, deliveries_of, headers_of, read_properties
 from worker.intake.source import BrokerUnavailable, Claim, Entry
 
 log = structlog.get_logger()
@@ -38,9 +36,9 @@ class _Delivery:
     """One message that the broker has delivered to this source, and its place on the channel."""
 
     tag: int
-    queue: str
-    message: amqp.Message
-    size: int
+    entry: Entry
+    properties: bytes
+    too_often: bool  # redelivered more often than restarts of the broker explain
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +53,7 @@ class _Held:
 class AmqpSource:
     """Claims over some queues, on connections of its own; each thread that claims has its own source.
 
-    Reading goes only as far as a claim may: what is delivered ahead waits in the socket, not in memory. So whatever needs the
+    Reading goes only as far as a claim may: what is delivered ahead waits in the socket, but for 64 KiB. So whatever needs the
     broker's answer is asked on another connection.
 
     Other threads may call `touch`, `give_back` and `backlog` meanwhile.
@@ -95,10 +93,10 @@ class AmqpSource:
             size = 0
             while self._delivered and len(taken) < messages_max and size < bytes_max:
                 taken.append(self._delivered.popleft())
-                size += taken[-1].size
+                size += len(taken[-1].entry.body)
             if not taken:
                 return None
-            return self._hold(self._consumer, [delivery.tag for delivery in taken], [_entry(d.queue, d.message) for d in taken])
+            return self._hold(self._consumer, [delivery.tag for delivery in taken], [delivery.entry for delivery in taken])
 
     def take_over(self) -> Claim | None:
         """See `Source`: a message alone out of a dead-letter queue. The broker has counted it as delivered."""
@@ -110,7 +108,9 @@ class AmqpSource:
                 for queue in self._queues:
                     message: Any = self._alone.default_channel.basic_get(queue + DEAD_SUFFIX)
                     if message is not None:
-                        return self._hold(self._alone, [message.delivery_tag], [_entry(queue, message)], starts=deliveries_of(message))
+                        told, entry = message.delivery_info, _entry(queue, message.properties, message.body)
+                        starts = deliveries_of(message.properties, redelivered=told["redelivered"])
+                        return self._hold(self._alone, [told["delivery_tag"]], [entry], starts=starts)
             hang_up(self._alone)
             self._drop_alone()
             return None
@@ -206,7 +206,6 @@ class AmqpSource:
 
     def _connected(self) -> Any:
         connection: Any = connect(self._url, heartbeat_seconds=self._heartbeat_seconds)
-        connection.default_channel.auto_decode = False
         declare(connection.default_channel, [*self._queues, *(queue + DEAD_SUFFIX for queue in self._queues)])
         return connection
 
@@ -214,41 +213,45 @@ class AmqpSource:
         """The channel on which messages are delivered."""
         if self._consumer is None:
             self._consumer = self._connected()
+            self._consumer.connection.on_delivery = self._on_delivery
             self._consumer.default_channel.basic_qos(0, self._prefetch_messages, a_global=False)
             for queue in self._queues:
-                self._consumer.default_channel.basic_consume(queue, callback=partial(self._on_delivery, queue))
+                self._consumer.default_channel.basic_consume(queue, consumer_tag=queue)
         if monotonic() >= self._tick_at:
             self._consumer.heartbeat_check()
             self._tick_at = monotonic() + min(1.0, self._heartbeat_seconds / 4)
         return self._consumer.default_channel
 
-    def _on_delivery(self, queue: str, message: amqp.Message) -> None:
-        if not self._discarding:
-            self._delivered.append(_Delivery(message.delivery_info["delivery_tag"], queue, message, len(message.body)))
+    def _on_delivery(self, queue: str, tag: int, redelivered: bool, properties: bytes, body: bytes) -> None:
+        if self._discarding:
+            return
+        too_often = deliveries_of(properties, redelivered=redelivered) > REDELIVERIES_MAX
+        self._delivered.append(_Delivery(tag, _entry(queue, properties, body), properties, too_often))
 
     def _gather(self, messages_max: int, bytes_max: int) -> None:
         """Reads deliveries until there are enough for a claim, or, after a while, until none is there at once."""
         delivered, connection = self._delivered, self._consumer.connection
-        size, until, at_once = sum(delivery.size for delivery in delivered), monotonic() + _GATHER_SECONDS, select.poll()
-        at_once.register(connection.sock, select.POLLIN)
-        while len(delivered) < messages_max and size < bytes_max:
-            if monotonic() > until and not at_once.poll(0):
-                return
-            seen = len(delivered)
-            try:
-                connection.drain_events(timeout=_QUIET_SECONDS)
-            except TimeoutError:
-                return
-            size += sum(delivered[n].size for n in range(seen, len(delivered)))
+        size, seen, until = sum(len(delivery.entry.body) for delivery in delivered), len(delivered), monotonic() + _GATHER_SECONDS
+        with connection.transport.having_timeout(_QUIET_SECONDS):
+            while seen < messages_max and size < bytes_max:
+                if monotonic() > until and not connection.transport.has_more():
+                    return
+                try:
+                    connection.on_inbound_frame(connection.transport.read_frame())
+                except TimeoutError:
+                    return
+                if len(delivered) > seen:
+                    seen += 1
+                    size += len(delivered[-1].entry.body)
 
     def _put_aside(self, channel: Any) -> None:
         """Moves what was redelivered too often into the dead-letter queues: published, confirmed, and only then acknowledged.
 
         Where that can't be done now (the broker's memory is full, say), it stays unacknowledged, and the others go on.
         """
-        for delivery in [delivery for delivery in self._delivered if deliveries_of(delivery.message) > REDELIVERIES_MAX]:
-            self._delivered.remove(delivery)
-            self._aside.append(delivery)
+        if suspects := [delivery for delivery in self._delivered if delivery.too_often]:
+            self._aside.extend(suspects)
+            self._delivered = deque(delivery for delivery in self._delivered if not delivery.too_often)
         if not self._aside or monotonic() < self._aside_at:
             return
         try:
@@ -266,15 +269,16 @@ class AmqpSource:
         return claim
 
 
-def _entry(queue: str, message: amqp.Message) -> Entry:
-    return Entry(queue, envelope_of(message) if queue == "usage" else body_of(message))
+def _entry(queue: str, properties: bytes, body: bytes) -> Entry:
+    return CeleryEntry(queue, body, properties) if queue == "usage" else Entry(queue, body)
 
 
 def _copy(delivery: _Delivery) -> tuple[str, amqp.Message]:
     """The message for its dead-letter queue, as its producer sent it, but nothing expires on its way to the books."""
-    properties = {name: value for name, value in delivery.message.properties.items() if name != "expiration"}
-    properties |= {"application_headers": headers_of(delivery.message), "delivery_mode": 2}
-    return delivery.queue + DEAD_SUFFIX, amqp.Message(body_of(delivery.message), **properties)
+    read = read_properties(delivery.properties)
+    properties = {name: value for name, value in read.items() if name != "expiration"}
+    properties |= {"application_headers": headers_of(read), "delivery_mode": 2}
+    return delivery.entry.queue + DEAD_SUFFIX, amqp.Message(delivery.entry.body, **properties)
 
 
 @contextmanager

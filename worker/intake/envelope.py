@@ -55,17 +55,16 @@ def open_envelope(entry: Entry, door: str) -> Message:
         door: the task that a message with a defect is handed to.
     """
     try:
-        envelope = _checked(entry.body)
-        body = _body(envelope)
-        if envelope.headers.task is None:
+        task, body = _parts(entry)
+        if task is None:
             old = _BODY_1.decode(body)
-            return Message(entry.queue, entry.body, old.task, old.args, old.kwargs)
+            return Message(entry.queue, entry.whole, old.task, old.args, old.kwargs)
         args, kwargs, _ = _BODY_2.decode(body)
     except Rejection as defect:
-        return Message(entry.queue, entry.body, door, defect=defect)
+        return Message(entry.queue, entry.whole, door, defect=defect)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        return Message(entry.queue, entry.body, door, defect=Rejection(Reason.MALFORMED_MESSAGE, f"is not a Celery message: {shown(str(error))}"))
-    return Message(entry.queue, entry.body, envelope.headers.task, args, kwargs)
+        return Message(entry.queue, entry.whole, door, defect=Rejection(Reason.MALFORMED_MESSAGE, f"is not a Celery message: {shown(str(error))}"))
+    return Message(entry.queue, entry.whole, task, args, kwargs)
 
 
 def called_with(body: bytes, task: str) -> Message:
@@ -73,8 +72,8 @@ def called_with(body: bytes, task: str) -> Message:
     try:
         args, kwargs, _ = _BODY_2.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        return Message("", body, task, defect=Rejection(Reason.MALFORMED_MESSAGE, f"is not a Celery message: {shown(str(error))}"))
-    return Message("", body, task, args, kwargs)
+        return Message("", lambda: body, task, defect=Rejection(Reason.MALFORMED_MESSAGE, f"is not a Celery message: {shown(str(error))}"))
+    return Message("", lambda: body, task, args, kwargs)
 
 
 def plain_message(entry: Entry, door: str) -> Message:
@@ -82,10 +81,18 @@ def plain_message(entry: Entry, door: str) -> Message:
     defect = None
     if len(entry.body) > MESSAGE_BYTES_MAX:
         defect = Rejection(Reason.MESSAGE_TOO_LARGE, f"{len(entry.body)} bytes; at most {MESSAGE_BYTES_MAX} are accepted")
-    return Message(entry.queue, entry.body, door, plain=True, defect=defect)
+    return Message(entry.queue, entry.whole, door, plain=True, defect=defect)
 
 
-def _checked(entry: bytes) -> _Envelope:
+def _parts(entry: Entry) -> tuple[str | None, bytes]:
+    task, body = entry.parts() or _opened(entry.whole())
+    if len(body) > MESSAGE_BYTES_MAX:
+        raise Rejection(Reason.MESSAGE_TOO_LARGE, f"{len(body)} bytes; a body of at most {MESSAGE_BYTES_MAX} is accepted")
+    return task, body
+
+
+def _opened(entry: bytes) -> tuple[str | None, bytes]:
+    """The task, none in protocol 1, and the body out of kombu's envelope."""
     if len(entry) > _ENTRY_BYTES_MAX:
         raise Rejection(Reason.MESSAGE_TOO_LARGE, f"{len(entry)} bytes; a body of at most {MESSAGE_BYTES_MAX} is accepted")
     envelope = _ENVELOPE.decode(entry)
@@ -95,20 +102,16 @@ def _checked(entry: bytes) -> _Envelope:
         raise Rejection(Reason.UNSUPPORTED_CONTENT, f"content type is not application/json (got {shown(envelope.content_type)})")
     if (envelope.content_encoding or "utf-8").lower() not in ("utf-8", "utf8", "us-ascii", "ascii"):
         raise Rejection(Reason.UNSUPPORTED_CONTENT, f"content encoding is not utf-8 (got {shown(envelope.content_encoding)})")
-    return envelope
+    return envelope.headers.task, _body(envelope)
 
 
 def _body(envelope: _Envelope) -> bytes:
     encoding = envelope.properties.body_encoding
     if encoding in (None, "utf-8", ""):
-        body = envelope.body.encode("utf-8", "surrogatepass")
-    elif encoding == "base64":
-        try:
-            body = binascii.a2b_base64(envelope.body, strict_mode=True)
-        except (binascii.Error, ValueError):
-            raise Rejection(Reason.MALFORMED_MESSAGE, "the body is not base64") from None
-    else:
+        return envelope.body.encode("utf-8", "surrogatepass")
+    if encoding != "base64":
         raise Rejection(Reason.UNSUPPORTED_CONTENT, f"body encoding is neither base64 nor utf-8 (got {shown(encoding)})")
-    if len(body) > MESSAGE_BYTES_MAX:
-        raise Rejection(Reason.MESSAGE_TOO_LARGE, f"{len(body)} bytes; a body of at most {MESSAGE_BYTES_MAX} is accepted")
-    return body
+    try:
+        return binascii.a2b_base64(envelope.body, strict_mode=True)
+    except (binascii.Error, ValueError):
+        raise Rejection(Reason.MALFORMED_MESSAGE, "the body is not base64") from None

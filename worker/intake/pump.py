@@ -174,7 +174,7 @@ class Pump:
         """The message of a crash loop: a dead letter for each of its events; if opening it is what kills, for its bytes alone."""
         defect = Rejection(Reason.CRASH_LOOP, f"work on it was begun {starts} times and never finished")
         if starts > STARTS_MAX:
-            return Message(entry.queue, entry.body, "", defect=defect)
+            return Message(entry.queue, entry.whole, "", defect=defect)
         return msgspec.structs.replace(self._open(entry), defect=defect)
 
     def _settle(self, claim: Claim, open_entries: Callable[[], list[Message]]) -> None:

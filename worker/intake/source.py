@@ -16,6 +16,14 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     queue: str
     body: bytes
 
+    def whole(self) -> bytes:
+        """All of it, for the dead letter of what can't be read."""
+        return self.body
+
+    def parts(self) -> tuple[str, bytes] | None:
+        """The task and the body of a Celery message in ordinary form, where they can be told without opening `whole`."""
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
