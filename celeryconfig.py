@@ -16,7 +16,7 @@ except Misconfigured as error:
 _rabbitmq = is_amqp(broker_url)
 _direct = Exchange("")  # the default exchange: a message goes to the queue that its routing key names, with no binding to lose
 
-imports = ("tasks.usage", "tasks.books", "tasks.parked", "tasks.balance", "tasks.settings", "tasks.movements", "tasks.alerts")
+imports = ("tasks.usage", "tasks.books", "tasks.parked", "tasks.balance", "tasks.settings", "tasks.movements", "tasks.alerts", "tasks.rollup")
 
 # Queues: a plain worker serves all of them. `usage` and `usage.json` are emptied by the pump (worker/intake); producers may write to
 # them and to `checks`, to `maintenance` and `movements` only who may have everything done (worker/guard.py).
@@ -29,6 +29,8 @@ task_default_exchange = ""  # as above: the default exchange
 task_default_routing_key = "maintenance"  # as above
 task_create_missing_queues = False  # a mistyped queue name is an error, not a queue that nobody serves
 task_routes = {
+    "usage.rollup": {"queue": "maintenance"},  # a whole name goes before a pattern
+    "usage.close_day": {"queue": "maintenance"},
     "usage.*": {"queue": "usage"},
     "books.*": {"queue": "maintenance"},
     "parked.*": {"queue": "maintenance"},
@@ -105,6 +107,16 @@ beat_schedule = {
         "task": "parked.release",
         "schedule": 15.0,  # seconds: an event parked while its mandate became known is recorded soon
         "options": {"expires": 15},
+    },
+    "usage.rollup": {
+        "task": "usage.rollup",
+        "schedule": 120.0,  # seconds: how old statistics are at most, while all is well
+        "options": {"expires": 120},
+    },
+    "usage.close_day": {
+        "task": "usage.close_day",
+        "schedule": crontab(minute="7"),  # a day is closed once, soon after it has ended in the last time zone
+        "options": {"expires": 3600},
     },
 }
 if _config.alerts_queue_max:  # off by default: a queue that nobody empties would only fill up

@@ -20,6 +20,8 @@ _FAIL = text("""
     ON CONFLICT (job, period) DO UPDATE SET worker = excluded.worker, error = excluded.error WHERE r.ended_at IS NULL
 """)
 
+_LAST_DONE = text("SELECT max(period) FROM job_runs WHERE job = :job AND ended_at IS NOT NULL")
+
 _ENSURE_PARTITIONS = text("SELECT ensure_partitions(:months_ahead)")
 
 
@@ -36,6 +38,12 @@ def end_job(connection: Connection, job: str, period: str, counts: dict[str, int
 def fail_job(connection: Connection, job: str, period: str, worker: str, error: str) -> None:
     """Keeps why the job could not be done for the period; it is still to be done."""
     connection.execute(_FAIL, {"job": job, "period": period, "worker": worker, "error": error})
+
+
+def last_done(connection: Connection, job: str) -> str | None:
+    """The greatest period for which the job is done, if there is one."""
+    period: str | None = connection.execute(_LAST_DONE, {"job": job}).scalar_one()
+    return period
 
 
 def ensure_partitions(connection: Connection, months_ahead: int) -> list[str]:

@@ -21,7 +21,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from core.domain.billing import AccountType, AlertKind, BillingModel, ReferenceType, TransactionType
-from core.storage.schema.columns import MONEY_MAX, TOKEN_COLUMNS, count, in_range, key, metadata, money, one_of, time
+from core.domain.periods import PeriodType
+from core.storage.schema.columns import MONEY_MAX, TOKEN_COLUMNS, count, in_range, key, metadata, money, one_of, time, token_total, total
 
 
 def _settings_columns() -> list[Column[object]]:
@@ -200,14 +201,13 @@ usage_statistics = Table(
     key("model"),
     key("feature_code"),
     count("event_count"),
-    money("cost", default="0"),
-    money("billed_cost", default="0"),
-    money("refunded", default="0"),
-    *[count(name) for name in TOKEN_COLUMNS],
+    *[total(name) for name in ("cost", "billed_cost", "refunded")],
+    *[token_total(name) for name in TOKEN_COLUMNS],
     time("updated_at", now=True),
     PrimaryKeyConstraint("mandate_id", "account_id", "period_type", "period_start", "provider", "model", "feature_code"),
-    CheckConstraint("period_type IN ('DAY', 'MONTH', 'YEAR')", name="period_type_known"),
-    *in_range("cost", "billed_cost", "refunded"),
+    one_of("period_type", PeriodType),
+    *[CheckConstraint(f"{name} <> 'NaN'", name=f"{name}_number") for name in ("cost", "billed_cost", "refunded")],
+    postgresql_with={"fillfactor": 80},  # room for heap-only updates
 )
 
 balance_alerts = Table(

@@ -6,6 +6,7 @@ Texts that identify something compare bytewise (COLLATE "C"), money is NUMERIC(2
 from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, MetaData, Numeric, Text, func, text
 
 from core.domain.billing import AccountType, AlertKind, BillingModel, DeadLetterStatus, ReferenceType, TransactionType
+from core.domain.periods import PeriodType
 
 metadata = MetaData(
     naming_convention={
@@ -30,6 +31,16 @@ def money(name: str, *, nullable: bool = False, default: str | None = None) -> C
     return Column(name, Numeric(20, 9), nullable=nullable, server_default=default)
 
 
+def total(name: str) -> Column[object]:
+    """A sum of amounts in CHF, of as many entries as there may be; 0 by default."""
+    return Column(name, Numeric(29, 9), nullable=False, server_default=text("0"))
+
+
+def token_total(name: str) -> Column[object]:
+    """A sum of token counts, each of which may be as large as 2^53 - 1; 0 by default."""
+    return Column(name, Numeric(30, 0), nullable=False, server_default=text("0"))
+
+
 def time(name: str, *, nullable: bool = False, now: bool = False) -> Column[object]:
     """An aware point in time; with `now` the database's own by default."""
     return Column(name, DateTime(timezone=True), nullable=nullable, server_default=func.now() if now else None)
@@ -45,6 +56,8 @@ def in_range(*columns: str) -> list[CheckConstraint]:
     return [CheckConstraint(f"{c} BETWEEN -{MONEY_MAX} AND {MONEY_MAX}", name=f"{c}_range") for c in columns]
 
 
-def one_of(column: str, values: type[BillingModel | AccountType | TransactionType | ReferenceType | AlertKind | DeadLetterStatus]) -> CheckConstraint:
+def one_of(
+    column: str, values: type[BillingModel | AccountType | TransactionType | ReferenceType | AlertKind | DeadLetterStatus | PeriodType]
+) -> CheckConstraint:
     """A check that the column holds a value of a closed list."""
     return CheckConstraint(f"{column} IN ({', '.join(repr(v.value) for v in values)})", name=f"{column}_known")

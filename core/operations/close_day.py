@@ -1,0 +1,55 @@
+"""Closing days: once a day has ended everywhere, all that was recorded of it so far is in the statistics."""
+
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+
+from core.domain.periods import last_ended_day
+from core.errors import TollbookError
+from core.operations.record_usage import utc_now
+from core.operations.roll_up_usage import Rollup, roll_up_usage
+from core.storage.database import Database
+from core.storage.jobs import begin_job, end_job, fail_job, last_done
+
+JOB = "usage.close_day"
+CATCH_UP_DAYS_MAX = 400  # of one run; as far back as usage may come late
+
+
+def close_day(database: Database, *, worker: str, clock: Callable[[], datetime] = utc_now) -> list[date] | None:
+    """Closes every day that has ended in all time zones since the last one that was closed, each once; returns them, the oldest first.
+
+    A closed day is one before whose row in `job_runs` everything that was pending has been rolled up. It freezes nothing:
+    usage that comes later still changes its day, month and year. None: all are closed already, or somebody else is rolling
+    up just now, and it is for the next run. A failure is kept in `job_runs`. A replay does nothing.
+
+    Raises:
+        StorageUnavailable, Misconfigured: the days are still to be closed.
+    """
+    newest = last_ended_day(clock())
+    try:
+        with database.transaction() as connection:
+            closed = last_done(connection, JOB)
+        days = _days_after(closed, newest)
+        if not days:
+            return None
+        rollup = roll_up_usage(database)
+        return _close(database, days, rollup, worker) if rollup.complete else None
+    except TollbookError as error:
+        with database.transaction() as connection:
+            fail_job(connection, JOB, newest.isoformat(), worker, str(error))
+        raise
+
+
+def _close(database: Database, days: list[date], rollup: Rollup, worker: str) -> list[date] | None:
+    """A row for each day; what the rollup counted stands in that of the newest."""
+    counts = {"batches": rollup.batches, "events": rollup.events}
+    with database.transaction() as connection:
+        closed = [day for day in days if begin_job(connection, JOB, day.isoformat(), worker)]
+        for day in closed:
+            end_job(connection, JOB, day.isoformat(), counts if day == closed[-1] else {})
+    return closed or None
+
+
+def _days_after(closed: str | None, newest: date) -> list[date]:
+    """The days to close; where none ever was, the newest alone."""
+    first = newest if closed is None else max(date.fromisoformat(closed) + timedelta(days=1), newest - timedelta(days=CATCH_UP_DAYS_MAX - 1))
+    return [first + timedelta(days=n) for n in range((newest - first).days + 1)]

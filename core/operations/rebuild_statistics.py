@@ -1,0 +1,49 @@
+"""Rebuilding statistics: they are counted anew from the transactions, and what differs is set right."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from core.domain.rejection import shown
+from core.errors import NotFound
+from core.storage.database import Database, allow_time
+from core.storage.statistics import count_anew, hold_statistics, mandates_with_statistics
+
+Told = Callable[[int], None]  # of how many mandates are done so far
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuild:
+    """What a rebuild found: mandates, their rows of statistics, rows that were wrong or missing and rows that shouldn't be."""
+
+    mandates: int
+    rows: int
+    rows_written: int
+    rows_removed: int
+
+
+def rebuild_statistics(database: Database, mandate_id: str | None = None, *, progress: Told = lambda _: None) -> Rebuild:
+    """Makes the statistics of the mandate, or of all, what the transactions give; a transaction per mandate.
+
+    Usage is recorded meanwhile as ever; what is pending stays pending. Rows that are right stay as they are, so a rebuild of
+    statistics in order writes nothing, and neither does a replay.
+
+    Raises:
+        NotFound: the mandate has neither billing settings nor statistics.
+        StorageUnavailable: the database can't answer, or somebody else counts for long; what was committed stays. Call it again.
+        Misconfigured: only an operator can help.
+    """
+    with database.transaction() as connection:
+        mandates = mandates_with_statistics(connection)
+    if mandate_id is not None:
+        if mandate_id not in mandates:
+            raise NotFound(f"mandate {shown(mandate_id)} has neither billing settings nor statistics")
+        mandates = [mandate_id]
+    rows = written = removed = 0
+    for number, one in enumerate(mandates, 1):
+        with database.transaction() as connection:
+            hold_statistics(connection)
+            allow_time(connection)
+            rebuilt = count_anew(connection, one)
+        rows, written, removed = rows + rebuilt.rows, written + rebuilt.written, removed + rebuilt.removed
+        progress(number)
+    return Rebuild(len(mandates), rows, written, removed)
