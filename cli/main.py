@@ -30,6 +30,8 @@ COMMANDS = {
     "deadletters": ("cli.dead_letters", "Messages that can't be recorded: list, show, replay, discard, accept."),
     "parked": ("cli.parked", "Events whose mandate isn't known yet: list, release."),
     "batches": ("cli.batches", "Committed recording transactions."),
+    "rollup": ("cli.rollup", "Statistics: run, rebuild, status."),
+    "stats": ("cli.stats", "Usage statistics of a mandate or a user by day, month or year."),
     "directory": ("cli.directory", "Which mandates, users and memberships exist: import."),
     "import": ("cli.import_books", "Existing books of a service that billed before: books."),
     "verify": ("cli.verify", "Check the invariants of the books."),

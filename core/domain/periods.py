@@ -30,8 +30,8 @@ def days_of(year: int, month: int | None = None) -> tuple[date, date]:
     Raises:
         ValueError: there is no such year or month.
     """
-    first = date(year, month or 1, 1)
-    last_month = month or 12
+    first = date(year, 1 if month is None else month, 1)
+    last_month = 12 if month is None else month
     last = date(year, 12, 31) if last_month == 12 else date(year, last_month + 1, 1) - timedelta(days=1)
     return first, last
 

@@ -1,0 +1,63 @@
+"""`tollbook rollup`: keeping usage statistics up with what is recorded."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from cli.context import open_database
+from cli.options import AsJson
+from cli.output.json_out import print_json
+from cli.output.progress import progress
+from cli.output.tables import print_fields
+from cli.output.text import counted
+from core.operations.rebuild_statistics import rebuild_statistics
+from core.operations.roll_up_usage import roll_up_usage
+from core.views.rollup import rollup_status
+
+app = typer.Typer(
+    help="Usage statistics by day, month and year: workers keep them up every two minutes.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+
+
+@app.command(epilog="Example: tollbook rollup run")
+def run(*, as_json: AsJson = False) -> None:
+    """Add everything that is pending to the statistics now. Harmless beside the workers: each batch is counted once."""
+    with open_database() as database:
+        done = roll_up_usage(database)
+    if not done.complete:
+        typer.echo("another rollup or a rebuild is at work, and more is pending: see `tollbook rollup status`", err=True)
+    _print(asdict(done), done, as_json=as_json)
+
+
+@app.command(epilog="Example: tollbook rollup rebuild --mandate acme")
+def rebuild(
+    *,
+    mandate: Annotated[str | None, typer.Option(help="Only the statistics of this mandate. Default: of all.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Count the statistics anew from the transactions and set right what differs; recording goes on meanwhile.
+
+    Of statistics that are in order nothing is written. Rollups wait until the mandate at hand is done.
+    """
+    with open_database() as database, progress(None) as show:
+        done = rebuild_statistics(database, mandate, progress=lambda n: show(n, lambda: f"{counted(n, 'mandate')} done"))
+    _print(asdict(done), done, as_json=as_json)
+
+
+@app.command(epilog="Example: tollbook rollup status --json")
+def status(*, as_json: AsJson = False) -> None:
+    """Show how many batches the statistics lack, since when the oldest waits, and up to which day they are closed."""
+    with open_database() as database:
+        found = rollup_status(database)
+    _print({**asdict(found), "oldest_seconds": round(found.oldest_seconds)}, found, as_json=as_json)
+
+
+def _print(fields: dict[str, object], found: object, *, as_json: bool) -> None:
+    if as_json:
+        print_json(found)
+    else:
+        print_fields(fields)

@@ -1,0 +1,128 @@
+"""`tollbook stats`: what a mandate or a user has used, by day, month or year."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, fields
+from datetime import UTC, date, datetime
+from typing import Annotated, Any
+
+import typer
+
+from cli.context import open_database
+from cli.options import AsJson
+from cli.output.chart import bar
+from cli.output.csv_out import print_csv
+from cli.output.json_out import print_json
+from cli.output.tables import cell, print_table
+from core.domain.money import ZERO
+from core.domain.periods import PeriodType
+from core.storage.reading.statistics import UsageStatistic
+from core.views.statistics import Statistics, days_in, statistics_of, summed
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+_KEYS = ("period_start", "provider", "model", "feature_code")
+_SUMS = tuple(field.name for field in fields(UsageStatistic) if field.name not in _KEYS)
+_AMOUNTS = ("cost", "billed_cost", "refunded")
+_SHAPES = {PeriodType.DAY: 10, PeriodType.MONTH: 7, PeriodType.YEAR: 4}  # how much of 2026-01-31 names the period
+
+
+@app.command(epilog="Example: tollbook stats acme ada --by day --year 2026 --month 1")
+def stats(
+    mandate: Annotated[str, typer.Argument(help="Id of the mandate.")],
+    user: Annotated[str | None, typer.Argument(help="Id of the user; without one, all users of the mandate.")] = None,
+    *,
+    by: Annotated[PeriodType, typer.Option(case_sensitive=False, metavar="|".join(PeriodType), help="Period of a line.")] = PeriodType.MONTH,
+    year: Annotated[int | None, typer.Option(help="Only this year. Default: this year, but all years with --by year.")] = None,
+    month: Annotated[int | None, typer.Option(help="Only this month of the year, 1 to 12.")] = None,
+    from_day: Annotated[str | None, typer.Option("--from", help="From this day on, such as 2026-01-31, in place of --year.")] = None,
+    to_day: Annotated[str | None, typer.Option("--to", help="Up to this day, itself included.")] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV: a line per period, provider, model and feature.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show usage statistics; days are local days of the mandate, amounts CHF, refunds stand beside the cost.
+
+    A month or year that the range covers in part counts in part. What was recorded in the last minutes may be missing: "as of"
+    says up to when it is in.
+    """
+    if as_csv and as_json:
+        raise typer.BadParameter("name --csv or --json, not both")
+    first, last = _range(by, year, month, from_day, to_day)
+    with open_database() as database:
+        found = statistics_of(database, mandate, user, by, first, last)
+    if as_csv:
+        print_csv((*_KEYS, *_SUMS), [tuple(asdict(row).values()) for row in found.rows])
+    elif as_json:
+        print_json({**asdict(found), "total": _total(found.rows), "periods": [_period(day, rows) for day, rows in _periods(found.rows).items()]})
+    else:
+        _print(found)
+
+
+def _range(by: PeriodType, year: int | None, month: int | None, from_day: str | None, to_day: str | None) -> tuple[date, date]:
+    if from_day is not None or to_day is not None:
+        if year is not None or month is not None:
+            raise typer.BadParameter("name --from and --to, or --year and --month")
+        return _day(from_day, "--from") or date.min, _day(to_day, "--to") or date.max
+    if year is None and month is None and by is PeriodType.YEAR:
+        return date.min, date.max
+    return days_in(datetime.now(UTC).year if year is None else year, month)
+
+
+def _day(text: str | None, option: str) -> date | None:
+    if text is None:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no day such as 2026-01-31", param_hint=option) from None
+
+
+def _print(found: Statistics) -> None:
+    periods = _periods(found.rows)
+    costs = {day: _total(rows)["cost"] for day, rows in periods.items()}
+    greatest = max(costs.values(), default=ZERO)
+    columns = (found.period_type.lower(), "events", "cost CHF", "billed CHF", "refunded CHF", "input tokens", "output tokens", "")
+    lines = []
+    for day, rows in periods.items():
+        total = _total(rows)
+        shown = [total[name] for name in ("event_count", "cost", "billed_cost", "refunded", "input_tokens", "output_tokens")]
+        lines.append((day.isoformat()[: _SHAPES[found.period_type]], *shown, bar(total["cost"], greatest)))
+    print_table(columns, lines)
+    if found.rows:
+        _print_shares(found.rows)
+        total = _total(found.rows)
+        typer.echo(f"total: {total['event_count']} events, {total['cost']:f} CHF, of which {total['billed_cost']:f} CHF billed")
+    typer.echo(f"as of {cell(found.as_of)} UTC")
+
+
+def _print_shares(rows: list[UsageStatistic]) -> None:
+    names: dict[str, Callable[[UsageStatistic], str]] = {
+        "provider": lambda row: row.provider,
+        "model": lambda row: row.model,
+        "feature": lambda row: row.feature_code,
+    }
+    lines = []
+    for kind, name_of in names.items():
+        costs = summed((name_of(row), row.cost) for row in rows)
+        greatest = max(costs.values())
+        lines += [(kind, name, costs[name], bar(costs[name], greatest)) for name in sorted(costs, key=lambda name: -costs[name])]
+    print_table(("of", "name", "cost CHF", ""), lines)
+
+
+def _periods(rows: Iterable[UsageStatistic]) -> dict[date, list[UsageStatistic]]:
+    periods: dict[date, list[UsageStatistic]] = defaultdict(list)
+    for row in rows:
+        periods[row.period_start].append(row)
+    return periods
+
+
+def _period(day: date, rows: list[UsageStatistic]) -> dict[str, object]:
+    return {"period_start": day, **_total(rows)}
+
+
+def _total(rows: Iterable[UsageStatistic]) -> dict[str, Any]:
+    """The sums over the rows, by name: amounts as decimals, counts as integers."""
+    total: dict[str, Any] = {name: ZERO if name in _AMOUNTS else 0 for name in _SUMS}
+    for row in rows:
+        for name in _SUMS:
+            total[name] += getattr(row, name)
+    return total
