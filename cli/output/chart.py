@@ -8,7 +8,7 @@ from rich.bar import END_BLOCK_ELEMENTS, FULL_BLOCK
 _EIGHTHS = 8
 
 
-def bar(value: Decimal, greatest: Decimal, width: int = 24) -> str:
+def bar(value: Decimal | int, greatest: Decimal | int, width: int = 24) -> str:
     """A bar as long as `value` is in proportion to `greatest`, which takes `width` characters; none for 0 and below."""
     if value <= 0 or greatest <= 0:
         return ""

@@ -83,7 +83,8 @@ def test_help_names_every_command_without_loading_them() -> None:
         "settings create", "settings get-or-create", "check", "accounts list", "accounts show", "balance", "transactions",
         "deadletters list", "deadletters show", "deadletters replay", "deadletters discard", "deadletters accept", "parked list",
         "parked release", "alerts", "alerts withhold", "amend", "batches", "directory import", "import books", "verify",
-        "topup", "adjust", "refund", "switch", "accounts enable", "accounts disable", "accounts credit-limit",
+        "topup", "adjust", "refund", "switch", "stats", "rollup run", "rollup rebuild", "rollup status",
+        "accounts enable", "accounts disable", "accounts credit-limit",
     ],
 )  # fmt: skip
 def test_every_command_has_help(run: Run, command: str) -> None:

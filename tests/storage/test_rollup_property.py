@@ -125,7 +125,7 @@ class Books:
             one |= {name: value for name, value in (("provider", provider), ("model", model), ("feature_code", feature)) if value is not None}
             batch += [one, one][: 1 + len(tokens) % 2]  # now and then a copy, which counts for nothing
             day = moment.astimezone(ZoneInfo(self.oracle.zone)).date()
-            names = (*("unknown" if name is None else name for name in (provider, model, feature)),)
+            names = (_named(provider), _named(model), _named(feature))
             self.oracle.entries.append(Entry(str(one["event_id"]), user, price, moment, day, names, tokens, day))
         self.record(*batch, clock=lambda: NOW)
 
@@ -209,6 +209,10 @@ def test_statistics_are_those_of_the_oracle(
     first = FIRST.date() + timedelta(days=range_[0])
     for user in {entry.user for entry in oracle.entries}:
         _agree(database, mandate_id, user, first, first + timedelta(days=range_[1]))
+
+
+def _named(name: str | None) -> str:
+    return "unknown" if name is None else name
 
 
 def _agree(database: Database, mandate_id: str, user: str, first: date, last: date) -> None:

@@ -1,7 +1,10 @@
 """The tasks as ordinary Celery tasks, called without any worker."""
 
+import sys
 from collections.abc import Callable
 from decimal import Decimal
+from importlib import import_module
+from typing import Any
 
 import pytest
 from celery import Celery
@@ -9,8 +12,9 @@ from celery import Celery
 import tasks.alerts
 import tasks.books
 import tasks.parked
+import tasks.rollup
 import tasks.usage
-from core.config import Configuration
+from core.config import Configuration, configuration
 from core.storage.database import Database
 from tests.conftest import Rows
 from tests.events import event
@@ -25,6 +29,7 @@ def on_the_tests_database(database: Database, config: Configuration, monkeypatch
     for module in MODULES:
         monkeypatch.setattr(module, "database", lambda: database)
         monkeypatch.setattr(module, "configuration", lambda: config)
+    monkeypatch.setattr(tasks.rollup, "database", lambda: database)
     monkeypatch.setattr(tasks.usage, "_known_accounts", type(tasks.usage._known_accounts)())
 
 
@@ -85,3 +90,36 @@ def test_parked_events_are_released_by_their_task(app: Celery, put_mandate: PutM
 def test_alerts_are_not_published_until_it_is_configured(app: Celery) -> None:
     """Without the setting the job asks no broker (the test's app has none) and does nothing."""
     assert app.tasks["alerts.publish"].apply().get() is None
+
+
+def test_usage_is_rolled_up_and_days_are_closed_by_their_tasks(
+    app: Celery, put_mandate: PutMandate, record: Callable[..., object], rows: Rows
+) -> None:
+    """`usage.rollup` tells how many batches it counted, `usage.close_day` which days it closed; asked again they find nothing."""
+    put_mandate(users=["ada"])
+    record(event())
+    assert app.tasks["usage.rollup"].apply().get() == 1
+    assert app.tasks["usage.rollup"].apply().get() == 0
+    record(event())
+    (day,) = app.tasks["usage.close_day"].apply().get()
+    assert rows("SELECT period, counts FROM job_runs") == [{"period": day, "counts": {"batches": 1, "events": 1}}]
+    assert app.tasks["usage.close_day"].apply().get() == []
+    assert rows("SELECT sum(event_count)::int AS n FROM usage_statistics WHERE period_type = 'DAY'") == [{"n": 2}]
+
+
+def test_scheduled_jobs_go_to_the_maintenance_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each entry of beat's schedule is a task that exists, routed away from the queues of debits, and it expires."""
+    monkeypatch.setenv("CELERY_BROKER_URL", "redis://127.0.0.1:1/0")
+    monkeypatch.delitem(sys.modules, "celeryconfig", raising=False)
+    configuration.cache_clear()
+    settings: Any = import_module("celeryconfig")
+    configuration.cache_clear()
+    monkeypatch.delitem(sys.modules, "celeryconfig")
+    scheduled = Celery("test", set_as_current=False)
+    scheduled.config_from_object(settings)
+    scheduled.loader.import_default_modules()
+    for entry in settings.beat_schedule.values():
+        assert scheduled.amqp.router.route({}, entry["task"])["queue"].name == "maintenance"
+        assert entry["task"] in scheduled.tasks
+        assert entry["options"]["expires"] > 0
+    assert scheduled.amqp.router.route({}, "usage.record")["queue"].name == "usage"
