@@ -12,9 +12,25 @@ from lab.bench.checks import CHECKS
 from lab.bench.cpu import Cpu
 from lab.bench.drains import Drained, drain, drain_naive, latency_p99_seconds
 from lab.bench.floors import schema_floor, sql_floor
-from lab.bench.goals import BATCH, HOT, HOT_2, LATENCY, NAIVE, PLAIN, RABBITMQ, RABBITMQ_2, SCHEMA_FLOOR, SINGLE, SINGLE_2, SQL_FLOOR, verdicts
+from lab.bench.goals import (
+    BATCH,
+    HOT,
+    HOT_2,
+    LATENCY,
+    NAIVE,
+    PLAIN,
+    RABBITMQ,
+    RABBITMQ_2,
+    ROLLUP,
+    SCHEMA_FLOOR,
+    SINGLE,
+    SINGLE_2,
+    SQL_FLOOR,
+    verdicts,
+)
 from lab.bench.rabbit import drain_rabbitmq
 from lab.bench.report import print_json, print_tables
+from lab.bench.rollup import rollup_ratios
 from lab.rabbitmq import INSTALL, is_installed
 from lab.services import Services
 
@@ -52,8 +68,8 @@ def main() -> int:
     with benchmark_services() as own:
         chosen = paths(own, arguments.scale)
         if arguments.only:
-            if unknown := set(arguments.only) - {*chosen, LATENCY, *CHECKS}:
-                parser.error(f"no path is called {', '.join(sorted(unknown))}; there are: {', '.join([*chosen, LATENCY, *CHECKS])}")
+            if unknown := set(arguments.only) - {*chosen, LATENCY, *CHECKS, ROLLUP}:
+                parser.error(f"no path is called {', '.join(sorted(unknown))}; there are: {', '.join([*chosen, LATENCY, *CHECKS, ROLLUP])}")
             chosen = {name: measure for name, measure in chosen.items() if name in arguments.only}
         rates, cpu = _rounds(chosen, arguments.rounds, console)
         figures = dict(rates)
@@ -64,6 +80,9 @@ def main() -> int:
             if not arguments.only or name in arguments.only:
                 console.print(f"{name} …")
                 figures[name] = [p99_seconds(own, max(200, int(2000 * arguments.scale))) * 1000]
+        if not arguments.only or ROLLUP in arguments.only:
+            console.print(f"{ROLLUP} …")
+            figures[ROLLUP] = rollup_ratios(own, int(1_000_000 * arguments.scale), arguments.rounds)
     show = print_json if arguments.json else print_tables
     show(rates, cpu, verdicts(figures), {name: f'python -m lab.bench --only "{name}"' for name in figures})
     return 0

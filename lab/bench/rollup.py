@@ -3,6 +3,7 @@
 from time import perf_counter
 
 import psycopg
+from psycopg.rows import dict_row
 
 from core.config import Configuration
 from core.operations.roll_up_usage import roll_up_usage
@@ -28,7 +29,9 @@ _RECORD = f"""
     SELECT batch_id, 'bench', now(), count(*), min(id), max(id) FROM recorded GROUP BY batch_id
 """
 
-_AGAIN = "TRUNCATE usage_statistics, rollup_pending; INSERT INTO rollup_pending SELECT id FROM batches WHERE worker = 'bench' AND id < 0"
+_IDS = "SELECT min(first_transaction_id) AS first, max(last_transaction_id) AS last FROM batches WHERE id < 0"
+
+_AGAIN = "TRUNCATE usage_statistics, rollup_pending; INSERT INTO rollup_pending SELECT id FROM batches WHERE id < 0"
 
 _SUMS = (
     "count(*)",
@@ -41,7 +44,7 @@ _SUMS = (
 _BARE = f"""
     SELECT count(*), {", ".join(f"sum(s{n})" for n in range(len(_SUMS)))} FROM (
         SELECT mandate_id, account_id, local_date, provider, model, feature_code, {", ".join(f"{sum_} AS s{n}" for n, sum_ in enumerate(_SUMS))}
-          FROM transactions WHERE batch_id < 0 GROUP BY 1, 2, 3, 4, 5, 6) AS days
+          FROM transactions WHERE id BETWEEN %(first)s AND %(last)s GROUP BY 1, 2, 3, 4, 5, 6) AS days
 """
 
 
@@ -53,10 +56,11 @@ def rollup_ratios(services: Services, events: int, rounds: int) -> list[float]:
     with psycopg.connect(services.database_owner_url, autocommit=True) as owner:
         owner.execute(_RECORD, {"events": events})
         owner.execute("VACUUM ANALYZE transactions")
+        ids = owner.cursor(row_factory=dict_row).execute(_IDS).fetchone()
         for _ in range(rounds):
             owner.execute(_AGAIN)
             started = perf_counter()
-            owner.execute(_BARE)
+            owner.execute(_BARE, ids)
             bare = perf_counter() - started
             started = perf_counter()
             done = roll_up_usage(database)
