@@ -17,6 +17,7 @@ from lab.bench.drains import queue_is_drained, workers
 from lab.bench.floors import schema_floor
 from lab.bench.goals import Limit, Ratio, verdicts
 from lab.bench.report import print_json, print_tables
+from lab.bench.rollup import rollup_ratios
 from lab.bench.traffic import MANDATES, USERS, fill, random_id, time_ordered_id
 from lab.services import Services
 
@@ -63,13 +64,16 @@ def main() -> int:
     rates: dict[str, list[float]] = {}
     with benchmark_services() as own:
         console.print(f"{arguments.queued:,} queued messages …")
-        memory = [_peak_memory_mib(own, arguments.queued)]
+        limits = {MEMORY: [_peak_memory_mib(own, arguments.queued)]}
     for random in (False, True):
         with benchmark_services() as own:
             rates |= _growing(own, arguments.rows, arguments.rounds, random=random, say=console.print)
+            if not random:
+                console.print(f"{GROWN_ROLLUP} …")
+                limits[GROWN_ROLLUP] = rollup_ratios(own, _CHUNK, arguments.rounds)
     goals: list[Ratio | Limit] = [Ratio(recorder(arguments.rows), recorder(0), 0.85), Limit(MEMORY, 200, "MiB"), Limit(GROWN_ROLLUP, 2, "times")]
     show = print_json if arguments.json else print_tables
-    show(rates, {}, verdicts(rates | {MEMORY: memory}, goals), dict.fromkeys([*rates, MEMORY], "make bench-growth"))
+    show(rates, {}, verdicts(rates | limits, goals), dict.fromkeys([*rates, *limits], "make bench-growth"))
     return 0
 
 
