@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from core.storage.database import Database
 from core.storage.statistics import count_pending, try_hold_statistics
 
-BATCHES_MAX, EVENTS_MAX = 5000, 1_000_000  # of one transaction, which takes seconds
+BATCHES_MAX, ENTRIES_MAX = 5000, 1_000_000  # of one transaction, which takes seconds
 TRANSACTIONS_MAX = 1000  # of one run
 
 
@@ -34,7 +34,7 @@ def roll_up_usage(database: Database) -> Rollup:
         with database.transaction() as connection:
             if not try_hold_statistics(connection):
                 break
-            taken = count_pending(connection, batches_max=BATCHES_MAX, events_max=EVENTS_MAX)
+            taken = count_pending(connection, batches_max=BATCHES_MAX, entries_max=ENTRIES_MAX)
         batches, events, written = batches + taken.batches, events + taken.events, written + taken.written
         if not taken.more:
             return Rollup(batches, events, written, complete=True)

@@ -83,11 +83,12 @@ _OF_CORRECTIONS = "WHERE kind NOT IN ('usage', 'release', 'replay')"  # these ba
 
 _ROLL_UP = text(f"""
     WITH waiting AS (
-        SELECT b.id, b.kind, b.first_transaction_id, b.last_transaction_id, sum(b.recorded) OVER (ORDER BY b.id) - b.recorded AS before
+        SELECT b.id, b.kind, b.first_transaction_id, b.last_transaction_id,
+               sum(b.last_transaction_id - b.first_transaction_id + 1) OVER (ORDER BY b.id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
           FROM (SELECT batch_id FROM rollup_pending ORDER BY batch_id LIMIT :batches_max) AS p
           JOIN batches b ON b.id = p.batch_id
     ), taken AS (
-        DELETE FROM rollup_pending p USING waiting w WHERE p.batch_id = w.id AND w.before < :events_max
+        DELETE FROM rollup_pending p USING waiting w WHERE p.batch_id = w.id AND coalesce(w.before, 0) < :entries_max
         RETURNING w.id, w.kind, w.first_transaction_id, w.last_transaction_id
     ), {
     _counted(f'''
@@ -163,10 +164,10 @@ def try_hold_statistics(connection: Connection) -> bool:
     return bool(connection.execute(_TRY_HOLD, {"key": _LOCK}).scalar_one())
 
 
-def count_pending(connection: Connection, *, batches_max: int, events_max: int) -> Taken:
-    """Counts the oldest pending batches, at most so many, and none once `events_max` events are reached. The caller holds the statistics."""
+def count_pending(connection: Connection, *, batches_max: int, entries_max: int) -> Taken:
+    """Counts the oldest pending batches, at most so many, and none once their ids span `entries_max`. The caller holds the statistics."""
     connection.execute(_PREPARE)
-    row = connection.execute(_ROLL_UP, {"batches_max": batches_max, "events_max": events_max}).one()
+    row = connection.execute(_ROLL_UP, {"batches_max": batches_max, "entries_max": entries_max}).one()
     return Taken(row.batches, int(row.events), row.written, row.more)
 
 

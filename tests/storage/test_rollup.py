@@ -164,7 +164,7 @@ def test_a_backlog_is_counted_in_parts(
     for size in (1, 5, 1, 1, 1, 2):
         record(*[event() for _ in range(size)])
     monkeypatch.setattr(rollup_module, "BATCHES_MAX", 2)
-    monkeypatch.setattr(rollup_module, "EVENTS_MAX", 3)
+    monkeypatch.setattr(rollup_module, "ENTRIES_MAX", 3)
     monkeypatch.setattr(rollup_module, "TRANSACTIONS_MAX", 2)
     assert roll_up() == Rollup(4, 8, 6, complete=False)
     assert breaches() == {}
