@@ -20,7 +20,7 @@ BATCHES_MAX = 50  # as parked.release, which goes on with the rest
 def sync(self: Any) -> dict[str, int] | None:
     """Reads the directory's source if that is due, then records events parked for what became known. A replay does nothing."""
     config, worker = configuration(), self.request.hostname or "local"
-    if config.directory_url is None:
+    if not config.directory_url:
         return None
     try:
         counts = sync_directory(database(), config=config, worker=worker)

@@ -28,7 +28,7 @@ class SyncRequests:
 
     def ask(self, worker: str) -> None:
         """Has a sync asked for, now or after the pause that follows a request; returns at once."""
-        if configuration().directory_url is None:
+        if not configuration().directory_url:
             return
         with self._lock:
             self._asked = True

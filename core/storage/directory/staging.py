@@ -11,9 +11,9 @@ from sqlalchemy import Connection, text
 
 from core.storage.directory.source import Part
 
-_CONTROLS = "".join(map(chr, [*range(1, 32), *range(127, 160)]))
-_ID = "char_length({0}) BETWEEN 1 AND 64 AND translate({0}, :controls, '') = {0}"
-_NAME = "nullif(left(translate({0}, :controls, ''), 256), '')"
+_CONTROLS = r"[\u0001-\u001F\u007F-\u009F]"  # as PostgreSQL's regular expressions write them
+_ID = f"char_length({{0}}) BETWEEN 1 AND 64 AND {{0}} !~ '{_CONTROLS}'"
+_NAME = f"nullif(left(CASE WHEN {{0}} ~ '{_CONTROLS}' THEN regexp_replace({{0}}, '{_CONTROLS}', '', 'g') ELSE {{0}} END, 256), '')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,7 @@ def stage(connection: Connection, part: Part, blocks: Iterable[bytes]) -> None:
     with driver_connection.cursor() as cursor, cursor.copy(f"COPY staged_{part.name} FROM STDIN") as copy:
         for block in blocks:
             copy.write(block)
+    connection.execute(text(f"ANALYZE staged_{part.name}"))  # nobody else does it for a temporary table
 
 
 def compare_with_mirror(connection: Connection, part: Part) -> Change:
@@ -69,8 +70,7 @@ def compare_with_mirror(connection: Connection, part: Part) -> Change:
             SELECT {merged}, coalesce({disables}, false) AS disables
               FROM a FULL JOIN directory_{table} d ON {same}
              WHERE CASE WHEN a.{keys[0]} IS NULL THEN {gone} WHEN d.{keys[0]} IS NULL THEN true ELSE {differ} END
-        """),
-        {"controls": _CONTROLS},
+        """)
     )
     enabled = f"(SELECT count(*) FROM directory_{table} WHERE enabled)" if has_enabled else "0"
     row = connection.execute(
@@ -78,8 +78,7 @@ def compare_with_mirror(connection: Connection, part: Part) -> Change:
             SELECT (SELECT count(*) FROM staged_{table}), (SELECT count(*) FROM staged_{table} WHERE ({valid}) IS NOT TRUE),
                    count(*), count(*) FILTER (WHERE disables), {enabled}
               FROM changed_{table}
-        """),
-        {"controls": _CONTROLS},
+        """)
     ).one()
     return Change(*row)
 
