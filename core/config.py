@@ -101,7 +101,7 @@ class Configuration(BaseSettings):
     job_retention_days: Annotated[int, Field(ge=1, le=36_500)] = Field(
         90, description="Age at which `books.housekeep` removes a row of `job_runs`, in days."
     )
-    database_pool_size: PositiveInt = Field(12, description="Connections that one process keeps to PostgreSQL at most, in connections.")
+    database_pool_size: PositiveInt = Field(16, description="Connections that one process keeps to PostgreSQL at most, in connections.")
     statement_timeout_seconds: PositiveSeconds = Field(
         60.0,
         description="Time after which PostgreSQL cancels one statement of a worker, in seconds. Where no answer has come five seconds later,"
