@@ -16,7 +16,18 @@ except Misconfigured as error:
 _rabbitmq = is_amqp(broker_url)
 _direct = Exchange("")  # the default exchange: a message goes to the queue that its routing key names, with no binding to lose
 
-imports = ("tasks.usage", "tasks.books", "tasks.parked", "tasks.balance", "tasks.settings", "tasks.movements", "tasks.alerts", "tasks.rollup")
+imports = (
+    "tasks.usage",
+    "tasks.books",
+    "tasks.parked",
+    "tasks.balance",
+    "tasks.settings",
+    "tasks.movements",
+    "tasks.alerts",
+    "tasks.rollup",
+    "tasks.directory",
+    "tasks.backfills",
+)
 
 # Queues: a plain worker serves all of them. `usage` and `usage.json` are emptied by the pump (worker/intake); producers may write to
 # them and to `checks`, to `maintenance` and `movements` only who may have everything done (worker/guard.py).
@@ -35,6 +46,9 @@ task_routes = {
     "books.*": {"queue": "maintenance"},
     "parked.*": {"queue": "maintenance"},
     "balance.*": {"queue": "checks"},
+    "directory.*": {"queue": "maintenance"},
+    "accounts.backfill": {"queue": "maintenance"},
+    "settings.backfill": {"queue": "maintenance"},
     "settings.get": {"queue": "checks"},
     "settings.*": {"queue": "movements"},
     "movement.*": {"queue": "movements"},
@@ -97,11 +111,27 @@ enable_utc = True  # local days are made in SQL, per mandate
 timezone = "UTC"  # as above
 beat_max_loop_interval = 30  # seconds: beat notices a change of clock soon
 beat_enable_remote_control = True  # `celery inspect ping -d celerybeat@HOST` tells a stalled beat from a living one
+# What is done once per period is asked for more often than that: a failure is made up soon, and a repetition does nothing.
 beat_schedule = {
     "books.housekeep": {
         "task": "books.housekeep",
-        "schedule": crontab(minute="17", hour="*/6"),
-        "options": {"expires": 6 * 3600},  # a worker that was away for days finds no pile
+        "schedule": crontab(minute="17"),
+        "options": {"expires": 3600},  # a worker that was away for days finds no pile
+    },
+    "directory.sync": {
+        "task": "directory.sync",
+        "schedule": 15.0,  # seconds; the task itself knows when it is due
+        "options": {"expires": 15},
+    },
+    "settings.backfill": {
+        "task": "settings.backfill",
+        "schedule": crontab(minute="2-59/10"),
+        "options": {"expires": 600},
+    },
+    "accounts.backfill": {
+        "task": "accounts.backfill",
+        "schedule": crontab(minute="4-59/10"),  # after the settings
+        "options": {"expires": 600},
     },
     "parked.release": {
         "task": "parked.release",

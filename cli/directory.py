@@ -8,20 +8,18 @@ import typer
 from cli.context import find_servers, open_database, process_name
 from cli.options import AsJson
 from cli.output.json_out import print_json
+from cli.output.tables import print_fields
 from cli.output.text import counted
-from cli.parked import release_all
+from core.errors import Conflict
 from core.operations.import_directory import import_directory
+from core.operations.release_parked import release_all_parked
+from core.operations.sync_directory import sync_directory
 from core.storage.directory.csv_files import RefusedRow, read_mandates, read_memberships, read_users
 
 app = typer.Typer(
     help="The directory's mirror: which mandates, users and memberships exist.", no_args_is_help=True, add_completion=False, rich_markup_mode=None
 )
 REFUSED_SHOWN_MAX = 100
-
-
-@app.callback()
-def directory() -> None:
-    """Keeps `import` a command of its own while it is the only one."""
 
 
 @app.command("import", epilog="Example: tollbook directory import --mandates mandates.csv --memberships memberships.csv --users users.csv")
@@ -47,7 +45,7 @@ def import_files(
             memberships=read_memberships(memberships, refused) if memberships else (),
             mandates=read_mandates(mandates, refused) if mandates else (),
         )
-        released = release_all(database, config, process_name("directory import"))
+        released = release_all_parked(database, config=config, worker=process_name("directory import"))
     for row in refused[:REFUSED_SHOWN_MAX]:
         typer.echo(f"refused: {row}", err=True)
     if len(refused) > REFUSED_SHOWN_MAX:
@@ -62,3 +60,27 @@ def import_files(
         typer.echo(f"parked events: {released.summary()}")
     if refused:
         raise typer.Exit(1)
+
+
+@app.command(epilog="Example: tollbook directory sync")
+def sync(
+    confirm: Annotated[bool, typer.Option("--confirm", help="Take the answer over even if it disables more than is believed without this.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make the directory what the database of DIRECTORY_URL says, now; then record the parked events of mandates known by now.
+
+    Nothing is deleted: what is gone there is disabled here. If the source can't be read, or its answer would disable too much,
+    everything stays as it is (exit code 1).
+    """
+    config = find_servers()
+    worker = process_name("directory sync")
+    with open_database() as database:
+        counts = sync_directory(database, config=config, worker=worker, at_once=True, confirmed=confirm)
+        if counts is None:
+            raise Conflict("the directory is being synchronised by somebody else in this moment: try again")
+        released = release_all_parked(database, config=config, worker=worker)
+    if as_json:
+        print_json({"synchronised": counts, "released": {outcome.value: n for outcome, n in released.counts().items()}})
+    else:
+        print_fields(counts)
+        typer.echo(f"parked events: {released.summary()}")

@@ -1,6 +1,5 @@
 """`tollbook parked`: events whose mandate isn't known yet."""
 
-from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -11,11 +10,7 @@ from cli.output.json_out import print_json
 from cli.output.progress import progress
 from cli.output.tables import print_table
 from cli.output.text import counted
-from core.config import Configuration
-from core.domain.outcome import BatchResult
-from core.operations.recording.work import KnownAccounts
-from core.operations.release_parked import release_parked
-from core.storage.database import Database
+from core.operations.release_parked import release_all_parked
 from core.views.parked_events import list_parked, parked_per_mandate
 
 app = typer.Typer(
@@ -53,18 +48,13 @@ def release(*, as_json: AsJson = False) -> None:
     """Record, the oldest first, every parked event whose mandate is known and enabled by now. Workers do the same every 15 seconds."""
     config = find_servers()
     with open_database() as database, progress(None) as show:
-        done = release_all(database, config, process_name("parked release"), lambda n: show(n, lambda: f"released {counted(n, 'event')}"))
+        done = release_all_parked(
+            database,
+            config=config,
+            worker=process_name("parked release"),
+            progress=lambda n: show(n, lambda: f"released {counted(n, 'event')}"),
+        )
     if as_json:
         print_json({"released": {outcome.value: n for outcome, n in done.counts().items()}})
     else:
         typer.echo(f"released: {done.summary()}")
-
-
-def release_all(database: Database, config: Configuration, worker: str, progress: Callable[[int], None] = lambda _: None) -> BatchResult:
-    """Records parked events until none is left whose mandate is known. Repeatable; what was committed stays."""
-    known_accounts, results, released = KnownAccounts(), [], 0
-    while (result := release_parked(database, config=config, known_accounts=known_accounts, worker=worker)).outcomes:
-        results.append(result)
-        released += len(result.outcomes)
-        progress(released)
-    return BatchResult.joined(results)

@@ -57,6 +57,32 @@ class Configuration(BaseSettings):
         description="What becomes of the usage of a mandate that the directory does not know: `park` it until it does,"
         " or `create` the mandate's settings at its first usage (for those who have no directory).",
     )
+    directory_url: SecretStr | None = Field(
+        None,
+        validation_alias="DIRECTORY_URL",
+        description="PostgreSQL database of the application, which `directory.sync` mirrors, as `postgresql://user:password@host:port/database`;"
+        " a login that may only read is enough. Without it the directory comes from CSV files.",
+    )
+    directory_mandates_select: str = Field(
+        "SELECT id, name, label, enabled, time_zone FROM mandates",
+        description="SELECT for the mandates: the columns `id`, `name`, `label`, `enabled`, `time_zone`.",
+    )
+    directory_memberships_select: str = Field(
+        "SELECT user_id, mandate_id, enabled FROM user_mandates",
+        description="SELECT for the memberships: the columns `user_id`, `mandate_id`, `enabled`.",
+    )
+    directory_users_select: str = Field(
+        "SELECT id, username, display_name FROM users", description="SELECT for the users: the columns `id`, `username`, `display_name`."
+    )
+    directory_sync_seconds: PositiveSeconds = Field(
+        300.0, description="Time after which the directory is read anew although no unknown mandate sends usage, in seconds."
+    )
+    directory_timeout_seconds: PositiveSeconds = Field(60.0, description="Time that the application's database has for its whole answer, in seconds.")
+    directory_disabled_percent_max: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] = Field(
+        20.0,
+        description="Share of the enabled mandates, or of the enabled memberships, beyond which an answer that would disable more of them"
+        " (and more than 10) is refused until `tollbook directory sync --confirm`, in percent.",
+    )
     default_time_zone: str = Field("UTC", description="IANA zone of a mandate for which the directory names none.")
     lateness_days: Annotated[int, Field(ge=1, le=36_500)] = Field(400, description="Age at which an unseen event is rejected as `too_late`, in days.")
     parked_limit_per_mandate: PositiveInt = Field(
@@ -69,7 +95,13 @@ class Configuration(BaseSettings):
         0, description="Messages that the queue `balance.alerts` may hold before further alerts wait in the books; 0 publishes none."
     )
     partitions_ahead: Annotated[int, Field(ge=1, le=24)] = Field(3, description="Monthly partitions that `books.housekeep` keeps ready, in months.")
-    database_pool_size: PositiveInt = Field(12, description="Connections that one process keeps to PostgreSQL at most, in connections.")
+    dead_letter_retention_days: Annotated[int, Field(ge=1, le=36_500)] = Field(
+        90, description="Age at which `books.housekeep` removes a dead letter, counted from when it was resolved and last seen, in days."
+    )
+    job_retention_days: Annotated[int, Field(ge=1, le=36_500)] = Field(
+        90, description="Age at which `books.housekeep` removes a row of `job_runs`, in days."
+    )
+    database_pool_size: PositiveInt = Field(16, description="Connections that one process keeps to PostgreSQL at most, in connections.")
     statement_timeout_seconds: PositiveSeconds = Field(
         60.0,
         description="Time after which PostgreSQL cancels one statement of a worker, in seconds. Where no answer has come five seconds later,"
@@ -103,6 +135,16 @@ class Configuration(BaseSettings):
             Misconfigured: neither `DATABASE_OWNER_URL` nor `DATABASE_URL` is set.
         """
         return _required(self.database_owner_url or self.database_url, "DATABASE_OWNER_URL")
+
+    def require_directory_url(self) -> str:
+        """The URL of the application's database.
+
+        Raises:
+            Misconfigured: `DIRECTORY_URL` is not set.
+        """
+        if self.directory_url is None or not self.directory_url.get_secret_value():
+            raise Misconfigured("DIRECTORY_URL is not set: name the application's database, or use `tollbook directory import`")
+        return self.directory_url.get_secret_value()
 
     def require_broker_url(self) -> str:
         """The broker's URL.

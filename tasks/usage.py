@@ -13,7 +13,7 @@ import msgspec
 from celery import Task, shared_task
 
 from core.config import configuration
-from core.domain.outcome import BatchResult
+from core.domain.outcome import BatchResult, Outcome
 from core.domain.parsing import RawEvent
 from core.domain.rejection import Reason, Rejection, one_line, shown
 from core.errors import Misconfigured, StorageUnavailable
@@ -21,6 +21,7 @@ from core.operations.record_usage import record_usage
 from core.operations.recording.work import KnownAccounts
 from core.storage.database import database
 from tasks.message import Message, message_of
+from tasks.sync_requests import sync_requests
 
 RECORD, RECORD_BATCH = "usage.record", "usage.record_batch"
 EVENTS_PER_MESSAGE_MAX = 1000
@@ -41,7 +42,10 @@ def handle(messages: Sequence[Message], worker: str) -> BatchResult:
     results = []
     while part := list(islice(events, EVENTS_PER_TRANSACTION_MAX)):
         results.append(record_usage(database(), part, config=configuration(), known_accounts=_known_accounts, worker=worker))
-    return BatchResult.joined(results)
+    result = BatchResult.joined(results)
+    if Outcome.PARKED in result.outcomes:
+        sync_requests.ask(worker)
+    return result
 
 
 class UsageDoor(Task):  # type: ignore[type-arg]

@@ -6,9 +6,10 @@ from typing import Any
 
 import structlog
 from celery.signals import celeryd_init, setup_logging, task_postrun, task_prerun
-from prometheus_client import start_http_server
+from prometheus_client import REGISTRY, start_http_server
 
 from core.config import Configuration, configuration
+from worker.job_metrics import JobMetrics
 from worker.preflight import refuse
 
 _SHARED: list[Any] = [
@@ -64,6 +65,7 @@ def serve_metrics(**_: Any) -> None:
     if config.metrics_port:
         try:
             start_http_server(config.metrics_port, config.metrics_host)
+            REGISTRY.register(JobMetrics())
         except OSError as error:
             address = f"{config.metrics_host}:{config.metrics_port}"
             refuse(f"TOLLBOOK_METRICS_PORT: {address} can't be listened on ({error.strerror or error}); each process needs its own")

@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 from time import perf_counter
 
-from sqlalchemy import Connection
-
 from core.config import Configuration
 from core.domain.balance_check import Refusal, Standing
 from core.domain.billing import BillingModel
@@ -15,7 +13,7 @@ from core.domain.request import Cost, Question
 from core.metrics import CHECK_SECONDS, CHECKS
 from core.operations.recording.holders import open_accounts_of
 from core.operations.recording.mandates import admit
-from core.operations.recording.work import KnownAccounts
+from core.operations.recording.work import KnownAccounts, OpeningAlone
 from core.storage.database import Database
 from core.storage.reading.standing import find_standing
 
@@ -38,16 +36,6 @@ class BalanceCheck:
     billing_model: BillingModel
 
 
-@dataclass(frozen=True, slots=True)
-class _Opening:
-    """What a check opens belongs to no batch."""
-
-    connection: Connection
-    config: Configuration
-    known_accounts: KnownAccounts
-    batch_id: None = None
-
-
 def check_balance(database: Database, asked: BalanceQuestion, *, config: Configuration) -> BalanceCheck:
     """Answers by the balances that are committed now; reserves nothing, so calls at the same time may together overdraw.
 
@@ -63,14 +51,14 @@ def check_balance(database: Database, asked: BalanceQuestion, *, config: Configu
         standing = find_standing(connection, asked.mandate_id, asked.user_id)
     if standing is None or not standing.complete:
         with database.transaction() as connection:
-            standing = _opened(_Opening(connection, config, KnownAccounts()), asked)
+            standing = _opened(OpeningAlone(connection, config, KnownAccounts()), asked)
     answer = _answer(standing, asked.estimated_cost)
     CHECK_SECONDS.observe(perf_counter() - started)
     CHECKS.labels(answer.reason or "allowed").inc()
     return answer
 
 
-def _opened(opening: _Opening, asked: BalanceQuestion) -> Standing | None:
+def _opened(opening: OpeningAlone, asked: BalanceQuestion) -> Standing | None:
     """The standing after everything is there that may be; none for a mandate that may have no settings."""
     settings = admit(opening, [asked.mandate_id]).settings
     if not settings:

@@ -1,36 +1,55 @@
-"""Keeping the books in order: monthly partitions are there before they are needed."""
+"""Keeping the books in order: partitions are there before they are needed, and nothing is kept beyond its time."""
 
 from collections.abc import Callable
 from datetime import datetime
 
 from core.config import Configuration
-from core.errors import TollbookError
+from core.domain.job_periods import period_at
 from core.operations.record_usage import utc_now
-from core.storage.database import Database
-from core.storage.jobs import begin_job, end_job, ensure_partitions, fail_job
+from core.operations.run_job import run_job
+from core.storage.database import Database, allow_time
+from core.storage.housekeeping import age_out_dead_letters, ensure_partitions, move_default_month, remove_job_runs
 
 JOB = "books.housekeep"
-_PERIOD_HOURS = 6
+PERIOD_SECONDS = 6 * 3600
+MONTHS_MAX = 120
+LETTERS_PER_TRANSACTION_MAX = 1_000
+LETTER_TRANSACTIONS_MAX = 1_000
 
 
 def housekeep(database: Database, *, config: Configuration, worker: str, clock: Callable[[], datetime] = utc_now) -> dict[str, int] | None:
-    """Makes missing partitions of this month and the configured months ahead, once per period of six hours (UTC).
+    """Once per period of six hours (UTC): partitions ahead, rows out of the default partition, old dead letters and job runs gone.
 
     Returns what it counted, or none if this period is done already. Repeatable; a failure is kept in `job_runs`.
 
     Raises:
         StorageUnavailable, Misconfigured: it is still to be done for this period.
     """
-    now = clock()
-    period = f"{now:%Y-%m-%dT}{now.hour // _PERIOD_HOURS * _PERIOD_HOURS:02}"
-    try:
+    return run_job(database, JOB, lambda period: _keep(database, config, period), worker=worker, due=lambda _: period_at(clock(), PERIOD_SECONDS))
+
+
+def _keep(database: Database, config: Configuration, period: str) -> dict[str, int]:
+    moved = _moved_from_default(database)
+    with database.transaction() as connection:
+        made = ensure_partitions(connection, config.partitions_ahead)
+    for _ in range(LETTER_TRANSACTIONS_MAX):
         with database.transaction() as connection:
-            if not begin_job(connection, JOB, period, worker):
-                return None
-            counts = {"partitions_made": len(ensure_partitions(connection, config.partitions_ahead))}
-            end_job(connection, JOB, period, counts)
-            return counts
-    except TollbookError as error:
+            days, rows_max = config.dead_letter_retention_days, LETTERS_PER_TRANSACTION_MAX
+            if age_out_dead_letters(connection, JOB, period, days=days, rows_max=rows_max) < rows_max:
+                break
+    with database.transaction() as connection:
+        removed = remove_job_runs(connection, config.job_retention_days)
+    return {"partitions_made": len(made), "rows_moved_from_default": moved, "job_runs_removed": removed}
+
+
+def _moved_from_default(database: Database) -> int:
+    """The rows that recording had to put into the default partition, each month moved in a transaction of its own."""
+    moved = 0
+    for _ in range(MONTHS_MAX):
         with database.transaction() as connection:
-            fail_job(connection, JOB, period, worker, str(error))
-        raise
+            allow_time(connection)
+            month = move_default_month(connection)
+        if month is None:
+            break
+        moved += month[1]
+    return moved

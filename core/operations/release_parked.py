@@ -1,5 +1,6 @@
 """Releasing parked events: recorded as soon as their mandate is known."""
 
+from collections.abc import Callable
 from time import perf_counter
 
 from core.config import Configuration
@@ -30,6 +31,31 @@ def release_parked(database: Database, *, config: Configuration, known_accounts:
         return _released(settle, database, config, known_accounts, worker)
     except BadData:
         return _released(settle_isolating, database, config, known_accounts, worker)
+
+
+def release_all_parked(
+    database: Database,
+    *,
+    config: Configuration,
+    worker: str,
+    batches_max: int | None = None,
+    progress: Callable[[int], None] = lambda _: None,
+) -> BatchResult:
+    """Records parked events batch by batch until none is left to release, or `batches_max` are done; errors as `release_parked`.
+
+    `progress` is told how many were released so far. Repeatable; what was committed stays.
+    """
+    known_accounts = KnownAccounts()
+    results: list[BatchResult] = []
+    released = 0
+    while batches_max is None or len(results) < batches_max:
+        result = release_parked(database, config=config, known_accounts=known_accounts, worker=worker)
+        if not result.outcomes:
+            break
+        results.append(result)
+        released += len(result.outcomes)
+        progress(released)
+    return BatchResult.joined(results)
 
 
 def _released(settle: Settle, database: Database, config: Configuration, known_accounts: KnownAccounts, worker: str) -> BatchResult:

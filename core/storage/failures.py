@@ -26,13 +26,14 @@ def translated() -> Iterator[None]:
     try:
         yield
     except exc.DBAPIError as error:
+        raise _error_of(error.orig) from error
+    except psycopg.Error as error:  # of COPY, which goes past SQLAlchemy
         raise _error_of(error) from error
     except exc.TimeoutError as error:
         raise StorageUnavailable("every database connection of this process is in use") from error
 
 
-def _error_of(error: exc.DBAPIError) -> TollbookError:
-    original = error.orig
+def _error_of(original: BaseException | None) -> TollbookError:
     state = getattr(original, "sqlstate", None)
     message = f"{state or type(original).__name__}: {str(original).strip().splitlines()[0] if str(original).strip() else 'no message'}"
     if state is None:

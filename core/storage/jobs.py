@@ -4,25 +4,40 @@ from sqlalchemy import Connection, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql import bindparam
 
+_LOCK_CLASS = 0x70_12  # first half of the lock's key, beside that of the mandates (core/storage/locks.py)
+
+# The transaction that holds the lock reads nothing meanwhile, so it keeps nothing from being cleaned up.
+_LOCK = text("SELECT pg_try_advisory_xact_lock(:class_id, hashtext(:job)), set_config('idle_in_transaction_session_timeout', '0', true)")
+
 # Waits for whoever is doing the same period right now, then sees that it is done.
 _BEGIN = text("""
     INSERT INTO job_runs AS r (job, period, worker) VALUES (:job, :period, :worker)
-    ON CONFLICT (job, period) DO UPDATE SET worker = excluded.worker, started_at = now(), error = NULL WHERE r.ended_at IS NULL
+    ON CONFLICT (job, period) DO UPDATE SET worker = excluded.worker, started_at = now(), ended_at = NULL, error = NULL
+     WHERE r.ended_at IS NULL OR r.error IS NOT NULL
     RETURNING 1
 """)
 
-_END = text("UPDATE job_runs SET ended_at = clock_timestamp(), counts = :counts WHERE job = :job AND period = :period").bindparams(
-    bindparam("counts", type_=JSONB)
+_END = (
+    text("""
+    UPDATE job_runs SET ended_at = clock_timestamp(), counts = counts || :counts WHERE job = :job AND period = :period RETURNING counts
+""")
+    .bindparams(bindparam("counts", type_=JSONB))
+    .columns(counts=JSONB)
 )
 
 _FAIL = text("""
-    INSERT INTO job_runs AS r (job, period, worker, error) VALUES (:job, :period, :worker, :error)
-    ON CONFLICT (job, period) DO UPDATE SET worker = excluded.worker, error = excluded.error WHERE r.ended_at IS NULL
+    INSERT INTO job_runs AS r (job, period, worker, ended_at, error) VALUES (:job, :period, :worker, clock_timestamp(), :error)
+    ON CONFLICT (job, period) DO UPDATE SET worker = excluded.worker, ended_at = excluded.ended_at, error = excluded.error
+     WHERE r.ended_at IS NULL OR r.error IS NOT NULL
 """)
 
-_LAST_DONE = text("SELECT max(period) FROM job_runs WHERE job = :job AND ended_at IS NOT NULL")
+_LAST_DONE = text("SELECT max(period) FROM job_runs WHERE job = :job AND ended_at IS NOT NULL AND error IS NULL")
 
-_ENSURE_PARTITIONS = text("SELECT ensure_partitions(:months_ahead)")
+
+def lock_job(connection: Connection, job: str) -> bool:
+    """Whether nobody is doing this job now; if so, nobody else does before this transaction ends, however long it is idle."""
+    locked: bool = connection.execute(_LOCK, {"class_id": _LOCK_CLASS, "job": job}).one()[0]
+    return locked
 
 
 def begin_job(connection: Connection, job: str, period: str, worker: str) -> bool:
@@ -30,9 +45,10 @@ def begin_job(connection: Connection, job: str, period: str, worker: str) -> boo
     return connection.execute(_BEGIN, {"job": job, "period": period, "worker": worker}).first() is not None
 
 
-def end_job(connection: Connection, job: str, period: str, counts: dict[str, int]) -> None:
-    """Marks the job as done for the period, with what it counted."""
-    connection.execute(_END, {"job": job, "period": period, "counts": counts})
+def end_job(connection: Connection, job: str, period: str, counts: dict[str, int]) -> dict[str, int]:
+    """Marks the job as done for the period, with what it counted, and returns all that was counted for it."""
+    kept: dict[str, int] = connection.execute(_END, {"job": job, "period": period, "counts": counts}).scalar_one()
+    return kept
 
 
 def fail_job(connection: Connection, job: str, period: str, worker: str, error: str) -> None:
@@ -44,8 +60,3 @@ def last_done(connection: Connection, job: str) -> str | None:
     """The greatest period for which the job is done, if there is one."""
     period: str | None = connection.execute(_LAST_DONE, {"job": job}).scalar_one()
     return period
-
-
-def ensure_partitions(connection: Connection, months_ahead: int) -> list[str]:
-    """Makes the monthly partitions from this month on that don't exist yet, and names them."""
-    return list(connection.execute(_ENSURE_PARTITIONS, {"months_ahead": months_ahead}).scalars())

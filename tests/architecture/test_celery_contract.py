@@ -60,6 +60,7 @@ DOCUMENTED = {
     "celery.Celery",
     "celery.Task",
     "celery.bootsteps",
+    "celery.current_app",
     "celery.schedules.crontab",
     "celery.shared_task",
     "celery.worker.control.control_command",

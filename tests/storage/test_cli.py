@@ -20,9 +20,11 @@ from core.storage.database import Database
 from core.storage.directory.mirror import User, put_users
 from core.storage.migrate import head
 from lab import services
-from tests.conftest import DatabaseUrls, Record, Rows
+from lab.postgres import PostgresServer
+from tests.conftest import DatabaseUrls, Record, Rows, own_database
 from tests.events import event
 from tests.storage.conftest import PutAccount, PutMandate, PutSettings
+from tests.storage.source import ApplicationDatabase
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ def test_help_names_every_command_without_loading_them() -> None:
         "settings create", "settings get-or-create", "check", "accounts list", "accounts show", "balance", "transactions",
         "deadletters list", "deadletters show", "deadletters replay", "deadletters discard", "deadletters accept", "parked list",
         "parked release", "alerts", "alerts withhold", "amend", "batches", "directory import", "import books", "verify",
+        "directory sync", "backfill settings", "backfill accounts", "jobs",
         "topup", "adjust", "refund", "switch", "stats", "rollup run", "rollup rebuild", "rollup status",
         "accounts enable", "accounts disable", "accounts credit-limit",
     ],
@@ -478,3 +481,30 @@ def test_settings_are_created_and_looked_back_at(run: Run, put_mandate: PutManda
     assert first["changes"]["billing_address.city"] == [None, "Bern"]
     table = run("settings", "history", "acme").out
     assert all(word in table for word in ("oleg", "olga", "billing_address.city", "Bern", "Basel"))
+
+
+def test_directory_sync_backfills_and_their_runs(run: Run, record: Record, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`directory sync` takes over the application's database and records what was parked; `jobs` shows its runs and the backfills'."""
+    ended = run("directory", "sync")
+    assert (ended.code, ended.err) == (1, "error: DIRECTORY_URL is not set: name the application's database, or use `tollbook directory import`\n")
+    with own_database(postgres, "template1") as urls:
+        monkeypatch.setenv("DIRECTORY_URL", urls.owner)
+        source = ApplicationDatabase(urls.owner)
+        source.put_mandate("acme", users=[f"user-{n}" for n in range(20)])
+        record(event(user_id="user-1"))
+        ended = run("directory", "sync")
+        assert (ended.code, "memberships_changed" in ended.out, ended.out.splitlines()[-1]) == (0, True, "parked events: recorded 1")
+        source.put_mandate("beta")
+        assert run("directory", "sync", "--json").json["synchronised"]["mandates_changed"] == 1
+        source.run("DELETE FROM user_mandates")
+        refused = run("directory", "sync")
+        assert refused.code == 1
+        assert "would disable 20 of 20 enabled memberships" in refused.err
+        assert run("directory", "sync", "--confirm", "--json").json["synchronised"]["memberships_disabled"] == 20
+    assert run("backfill", "settings", "--json").json == {"settings": 1}
+    assert "grants_due" in run("backfill", "accounts").out
+    runs = run("jobs", "--json").json
+    assert [one["job"] for one in runs] == ["accounts.backfill", "settings.backfill"] + ["directory.sync"] * 4
+    assert [one["error"] is None for one in runs] == [True, True, True, False, True, True]
+    assert len(run("jobs", "--job", "directory.sync", "--limit", "2", "--json").json) == 2
+    assert "20 of 20" in run("jobs").out

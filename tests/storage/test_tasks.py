@@ -10,7 +10,9 @@ import pytest
 from celery import Celery
 
 import tasks.alerts
+import tasks.backfills
 import tasks.books
+import tasks.directory
 import tasks.parked
 import tasks.rollup
 import tasks.usage
@@ -20,7 +22,7 @@ from tests.conftest import Rows
 from tests.events import event
 from tests.storage.conftest import PutMandate
 
-MODULES = (tasks.alerts, tasks.books, tasks.parked, tasks.usage)
+MODULES = (tasks.alerts, tasks.backfills, tasks.books, tasks.directory, tasks.parked, tasks.usage)
 
 
 @pytest.fixture(autouse=True)
@@ -66,18 +68,6 @@ def test_arguments_that_fit_no_event_are_a_dead_letter(app: Celery, rows: Rows) 
     assert rows("SELECT reason FROM dead_letters") == [{"reason": "malformed_arguments"}]
 
 
-def test_housekeeping_happens_once_per_period(app: Celery, rows: Rows) -> None:
-    """The job makes the partitions that are missing and leaves its row; asked again in the same period it does nothing."""
-    rows("DROP TABLE transactions_default")
-    rows("CREATE TABLE transactions_default PARTITION OF transactions DEFAULT")
-    (last,) = rows("SELECT max(relname) name FROM pg_class WHERE relname ~ '^transactions_[0-9]{4}_[0-9]{2}$'")
-    rows(f"DROP TABLE {last['name']}")
-    assert app.tasks["books.housekeep"].apply().get() == {"partitions_made": 1}
-    assert app.tasks["books.housekeep"].apply().get() is None
-    (run,) = rows("SELECT job, counts, error, ended_at IS NOT NULL AS ended FROM job_runs")
-    assert run == {"job": "books.housekeep", "counts": {"partitions_made": 1}, "error": None, "ended": True}
-
-
 def test_parked_events_are_released_by_their_task(app: Celery, put_mandate: PutMandate, record: Callable[..., object]) -> None:
     """`parked.release` records what became known and tells how many; asked again it finds none."""
     record(event(), event())
@@ -90,6 +80,22 @@ def test_parked_events_are_released_by_their_task(app: Celery, put_mandate: PutM
 def test_alerts_are_not_published_until_it_is_configured(app: Celery) -> None:
     """Without the setting the job asks no broker (the test's app has none) and does nothing."""
     assert app.tasks["alerts.publish"].apply().get() is None
+
+
+def test_a_sync_without_a_source_does_nothing(app: Celery, rows: Rows) -> None:
+    """Where no source is configured `directory.sync` leaves not even a run."""
+    assert app.tasks["directory.sync"].apply().get() is None
+    assert rows("SELECT job FROM job_runs") == []
+
+
+def test_backfills_are_tasks_that_tell_what_they_made(app: Celery, put_mandate: PutMandate, record: Callable[..., object]) -> None:
+    """`settings.backfill` and `accounts.backfill` return what they made, once per hour."""
+    record(event(user_id="ada"))
+    put_mandate(users=["ada", "bob"])
+    assert app.tasks["settings.backfill"].apply().get() == {"settings": 1}
+    assert app.tasks["accounts.backfill"].apply().get() == {"accounts": 2, "pools": 0, "grants_due": 0, "parked_released": 1}
+    assert app.tasks["settings.backfill"].apply().get() is None
+    assert app.tasks["accounts.backfill"].apply().get() is None
 
 
 def test_usage_is_rolled_up_and_days_are_closed_by_their_tasks(

@@ -12,11 +12,12 @@ from core.storage.transactions import Grant, insert_grants
 
 @dataclass(frozen=True, slots=True)
 class Holders:
-    """Account ids by holder, the users whom the directory doesn't know, and the ids worth remembering."""
+    """Account ids by holder, the users whom the directory doesn't know, the ids worth remembering, and the accounts that weren't there."""
 
     accounts: dict[Holder, int]
     unknown: set[Holder]
     learned: dict[Holder, int]
+    opened: dict[Holder, int]
 
 
 def open_holders(work: Opening, events: list[UsageEvent], settings: dict[str, BillingSettings]) -> Holders:
@@ -42,9 +43,10 @@ def open_accounts_of(work: Opening, users: set[Holder], settings: dict[str, Bill
         else:
             found[holder] = account_id
     if not unmet:
-        return Holders(found, set(), {})
+        return Holders(found, set(), {}, {})
     existing, strangers = _find(work, unmet)
     absent = [holder for holder in unmet if holder not in existing]
+    opened: dict[Holder, int] = {}
     if absent:
         opened = open_accounts(work.connection, [_new(holder, settings[holder[0]], holder in strangers) for holder in absent])
         _grant(work, opened, settings, strangers)
@@ -52,7 +54,7 @@ def open_accounts_of(work: Opening, users: set[Holder], settings: dict[str, Bill
         if len(opened) < len(absent):  # somebody else opened them meanwhile, and made their grants
             existing |= _find(work, [holder for holder in absent if holder not in opened])[0]
     learned = {holder: account_id for holder, account_id in existing.items() if holder not in strangers}
-    return Holders(found | existing, strangers, learned)
+    return Holders(found | existing, strangers, learned, opened)
 
 
 def _find(work: Opening, holders: list[Holder]) -> tuple[dict[Holder, int], set[Holder]]:

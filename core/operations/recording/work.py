@@ -55,6 +55,16 @@ class Opening(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class OpeningAlone:
+    """Opening outside of recording: what it opens belongs to no batch."""
+
+    connection: Connection
+    config: Configuration
+    known_accounts: KnownAccounts
+    batch_id: None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Work:
     """One recording transaction: where it writes, under which rules, and on which batch's account."""
 

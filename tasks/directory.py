@@ -1,0 +1,33 @@
+"""The directory's mirror follows its source."""
+
+from typing import Any
+
+import structlog
+from celery import shared_task
+
+from core.config import configuration
+from core.errors import TollbookError
+from core.operations.release_parked import release_all_parked
+from core.operations.sync_directory import sync_directory
+from core.storage.database import database
+
+log = structlog.get_logger()
+
+BATCHES_MAX = 50  # as parked.release, which goes on with the rest
+
+
+@shared_task(name="directory.sync", bind=True, throws=(TollbookError,))
+def sync(self: Any) -> dict[str, int] | None:
+    """Reads the directory's source if that is due, then records events parked for what became known. A replay does nothing."""
+    config, worker = configuration(), self.request.hostname or "local"
+    if not config.directory_url:
+        return None
+    try:
+        counts = sync_directory(database(), config=config, worker=worker)
+    except TollbookError as error:
+        log.warning("directory.not_synchronised", error=str(error))
+        raise
+    if counts is not None:
+        released = release_all_parked(database(), config=config, worker=worker, batches_max=BATCHES_MAX)
+        log.info("directory.synchronised", **counts, parked_released=len(released.outcomes))
+    return counts
