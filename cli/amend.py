@@ -123,6 +123,8 @@ def _print(totals: Sequence[PriceTotals], *, dry_run: bool, as_json: bool) -> No
         print_table(columns, rows)
         if dry_run:
             typer.echo("dry run: nothing was written")
+        elif totals and all(t.repeated for t in totals):
+            typer.echo("repeated: nothing was changed now")
         for problem in problems[:PROBLEMS_SHOWN_MAX]:
             typer.echo(printable(problem), err=True)
     if problems:

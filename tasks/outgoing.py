@@ -44,6 +44,7 @@ class AmqpQueue:
                 body,
                 exchange="",
                 routing_key=self._name,
+                mandatory=True,  # a queue that was deleted meanwhile must be an error: its messages would be confirmed and gone
                 content_type="application/json",
                 content_encoding="utf-8",
                 delivery_mode=2,

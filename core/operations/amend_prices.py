@@ -56,8 +56,12 @@ def amend_prices(
         Misconfigured: only an operator can help.
     """
     results, done = [], 0
-    source = source_of(AMEND, key, by)
-    for own in by_mandate(prices):
+    source, mandates = source_of(AMEND, key, by), by_mandate(prices)
+    for own in mandates:  # of all of them before the first part: a revert in between sees, and stops, every one
+        with database.transaction() as connection:
+            present_settings(connection, own.mandate_id)
+            _begin(connection, own, key)
+    for own in mandates:
         finished = _finished(database, own, key)
         for part in own.parts() if finished is None else ():
             _amend_part(database, own, part, source, worker)
@@ -85,6 +89,10 @@ def _begin(connection: Connection, own: MandatePrices, key: str) -> None:
     begun = own.operation(AMEND_BEGUN, key)
     if find_result(connection, begun) is None:
         keep_result(connection, begun, {})
+    _refuse_reverted(connection, own, key)
+
+
+def _refuse_reverted(connection: Connection, own: MandatePrices, key: str) -> None:
     if find_result(connection, Operation(own.mandate_id, REVERT_BEGUN, key, {})) is not None:
         raise Conflict(f"key: {shown(key)} was reverted for mandate {shown(own.mandate_id)}: amend under a new one")
 
@@ -95,6 +103,7 @@ def _finished(database: Database, own: MandatePrices, key: str) -> PriceTotals |
         present_settings(connection, own.mandate_id)
         if find_result(connection, own.operation(AMEND, key)) is None:
             return None
+        _refuse_reverted(connection, own, key)
         return _totals(connection, own, key, repeated=True)
 
 
@@ -102,6 +111,7 @@ def _finish(database: Database, own: MandatePrices, key: str) -> PriceTotals:
     """Keeps that the key is complete: from now on a replay amends nothing, whatever happens to the events."""
     with database.transaction() as connection:
         present_settings(connection, own.mandate_id)
+        _refuse_reverted(connection, own, key)
         complete = own.operation(AMEND, key)
         if find_result(connection, complete) is None:
             keep_result(connection, complete, {})

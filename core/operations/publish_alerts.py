@@ -8,7 +8,7 @@ from core.domain.alert_message import AlertMessage
 from core.storage.alert_outbox import count_waiting, mark_published, mark_withheld, try_hold_outbox, waiting_alerts
 from core.storage.database import Database
 
-ALERTS_MAX = 500  # of one transaction, and of one answer of the broker
+ALERTS_MAX = 100  # of one transaction: they are confirmed one by one, and the database ends a transaction that is idle for a minute
 
 
 class AlertQueue(Protocol):
@@ -32,7 +32,7 @@ class Publication:
 
 
 def publish_alerts(database: Database, queue: AlertQueue) -> Publication:
-    """Publishes the oldest alerts that wait, up to 500 and as many as the queue has room for, in the order of their ids.
+    """Publishes the oldest alerts that wait, up to 100 and as many as the queue has room for, in the order of their ids.
 
     Each is marked as published in a transaction that commits after the broker took it. If that fails in between, it is
     published again, under the same alert id; nothing else makes a repetition, two callers at once included. An alert whose

@@ -34,8 +34,8 @@ def holder_account(database: Database, mandate_id: str, user_id: str | None) -> 
         found = accounts.find_account_of(connection, mandate_id, user_id)
         if found is None:
             require_mandate(connection, mandate_id)
-            absent = f"account of user {shown(user_id)}" if user_id else "pool yet: it comes with the first usage or the switch that makes a pool pay"
-            raise NotFound(f"mandate {shown(mandate_id)} has no {absent}")
+            absent, whose = (f"account of user {shown(user_id)}", "enabled members") if user_id else ("pool yet", "mandates whose pool pays")
+            raise NotFound(f"mandate {shown(mandate_id)} has no {absent}: `tollbook backfill accounts` opens those of {whose}, and so does usage")
     return found
 
 

@@ -50,7 +50,7 @@ def test_every_way_in_leads_to_one_debit_each(
     """
     send = producer.send_task
     send("usage.record", args=[event(price_chf="0.1")], queue="usage", ignore_result=True)
-    send("usage.record", kwargs={"event": event(price_chf=Decimal("0.020000001"))}, queue="usage", eta=None, expires=1)
+    send("usage.record", kwargs={"event": event(price_chf=Decimal("0.020000001"))}, queue="usage", eta=None, expires=3600)
     send("usage.record", args=[event(price_chf="0.003")], queue="usage", priority=9)
     send("usage.record_batch", args=[[event(price_chf="0.0004"), event(price_chf="0.00005")]], queue="usage")
     send("usage.record_batch", kwargs={"events": [event(price_chf="0.000006")]}, queue="usage")

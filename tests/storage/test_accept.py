@@ -158,6 +158,10 @@ def test_who_paid_then_pays_now(
                                               block_on_zero_balance, notify_on_warning, time_zone, changed_by)
         VALUES ('acme', 2, 'PREPAY_MANDATE', 10, 10, true, true, 'UTC', 'test')
     """)
+    rows("""
+        INSERT INTO operation_keys (mandate_id, operation, idempotency_key, content_hash, hash_version, result)
+        VALUES ('acme', 'switch_billing_model', 'test', '', 1, '{"leg_count": 0, "settings_version": 2, "new_model": "PREPAY_MANDATE"}')
+    """)
     accept(letter)
     assert balances()["acme", "ada"] == Decimal(7)
     assert breaches() == {}

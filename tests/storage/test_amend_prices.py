@@ -196,7 +196,8 @@ def test_a_revert_leaves_alone_what_came_after(
     assert balances()["pool", None] == -7 - (DAY - 1) * Decimal("0.5")
     with pytest.raises(NotFound, match="no prices were amended under 'k3'"):
         revert("k3")
-    assert [t.repeated for t in amend()] == [True, True]
+    with pytest.raises(Conflict, match="key: 'k' was reverted for mandate 'acme': amend under a new one"):
+        amend()
     assert breaches() == {}
 
 

@@ -224,3 +224,35 @@ def test_a_refund_that_is_not_one_of_its_entry_is_reported(
     assert breaches() == {}
     rows(tampering)
     assert "I11" in breaches()
+
+
+def test_verify_sees_a_refund_that_takes_instead_of_giving(
+    give_back: GiveBack, put_settings: PutSettings, record: Record, rows: Rows, breaches: Breaches
+) -> None:
+    """A refund of the wrong sign breaks I11, a second entry under its key breaks I14, although the balance is the sum of them all."""
+    put_settings(users=["ada"])
+    record(event(price_chf="3"))
+    give_back()
+    rows("UPDATE transactions SET amount = -amount WHERE reference_type = 'REFUND'")
+    rows("UPDATE accounts SET balance = balance - 6")
+    assert "I11" in breaches()
+    rows("UPDATE transactions SET amount = -amount WHERE reference_type = 'REFUND'")
+    rows("""
+        INSERT INTO transactions SELECT copy.* FROM transactions t, LATERAL jsonb_populate_record(t, '{"id": 999}') AS copy
+         WHERE t.reference_type = 'REFUND'
+    """)
+    rows("UPDATE accounts SET balance = balance + 9")
+    assert "I14" in breaches()
+
+
+def test_verify_sees_a_model_that_changed_without_its_money(put_settings: PutSettings, record: Record, rows: Rows, breaches: Breaches) -> None:
+    """A billing model that changes after the first entry without a switch breaks I5."""
+    put_settings(users=["ada"])
+    record(event(price_chf="3"))
+    rows("UPDATE billing_settings SET billing_model = 'PREPAY_MANDATE', version = 2")
+    rows("""
+        INSERT INTO billing_settings_history (mandate_id, version, billing_model, default_user_credit, warning_threshold_percent,
+                                              block_on_zero_balance, notify_on_warning, time_zone, changed_by)
+        VALUES ('acme', 2, 'PREPAY_MANDATE', 10, 10, true, true, 'UTC', 'test')
+    """)
+    assert "I5" in breaches()

@@ -9,6 +9,9 @@ BROKEN_CHAINS = """
                             coalesce(c.debit_before, k.transaction_id))
                 WHEN f.transaction_id IS NOT NULL THEN format('transaction %s has refunds', c.reversed_id)
                 WHEN d.id IS NULL THEN format('transaction %s is not its debit', c.debit_id)
+                WHEN (r.reverses_id, r.amount) IS NOT DISTINCT FROM (o.id, o.amount)
+                 AND r.balance_account_id IS NOT DISTINCT FROM o.balance_account_id
+                THEN format('its debit %s is not paid as transaction %s was', c.debit_id, c.reversed_id)
                 ELSE format('transaction %s does not take transaction %s back', c.reversal_id, c.reversed_id) END AS detail
       FROM (SELECT m.*, lag(m.debit_id) OVER chain AS debit_before, row_number() OVER chain AS position
               FROM amendments m WINDOW chain AS (PARTITION BY m.mandate_id, m.event_id ORDER BY m.number)) AS c
@@ -23,6 +26,7 @@ BROKEN_CHAINS = """
         OR f.transaction_id IS NOT NULL OR d.id IS NULL OR o.id IS NULL
         OR (r.mandate_id, r.transaction_type, r.reference_type, r.reverses_id, r.amount, r.account_id, r.balance_account_id)
            IS DISTINCT FROM (c.mandate_id, 'ADJUSTMENT', 'AMENDMENT', o.id, o.amount, o.account_id, o.balance_account_id)
+        OR d.balance_account_id IS DISTINCT FROM CASE WHEN o.balance_account_id = o.account_id THEN d.account_id ELSE o.balance_account_id END
     UNION ALL
     SELECT format('transaction %s of mandate %s', t.id, t.mandate_id), 'it amends an event, but no amendment names it'
       FROM transactions t

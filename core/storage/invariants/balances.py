@@ -51,15 +51,33 @@ def amounts_are_exact() -> Invariant:
 
 
 def switches_conserve() -> Invariant:
-    """I5. All legs of one switch carry its key; one that moved no balance would have lost money."""
+    """I5. All legs of one switch carry its key, and its result says how many there are; after the first entry no model changes without one."""
     return Invariant(
         "I5",
         "the legs of each model switch sum to zero",
         text("""
-            SELECT format('switch %s of mandate %s', coalesce(operation_key, '?'), mandate_id) AS subject,
-                   format('%s legs sum to %s CHF', count(*), sum(amount)) AS detail
-              FROM transactions WHERE reference_type = 'SWITCH'
-             GROUP BY mandate_id, operation_key
-            HAVING sum(amount) <> 0 OR operation_key IS NULL OR bool_or(balance_account_id IS NULL OR transaction_type <> 'ADJUSTMENT')
+            WITH legs AS (
+                SELECT mandate_id, operation_key, count(*) AS legs, sum(amount) AS total, coalesce(sum(amount) FILTER (WHERE amount > 0), 0) AS moved,
+                       bool_and(balance_account_id IS NOT NULL AND transaction_type = 'ADJUSTMENT') AS sound
+                  FROM transactions WHERE reference_type = 'SWITCH' GROUP BY mandate_id, operation_key
+            ), switches AS (
+                SELECT mandate_id, idempotency_key, CAST(result ->> 'leg_count' AS bigint) AS legs,
+                       CAST(result ->> 'settings_version' AS int) AS version, result ->> 'new_model' AS model
+                  FROM operation_keys WHERE operation = 'switch_billing_model'
+            )
+            SELECT format('switch %s of mandate %s', coalesce(l.operation_key, s.idempotency_key, '?'),
+                          coalesce(l.mandate_id, s.mandate_id)) AS subject,
+                   CASE WHEN s.mandate_id IS NULL THEN 'legs that no switch has asked for'
+                        ELSE format('%s legs (of %s) sum to %s CHF', coalesce(l.legs, 0), s.legs, coalesce(l.total, 0)) END AS detail
+              FROM switches s FULL JOIN legs l ON l.mandate_id = s.mandate_id AND l.operation_key = s.idempotency_key
+             WHERE s.mandate_id IS NULL OR coalesce(l.legs, 0) <> s.legs OR l.total <> 0 OR NOT coalesce(l.sound, true)
+            UNION ALL
+            SELECT format('settings version %s of mandate %s', n.version, n.mandate_id),
+                   format('%s became %s without a switch', p.billing_model, n.billing_model)
+              FROM billing_settings_history n
+              JOIN billing_settings_history p ON p.mandate_id = n.mandate_id AND p.version = n.version - 1 AND p.billing_model <> n.billing_model
+              LEFT JOIN switches s ON s.mandate_id = n.mandate_id AND s.version = n.version AND s.model = n.billing_model
+             WHERE s.mandate_id IS NULL
+               AND EXISTS (SELECT FROM transactions t WHERE t.mandate_id = n.mandate_id AND t.recorded_at < n.changed_at)
         """),
     )

@@ -8,6 +8,8 @@ from core.storage.invariants.invariant import Invariant
 def grants_are_single() -> Invariant:
     """I14. A member not yet known at the opening has `grant_due` until the grant is made, so one of the two must hold.
 
+    Movements are asked for under keys as grants are, so that they too are there once.
+
     Left out where nothing can be said: accounts that a model switch opened (in the transaction of a version with another
     model than the one before), since it makes no grants, and those that had no credit to expect under some later version.
     An import takes the place of the grant of an account that had none: its key is there, and no grant may be. What its history
@@ -48,5 +50,19 @@ def grants_are_single() -> Invariant:
                     AND NOT a.grant_due AND coalesce(g.grants, 0) = 0 AND k.replaced IS NOT TRUE)
             UNION ALL
             SELECT format('job %s, period %s', job, period), format('%s rows', count(*)) FROM job_runs GROUP BY job, period HAVING count(*) > 1
+            UNION ALL
+            SELECT format('%s %s of mandate %s', k.operation, k.idempotency_key, k.mandate_id),
+                   format('%s entries stand under it, not transaction %s alone', count(t.id), min(k.result ->> 'transaction_id'))
+              FROM (SELECT *, CASE operation WHEN 'top_up' THEN 'PAYMENT' WHEN 'adjust' THEN 'ADJUSTMENT' WHEN 'refund' THEN 'REFUND' END
+                             AS reference_type FROM operation_keys) AS k
+              LEFT JOIN transactions t ON t.mandate_id = k.mandate_id AND t.operation_key = k.idempotency_key AND t.reference_type = k.reference_type
+             WHERE k.reference_type IS NOT NULL
+             GROUP BY k.operation, k.idempotency_key, k.mandate_id
+            HAVING count(t.id) <> 1 OR min(t.id) IS DISTINCT FROM CAST(min(k.result ->> 'transaction_id') AS bigint)
+            UNION ALL
+            SELECT format('transaction %s of mandate %s', t.id, t.mandate_id), format('nobody asked for it under the key %s', t.operation_key)
+              FROM transactions t
+             WHERE t.reference_type IN ('PAYMENT', 'ADJUSTMENT', 'REFUND') AND t.operation_key IS NOT NULL
+               AND NOT EXISTS (SELECT FROM operation_keys k WHERE k.mandate_id = t.mandate_id AND k.idempotency_key = t.operation_key)
         """),
     )
