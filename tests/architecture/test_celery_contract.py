@@ -323,7 +323,8 @@ def a_confined_message_runs_as_it_was_left() -> bool:
         channel: Any = connection.default_channel
         message = channel.Message({**MESSAGE, **body, "properties": properties}, channel=channel)
         confine(message)
-        request: Any = Request(message, app=app, task=app.task(name="balance.check")(bare_channel), body=message.body, headers=message.headers)
+        task = app.task(name="balance.check", shared=False)(bare_channel)
+        request: Any = Request(message, app=app, task=task, body=message.body, headers=message.headers)
         plain = request.kwargs == {"cost": Decimal("0.10000000000000000001")} and queue_of(message) == "checks"
         return plain and not (request._context.chain or request._context.callbacks)
 

@@ -100,7 +100,8 @@ def test_two_beats_and_two_workers_do_each_job_once(
 
     jobs = ("directory.sync", "settings.backfill", "accounts.backfill", "books.housekeep")
     eventually(lambda: all(asked(job) >= 5 for job in jobs), "both beats have asked for each job five times")
-    eventually(lambda: len(rows("SELECT DISTINCT job FROM job_runs WHERE ended_at IS NOT NULL")) == len(jobs), "each job was done")
+    done = "SELECT DISTINCT job FROM job_runs WHERE ended_at IS NOT NULL"
+    eventually(lambda: {row["job"] for row in rows(done)} >= set(jobs), "each job was done")
     runs = rows("SELECT job, count(*) n, count(error) errors FROM job_runs GROUP BY job ORDER BY job")
     hours = rows("SELECT count(DISTINCT left(period, 13)) n FROM job_runs WHERE job = 'settings.backfill'")[0]["n"]
     assert all(row["n"] <= hours and row["errors"] == 0 for row in runs), runs

@@ -109,7 +109,7 @@ def test_a_failure_is_kept_and_the_next_run_closes_the_day(
     with pytest.raises(StorageUnavailable):
         close("2026-02-01T12:00:00")
     (failed,) = rows(RUNS)
-    assert (failed["period"], failed["ended"]) == ("2026-01-31", False)
+    assert (failed["period"], failed["ended"]) == ("2026-01-31", True)
     assert failed["error"]
     monkeypatch.undo()
     assert close("2026-02-01T13:00:00") == [date(2026, 1, 31)]

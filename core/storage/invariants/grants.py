@@ -4,6 +4,24 @@ from sqlalchemy import text
 
 from core.storage.invariants.invariant import Invariant
 
+# Each movement is there once, as the result under its key says.
+_UNDER_KEYS = """
+    UNION ALL
+    SELECT format('%s %s of mandate %s', k.operation, k.idempotency_key, k.mandate_id),
+           format('%s entries stand under it, not transaction %s alone', count(t.id), min(k.result ->> 'transaction_id'))
+      FROM (SELECT *, CASE operation WHEN 'top_up' THEN 'PAYMENT' WHEN 'adjust' THEN 'ADJUSTMENT' WHEN 'refund' THEN 'REFUND' END
+                     AS reference_type FROM operation_keys) AS k
+      LEFT JOIN transactions t ON t.mandate_id = k.mandate_id AND t.operation_key = k.idempotency_key AND t.reference_type = k.reference_type
+     WHERE k.reference_type IS NOT NULL
+     GROUP BY k.operation, k.idempotency_key, k.mandate_id
+    HAVING count(t.id) <> 1 OR min(t.id) IS DISTINCT FROM CAST(min(k.result ->> 'transaction_id') AS bigint)
+    UNION ALL
+    SELECT format('transaction %s of mandate %s', t.id, t.mandate_id), format('nobody asked for it under the key %s', t.operation_key)
+      FROM transactions t
+     WHERE t.reference_type IN ('PAYMENT', 'ADJUSTMENT', 'REFUND') AND t.operation_key IS NOT NULL
+       AND NOT EXISTS (SELECT FROM operation_keys k WHERE k.mandate_id = t.mandate_id AND k.idempotency_key = t.operation_key)
+"""
+
 
 def grants_are_single() -> Invariant:
     """I14. A member not yet known at the opening has `grant_due` until the grant is made, so one of the two must hold.
@@ -18,7 +36,8 @@ def grants_are_single() -> Invariant:
     return Invariant(
         "I14",
         "every account has at most one grant, and exactly one if it was opened for a known member under PREPAY_USER; jobs run once a period",
-        text("""
+        text(
+            """
             SELECT format('account %s', a.id) AS subject,
                    format('opened as %s under %s with %s grants, %s grant keys%s%s', a.account_type, coalesce(h.billing_model, 'no settings'),
                           coalesce(g.grants, 0), coalesce(k.keys, 0), CASE WHEN a.grant_due THEN ', one due' ELSE '' END,
@@ -50,19 +69,7 @@ def grants_are_single() -> Invariant:
                     AND NOT a.grant_due AND coalesce(g.grants, 0) = 0 AND k.replaced IS NOT TRUE)
             UNION ALL
             SELECT format('job %s, period %s', job, period), format('%s rows', count(*)) FROM job_runs GROUP BY job, period HAVING count(*) > 1
-            UNION ALL
-            SELECT format('%s %s of mandate %s', k.operation, k.idempotency_key, k.mandate_id),
-                   format('%s entries stand under it, not transaction %s alone', count(t.id), min(k.result ->> 'transaction_id'))
-              FROM (SELECT *, CASE operation WHEN 'top_up' THEN 'PAYMENT' WHEN 'adjust' THEN 'ADJUSTMENT' WHEN 'refund' THEN 'REFUND' END
-                             AS reference_type FROM operation_keys) AS k
-              LEFT JOIN transactions t ON t.mandate_id = k.mandate_id AND t.operation_key = k.idempotency_key AND t.reference_type = k.reference_type
-             WHERE k.reference_type IS NOT NULL
-             GROUP BY k.operation, k.idempotency_key, k.mandate_id
-            HAVING count(t.id) <> 1 OR min(t.id) IS DISTINCT FROM CAST(min(k.result ->> 'transaction_id') AS bigint)
-            UNION ALL
-            SELECT format('transaction %s of mandate %s', t.id, t.mandate_id), format('nobody asked for it under the key %s', t.operation_key)
-              FROM transactions t
-             WHERE t.reference_type IN ('PAYMENT', 'ADJUSTMENT', 'REFUND') AND t.operation_key IS NOT NULL
-               AND NOT EXISTS (SELECT FROM operation_keys k WHERE k.mandate_id = t.mandate_id AND k.idempotency_key = t.operation_key)
-        """),
+        """
+            + _UNDER_KEYS
+        ),
     )
