@@ -83,6 +83,8 @@ def test_a_late_mandate_is_found_by_the_schedule(
     source.put_mandate("acme", users=["ada"])
     start_beat("one")
     eventually(lambda: counts()["recorded"] == 1, "the event is recorded", 60)
+    assert len(rows("SELECT FROM transactions WHERE transaction_type = 'DEBIT'")) == 1
+    assert rows("SELECT FROM parked_events") == []
 
 
 @pytest.mark.usefixtures("acme")
