@@ -6,7 +6,6 @@ from decimal import Decimal
 from sqlalchemy import Connection
 
 from core.domain.billing import ReferenceType, TransactionType
-from core.domain.outcome import Outcome
 from core.domain.rejection import shown
 from core.domain.request import PositiveAmount, Reason, Request, RowId
 from core.domain.settings import BillingSettings
@@ -86,8 +85,7 @@ def _refunded(connection: Connection, asked: Refund, settings: BillingSettings) 
     batch = begin_batch(connection)
     moved = move(connection, [movement], accounts, settings, batch.id)
     write_refund(connection, asked.mandate_id, refund_id=moved.transaction_ids[0], transaction_id=entry.id, amount=amount)
-    counts = {outcome.value: 0 for outcome in Outcome}
-    write_batch(connection, batch, worker=asked.by, kind=REFUND, counts=counts, released=0, unknown_user=0, transaction_ids=moved.transaction_ids)
+    write_batch(connection, batch, worker=asked.by, kind=REFUND, transaction_ids=moved.transaction_ids)
     result = result_of(movement, moved, asked.mandate_id)
     return RefundResult(**asdict(result), refunded_transaction_id=entry.id, refundable=left - amount)
 

@@ -13,6 +13,7 @@ from core.domain.billing import ReferenceType, TransactionType
 from core.domain.settings import BillingSettings
 from core.domain.usage_event import TokenUsage, UsageEvent
 from core.storage.movements import Movement, insert_movements
+from core.storage.transactions import next_transaction_ids
 
 # One amendment of a mandate's events after the other: nothing else moves the end of an event's chain.
 _HOLD = text("SELECT pg_advisory_xact_lock(hashtextextended('amendments' || chr(31) || :mandate_id, 0))")
@@ -54,8 +55,6 @@ _TOTALS = text("""
 """)
 
 _REFUNDED = text("SELECT DISTINCT transaction_id FROM refunds WHERE mandate_id = :mandate_id AND transaction_id = ANY(:transaction_ids)")
-
-_NEXT_IDS = text("SELECT nextval('transactions_id_seq') FROM generate_series(1, :count)")
 
 _DEBIT = text("""
     INSERT INTO transactions (id, mandate_id, event_id, account_id, balance_account_id, transaction_type, amount, reference_type, description,
@@ -169,7 +168,7 @@ def write_amendments(
         for a in amendments
     ]
     reversal_ids, recorded_at = insert_movements(connection, reversals, settings, batch_id)
-    debit_ids = list(connection.execute(_NEXT_IDS, {"count": len(amendments)}).scalars())
+    debit_ids = next_transaction_ids(connection, len(amendments))
     common = {"time_zone": settings.time_zone, "settings_version": settings.version, "batch_id": batch_id, "key": source.key}
     connection.execute(_DEBIT, [{"id": i, **_columns(a), **common} for i, a in zip(debit_ids, amendments, strict=True)])
     written = [Written(reversal_id, debit_id, recorded_at) for reversal_id, debit_id in zip(reversal_ids, debit_ids, strict=True)]

@@ -1,9 +1,12 @@
 """SQL of batches: one row for each committed recording transaction, and its rollup still to be done."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, text
+
+from core.domain.outcome import Outcome
 
 _BEGIN = text("SELECT nextval('batches_id_seq') AS id, clock_timestamp() AS started_at")
 
@@ -16,6 +19,9 @@ _WRITE = text("""
     )
     INSERT INTO rollup_pending (batch_id) SELECT CAST(:id AS bigint) WHERE CAST(:first_transaction_id AS bigint) IS NOT NULL
 """)
+
+
+_NO_DELIVERIES = {outcome.value: 0 for outcome in Outcome}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +44,12 @@ def write_batch(
     *,
     worker: str,
     kind: str,
-    counts: dict[str, int],
-    released: int,
-    unknown_user: int,
     transaction_ids: list[int],
+    counts: Mapping[str, int] = _NO_DELIVERIES,
+    released: int = 0,
+    unknown_user: int = 0,
 ) -> None:
-    """Writes the batch's row, and where it recorded anything the note that lets the rollup see it."""
+    """Writes the batch's row, and where it recorded anything the note that lets the rollup see it; without `counts` it settled no delivery."""
     connection.execute(
         _WRITE,
         {

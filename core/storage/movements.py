@@ -9,9 +9,9 @@ from sqlalchemy import Connection, text
 
 from core.domain.billing import ReferenceType, TransactionType
 from core.domain.settings import BillingSettings
+from core.storage.database import transaction_time
 from core.storage.packing import packed, unpacked
-
-_NEXT_IDS = text("SELECT nextval('transactions_id_seq'), now() FROM generate_series(1, :count)")
+from core.storage.transactions import next_transaction_ids
 
 _COLUMNS = {
     "id": "bigint",
@@ -58,8 +58,7 @@ def insert_movements(
     connection: Connection, movements: Sequence[Movement], settings: BillingSettings, batch_id: int | None
 ) -> tuple[list[int], datetime]:
     """Writes the movements of one mandate, happening now, in its local day; returns their ids in order, and `recorded_at` of them all."""
-    made = connection.execute(_NEXT_IDS, {"count": len(movements)}).all()
-    ids: list[int] = [row[0] for row in made]
+    ids = next_transaction_ids(connection, len(movements))
     columns = dict(zip(_COLUMNS, [ids, *zip(*movements, strict=True)], strict=True))
     connection.execute(
         _INSERT,
@@ -71,4 +70,4 @@ def insert_movements(
             "batch_id": batch_id,
         },
     )
-    return ids, made[0][1]
+    return ids, transaction_time(connection)

@@ -48,6 +48,8 @@ _RECORD_USAGE = text(f"""
      WHERE d.id IS NOT NULL
 """)
 
+_NEXT_IDS = text("SELECT nextval('transactions_id_seq') FROM generate_series(1, :count)")
+
 # One grant per account for ever: the operation key decides, whoever tries it and however often.
 _GRANT = text("""
     WITH due AS (
@@ -95,6 +97,11 @@ class Grant:
     account_id: int
     amount: Decimal
     settings: BillingSettings
+
+
+def next_transaction_ids(connection: Connection, count: int) -> list[int]:
+    """So many ids of transactions to come, ascending."""
+    return sorted(connection.execute(_NEXT_IDS, {"count": count}).scalars())
 
 
 def insert_usage(connection: Connection, debits: Sequence[UsageDebit], batch_id: int) -> None:

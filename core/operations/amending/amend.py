@@ -7,7 +7,6 @@ from decimal import Decimal
 from sqlalchemy import Connection
 
 from core.domain.money import ZERO
-from core.domain.outcome import Outcome
 from core.domain.rejection import shown
 from core.domain.request import AMOUNT_MAX
 from core.domain.settings import BillingSettings
@@ -49,16 +48,7 @@ def amend(
     written = write_amendments(connection, amendments, source, settings, batch.id)
     set_balances(connection, after.values())
     write_alerts(connection, [alert for i, account in after.items() for alert in alerts_between(accounts[i], account, settings)], batch.id)
-    write_batch(
-        connection,
-        batch,
-        worker=worker,
-        kind=KIND,
-        counts={outcome.value: 0 for outcome in Outcome},
-        released=0,
-        unknown_user=0,
-        transaction_ids=[i for w in written for i in (w.reversal_id, w.debit_id)],
-    )
+    write_batch(connection, batch, worker=worker, kind=KIND, transaction_ids=[i for w in written for i in (w.reversal_id, w.debit_id)])
     return written, {**accounts, **after}
 
 

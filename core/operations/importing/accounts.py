@@ -16,9 +16,10 @@ from core.storage.accounts import Holder, LockedAccount, NewAccount, lock_accoun
 from core.storage.balance_alerts import write_alerts
 from core.storage.book_files import BookFile
 from core.storage.importing.accounts import TakenOver, find_holders, replace_grants, standing_of, take_over_accounts
-from core.storage.importing.entries import Claimed, Entry, claim_operations, find_entries, insert_entries, next_ids
+from core.storage.importing.entries import Claimed, Entry, claim_operations, find_entries, insert_entries
 from core.storage.operation_keys import Operation
 from core.storage.record_files import Fields
+from core.storage.transactions import next_transaction_ids
 
 OPENING = "opening"
 
@@ -81,7 +82,7 @@ def _named(account: OldAccount) -> str:
 
 def _open(work: Importing, file: BookFile, accounts: dict[Holder, tuple[int, OldAccount]], ids: dict[Holder, int]) -> None:
     operations = {holder: Operation(a.mandate_id, OPENING, a.key, a.content()) for holder, (_, a) in accounts.items()}
-    claimed = claim_operations(work.connection, list(operations.values()), next_ids(work.connection, len(operations)))
+    claimed = claim_operations(work.connection, list(operations.values()), next_transaction_ids(work.connection, len(operations)))
     new, earlier = [], []
     for holder, (line, account) in accounts.items():
         claim = claimed[account.mandate_id, account.key]

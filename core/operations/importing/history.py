@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
 from core.domain.old_books import PastEntry, read_entry
-from core.domain.outcome import Outcome
 from core.domain.payload import PAYLOAD_HASHES, payload_hash
 from core.domain.rejection import shown
 from core.domain.settings import BillingSettings
@@ -26,15 +25,13 @@ from core.storage.importing.entries import (
     find_entries,
     find_past_events,
     insert_entries,
-    next_ids,
 )
 from core.storage.operation_keys import Operation
 from core.storage.record_files import Fields
-from core.storage.transactions import UsageDebit, insert_usage
+from core.storage.transactions import UsageDebit, insert_usage, next_transaction_ids
 
 HISTORY = "history"
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
-_NO_DELIVERIES = {outcome.value: 0 for outcome in Outcome}  # nothing of it came through a queue
 Past = TypeVar("Past", UsageEvent, PastEntry)
 Key = tuple[str, str]  # mandate id, and event id or the entry's key
 
@@ -71,9 +68,7 @@ def import_history(work: Importing, file: BookFile) -> None:
         written += _write_others(work, file, chunk.others, batch) if chunk.others else []
         if written:
             work.batch_ids.append(batch.id)
-            write_batch(
-                work.connection, batch, worker=work.worker, kind=IMPORT, counts=_NO_DELIVERIES, released=0, unknown_user=0, transaction_ids=written
-            )
+            write_batch(work.connection, batch, worker=work.worker, kind=IMPORT, transaction_ids=written)
         work.transaction_count.given += len(chunk.usage) + len(chunk.others)
         work.transaction_count.new += len(written)
 
@@ -84,7 +79,7 @@ def _read(work: Importing, file: BookFile, lines: list[tuple[int, Fields]]) -> _
     settings = work.settings_of(entry.mandate_id for _, entry in entries)
     accounts = find_holders(work.connection, [(entry.mandate_id, entry.user_id) for _, entry in entries])
     chunk = _Chunk({}, {})
-    for transaction_id, (number, entry) in zip(next_ids(work.connection, len(entries)), entries, strict=True):
+    for transaction_id, (number, entry) in zip(next_transaction_ids(work.connection, len(entries)), entries, strict=True):
         account_id = accounts.get((entry.mandate_id, entry.user_id))
         if account_id is None:
             work.wrong(file, number, _without_account(entry))

@@ -16,8 +16,6 @@ from core.storage.packing import packed, unpacked
 
 IMPORT = "import"  # the kind of its batches: what stands in one is history, and moved nothing
 
-_NEXT_IDS = text("SELECT nextval('transactions_id_seq') FROM generate_series(1, :count)")
-
 _CLAIM = text(f"""
     INSERT INTO operation_keys (mandate_id, operation, idempotency_key, content_hash, hash_version, result)
     SELECT k.mandate_id, :operation, k.key, decode(k.content_hash, 'hex'), :hash_version, jsonb_build_object('transaction_id', k.id)
@@ -129,11 +127,6 @@ class Entry(NamedTuple):
     batch_id: int | None
     occurred_at: datetime
     time_zone: str
-
-
-def next_ids(connection: Connection, count: int) -> list[int]:
-    """So many ids of transactions to come, ascending."""
-    return sorted(connection.execute(_NEXT_IDS, {"count": count}).scalars())
 
 
 def claim_operations(connection: Connection, operations: Sequence[Operation], ids: Sequence[int]) -> dict[KeyOfMandate, Claimed]:
