@@ -7,7 +7,7 @@ from pydantic import Field
 
 from core.config import configuration
 from core.domain.billing import BillingModel
-from core.domain.request import Actor, Question
+from core.domain.request import By, Question
 from core.operations.create_settings import create_settings
 from core.operations.get_or_create_settings import get_or_create_settings
 from core.operations.update_settings import update_settings
@@ -19,21 +19,21 @@ from tasks.answer import Answer, AnsweringTask
 class Wanted(Question):
     """Whose settings, which model they are made with where there are none, and who asks."""
 
-    by: Actor
+    by: By
     billing_model: BillingModel | None = None
 
 
 class Created(Question):
     """Whose settings, with which fields, and who asks."""
 
-    by: Actor
+    by: By
     settings: dict[str, Any] = Field(default_factory=dict)
 
 
 class Updated(Question):
     """Whose settings, what changes, which version the caller has seen, and who asks."""
 
-    by: Actor
+    by: By
     changes: dict[str, Any]
     expected_version: int | None = None
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 from pydantic import TypeAdapter, ValidationError
 
 from core.config import Configuration
-from core.domain.request import Actor, refusal
+from core.domain.request import By, refusal
 from core.errors import Conflict
 from core.operations.importing.accounts import OPENING, move_openings, open_given_accounts
 from core.operations.importing.history import import_history
@@ -18,7 +18,7 @@ from core.storage.database import Database, allow_time
 from core.storage.importing.accounts import begin_import, sum_new_openings
 from core.storage.importing.entries import sum_written
 
-_ACTOR: TypeAdapter[str] = TypeAdapter(Actor)
+_ACTOR: TypeAdapter[str] = TypeAdapter(By)
 
 
 @dataclass(frozen=True, slots=True)
