@@ -1,5 +1,6 @@
 """SQL that shows transactions, newest first, with the names of their mandate and of who acted."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -46,6 +47,7 @@ _NEWEST = " ORDER BY t.recorded_at DESC, t.id DESC LIMIT :limit"
 _OF_ACCOUNT = text(_SHOWN + _OF_ACCOUNTS + _NAMES + " WHERE a.id = :account_id" + _NEWEST)
 _OF_USER = text(_SHOWN + _OF_ACCOUNTS + _NAMES + " WHERE a.user_id = :user_id AND a.mandate_id = coalesce(:mandate_id, a.mandate_id)" + _NEWEST)
 _OF_MANDATE = text(_SHOWN + _OF_ONE_MANDATE + _NAMES + _NEWEST)
+_WITH_IDS = text(_SHOWN + " FROM transactions t LEFT JOIN accounts a ON a.id = t.account_id" + _NAMES + " WHERE t.id = ANY(:ids) ORDER BY t.id")
 
 Cursor = tuple[datetime, int]  # recorded_at and id of the last transaction already seen
 
@@ -98,6 +100,11 @@ def list_of_mandate(connection: Connection, mandate_id: str, limit: int, before:
 def list_of_user(connection: Connection, user_id: str, mandate_id: str | None, limit: int, before: Cursor | None) -> list[Transaction]:
     """The newest transactions about the user's accounts, in one mandate or in all, that come before the cursor."""
     return _transactions(connection, _OF_USER, limit, before, user_id=user_id, mandate_id=mandate_id)
+
+
+def list_with_ids(connection: Connection, transaction_ids: Collection[int]) -> list[Transaction]:
+    """Those of the transactions that there are, by id."""
+    return [Transaction(*row) for row in connection.execute(_WITH_IDS, {"ids": list(transaction_ids)})]
 
 
 def _transactions(connection: Connection, statement: object, limit: int, before: Cursor | None, **of: object) -> list[Transaction]:

@@ -1,0 +1,205 @@
+"""SQL of statements: what moved a mandate's balances, and what was used, by the local day that it counts for.
+
+An entry counts for its own local day, but a reversal for that of the entry that it takes back, as in the statistics. So an
+amended month shows what its usage costs now. Reversals are read off `amendments` as the entry that they take back, with the sign
+turned: each takes back all of it. Only what was recorded before `:as_of` is seen.
+"""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import NamedTuple
+
+from sqlalchemy import Connection, text
+
+from core.domain.billing import BillingModel, ReferenceType
+from core.storage.reading.local_days import entries_in_days
+
+_MANDATE = text("""
+    SELECT least(now(), CAST(:as_of AS timestamptz)) AS as_of, h.version, h.billing_address, h.time_zone,
+           coalesce(nullif(d.label, ''), nullif(d.name, ''), h.mandate_id) AS mandate_name,
+           CAST(CAST(:last AS date) + 1 AS timestamp) AT TIME ZONE h.time_zone AS ends_at
+      FROM billing_settings_history h
+      LEFT JOIN directory_mandates d ON d.id = h.mandate_id
+     WHERE h.mandate_id = :mandate_id AND h.changed_at < least(now(), CAST(:as_of AS timestamptz))
+     ORDER BY h.version DESC LIMIT 1
+""")
+
+_MODELS = text("""
+    SELECT billing_model, day
+      FROM (SELECT version, billing_model, CAST(changed_at AT TIME ZONE time_zone AS date) AS day,
+                   lag(billing_model) OVER (ORDER BY version) AS model_before
+              FROM billing_settings_history WHERE mandate_id = :mandate_id AND changed_at < :as_of) AS h
+     WHERE billing_model IS DISTINCT FROM model_before AND day <= :last
+     ORDER BY version
+""")
+
+_BALANCES = text("""
+    SELECT max(id) FILTER (WHERE user_id IS NULL), coalesce(sum(balance) FILTER (WHERE user_id IS NULL), 0.000000000),
+           coalesce(sum(balance) FILTER (WHERE user_id IS NOT NULL), 0.000000000)
+      FROM accounts WHERE mandate_id = :mandate_id
+""")
+
+_OF_MANDATE = "t.mandate_id = :mandate_id AND t.recorded_at < :as_of"
+_IS_REVERSAL = "(t.transaction_type = 'ADJUSTMENT' AND t.reference_type = 'AMENDMENT')"
+_IS_USAGE = "t.transaction_type = 'DEBIT' AND t.reference_type IN ('WORKFLOW', 'AMENDMENT')"
+_SIGNED = "CASE t.transaction_type WHEN 'DEBIT' THEN -t.amount ELSE t.amount END"
+_IS_POOL = "coalesce(t.balance_account_id = CAST(:pool_id AS bigint), false)"
+_TAKEN_BACK = """
+      FROM amendments m
+      JOIN transactions t ON t.id = m.reversed_id AND t.recorded_at = m.reversed_recorded_at
+     WHERE m.mandate_id = :mandate_id AND m.recorded_at < :as_of AND t.local_date BETWEEN :first AND :last
+"""
+
+_MOVED = text(f"""
+    SELECT is_pool, reference_type, sum(amount), count(*) FROM (
+        {
+    entries_in_days(
+        f"{_IS_POOL} AS is_pool, t.reference_type, {_SIGNED} AS amount", f"{_OF_MANDATE} AND t.balance_account_id IS NOT NULL AND NOT {_IS_REVERSAL}"
+    )
+}
+        UNION ALL
+        SELECT {_IS_POOL}, 'AMENDMENT', t.amount {_TAKEN_BACK} AND t.balance_account_id IS NOT NULL
+    ) AS moved GROUP BY is_pool, reference_type
+""")
+
+_MOVED_SINCE = text(f"""
+    SELECT {_IS_POOL} AS is_pool, t.reference_type, sum({_SIGNED}), count(*) FROM transactions t
+     WHERE t.mandate_id = :mandate_id AND t.recorded_at >= :as_of AND t.balance_account_id IS NOT NULL
+     GROUP BY 1, 2
+""")
+
+_NAMES = """
+    t.local_date, t.account_id, coalesce(t.provider, 'unknown') AS provider, coalesce(t.model, 'unknown') AS model,
+    coalesce(t.feature_code, 'unknown') AS feature_code
+"""
+_USED_COLUMNS = f"""
+    {_NAMES}, CASE t.reference_type WHEN 'WORKFLOW' THEN 1 END AS event, t.amount AS cost,
+    CASE WHEN t.balance_account_id IS NOT NULL THEN t.amount END AS billed_cost, t.input_tokens, t.output_tokens,
+    CASE WHEN t.reference_type = 'WORKFLOW' AND t.recorded_at >= :ends_at THEN 1 END AS late_event
+"""
+_UNUSED_COLUMNS = f"""
+    {_NAMES}, NULL, -t.amount, CASE WHEN t.balance_account_id IS NOT NULL THEN -t.amount END, -t.input_tokens, -t.output_tokens, NULL
+"""
+
+_USED = text(f"""
+    WITH sums AS (
+        SELECT local_date, provider, model, feature_code, account_id, count(event) AS event_count, sum(cost) AS cost,
+               coalesce(sum(billed_cost), 0.000000000) AS billed_cost, coalesce(sum(input_tokens), 0) AS input_tokens,
+               coalesce(sum(output_tokens), 0) AS output_tokens, count(late_event) AS late_event_count
+          FROM ({entries_in_days(_USED_COLUMNS, f"{_OF_MANDATE} AND {_IS_USAGE}")}
+                UNION ALL
+                SELECT {_UNUSED_COLUMNS} {_TAKEN_BACK}) AS used
+         GROUP BY GROUPING SETS ((local_date), (provider, model), (feature_code), (account_id))
+    )
+    SELECT s.local_date, s.provider, s.model, s.feature_code, a.user_id,
+           coalesce(nullif(u.display_name, ''), nullif(u.username, ''), a.user_id) AS user_name,
+           s.event_count, s.cost, s.billed_cost, s.input_tokens, s.output_tokens, s.late_event_count
+      FROM sums s
+      LEFT JOIN accounts a ON a.id = s.account_id
+      LEFT JOIN directory_users u ON u.id = a.user_id
+     ORDER BY s.cost DESC, s.local_date, s.provider, s.model, s.feature_code, a.user_id
+""")
+
+# A month of a large mandate is summed up without a file; compiling the statement would take longer than running it.
+_PREPARE = text("SELECT set_config('work_mem', '64MB', true), set_config('jit', 'off', true)")
+
+
+@dataclass(frozen=True, slots=True)
+class StatedMandate:
+    """A mandate by the settings of a moment, `as_of`; `ends_at` is when the asked month ends by its clocks."""
+
+    as_of: datetime
+    settings_version: int
+    billing_address: dict[str, str]
+    time_zone: str
+    mandate_name: str
+    ends_at: datetime
+
+
+class Moved(NamedTuple):
+    """What entries of one kind together added to the pool or to the users' accounts: CHF, and how many there are."""
+
+    is_pool: bool
+    kind: ReferenceType
+    amount: Decimal
+    entries: int
+
+
+class Balances(NamedTuple):
+    """What a mandate's accounts hold now, in CHF; without a pool there is no `pool_id`."""
+
+    pool_id: int | None
+    pool: Decimal
+    users: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class UsageSum:
+    """Usage of one day, of one provider and model, of one feature, or of one user: only these of the names are there; CHF, whole tokens."""
+
+    day: date | None
+    provider: str | None
+    model: str | None
+    feature_code: str | None
+    user_id: str | None
+    user_name: str | None
+    event_count: int
+    cost: Decimal
+    billed_cost: Decimal
+    input_tokens: Decimal
+    output_tokens: Decimal
+    late_event_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which entries count: of the mandate, by their local day from `first` to `last`, recorded before `as_of`."""
+
+    mandate_id: str
+    first: date
+    last: date
+    as_of: datetime
+
+
+def find_stated_mandate(connection: Connection, mandate_id: str, last: date, as_of: datetime | None) -> StatedMandate | None:
+    """The mandate as of a moment, at the latest this transaction's beginning, which it is without one; None before it had settings."""
+    row = connection.execute(_MANDATE, {"mandate_id": mandate_id, "last": last, "as_of": as_of}).one_or_none()
+    return None if row is None else StatedMandate(*row)
+
+
+def billing_models(connection: Connection, scope: Scope) -> list[tuple[BillingModel, date]]:
+    """The billing models until the scope's last day, each with the local day since which it holds; the first version's first."""
+    rows = connection.execute(_MODELS, {"mandate_id": scope.mandate_id, "last": scope.last, "as_of": scope.as_of})
+    return [(BillingModel(model), day) for model, day in rows]
+
+
+def present_balances(connection: Connection, mandate_id: str) -> Balances:
+    """The sums of the balances of the mandate's pool and of its users, now."""
+    return Balances(*connection.execute(_BALANCES, {"mandate_id": mandate_id}).one())
+
+
+def moved(connection: Connection, scope: Scope, pool_id: int | None) -> list[Moved]:
+    """What counts for these days and moved a balance, by kind; an AMENDMENT is what reversals gave back and new debits took."""
+    connection.execute(_PREPARE)
+    rows = connection.execute(_MOVED, {**_parameters(scope), "pool_id": pool_id})
+    return [Moved(is_pool, ReferenceType(kind), amount, entries) for is_pool, kind, amount, entries in rows]
+
+
+def moved_since(connection: Connection, mandate_id: str, as_of: datetime, pool_id: int | None) -> list[Moved]:
+    """What was recorded at `as_of` or later, of whatever day, and moved a balance, by kind."""
+    rows = connection.execute(_MOVED_SINCE, {"mandate_id": mandate_id, "as_of": as_of, "pool_id": pool_id})
+    return [Moved(is_pool, ReferenceType(kind), amount, entries) for is_pool, kind, amount, entries in rows]
+
+
+def used(connection: Connection, scope: Scope, ends_at: datetime) -> list[UsageSum]:
+    """The usage of these days as amended, added up four times: by day, model, feature and user; the dearest first.
+
+    `late_event_count` are those recorded at `ends_at` or later.
+    """
+    connection.execute(_PREPARE)
+    return [UsageSum(*row) for row in connection.execute(_USED, {**_parameters(scope), "ends_at": ends_at})]
+
+
+def _parameters(scope: Scope) -> dict[str, object]:
+    return {"mandate_id": scope.mandate_id, "first": scope.first, "last": scope.last, "as_of": scope.as_of}

@@ -1,0 +1,193 @@
+"""Where one ledger entry came from: what asked for it, under which rules, what it did to a balance, and what corrected it since."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from enum import StrEnum
+
+from sqlalchemy import Connection
+
+from core.domain.billing import AccountType, ReferenceType, TransactionType
+from core.domain.money import ZERO
+from core.domain.rejection import shown
+from core.domain.rights import Actor, Role, require_mandate, require_member, require_root
+from core.errors import Forbidden, NotFound
+from core.storage.database import Database
+from core.storage.reading.accounts import Account, find_account
+from core.storage.reading.batches import CommittedBatch, find_batch
+from core.storage.reading.explanations import (
+    AmendmentStep,
+    RelatedLetter,
+    RulesThen,
+    Source,
+    amendments_of,
+    balance_after,
+    entries_naming,
+    find_rules,
+    find_source,
+    find_usage_debit,
+    letters_of,
+)
+from core.storage.reading.transactions import Transaction, list_with_ids
+
+
+class Relation(StrEnum):
+    """What another entry is to the explained one."""
+
+    CORRECTED = "corrected"  # the explained one gives it back or takes it back
+    REFUND = "refund"  # gives the explained one back
+    REVERSAL = "reversal"  # takes the explained one back
+    AMENDMENT = "amendment"  # stood for the same event before, or does since
+
+
+@dataclass(frozen=True, slots=True)
+class Related:
+    """An entry that has to do with the explained one."""
+
+    relation: Relation
+    transaction: Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """One ledger entry and all that belongs to it; amounts in CHF.
+
+    `moved` is what it added to the balance of `balance_account`, which stood at `balance_before` and then at `balance_after`: in
+    the order of `recorded_at` and id, in which a batch's entries follow one another, though the batch moved the balance at once.
+    Without `balance_account` it moved none. `refunded` is what was given back of it.
+    """
+
+    transaction: Transaction
+    account: Account
+    balance_account: Account | None
+    moved: Decimal
+    balance_before: Decimal | None
+    balance_after: Decimal | None
+    source: Source | None
+    rules: RulesThen | None
+    batch: CommittedBatch | None
+    refunded: Decimal
+    related: list[Related]
+    amendments: list[AmendmentStep]
+    dead_letters: list[RelatedLetter]
+
+
+def explain(database: Database, actor: Actor, transaction_id: int) -> Explanation:
+    """Where the transaction came from and what became of it, at one moment.
+
+    Root sees all of it; a mandate's administrator all but the batch, which has other mandates' events too. A user sees entries
+    about his own account, without dead letters, entries about others, and balances of others; the pool's he sees.
+
+    Raises:
+        Forbidden: the actor may not see it, whether it is there or not.
+        NotFound: there is no such transaction.
+        StorageUnavailable, Misconfigured: the database can't be asked.
+    """
+    with database.snapshot() as connection:
+        found = list_with_ids(connection, [transaction_id])
+        if not found:
+            require_root(actor, _named(transaction_id))
+            raise NotFound(f"there is no transaction {transaction_id}")
+        return _explain(connection, actor, found[0], _named(transaction_id))
+
+
+def explain_event(database: Database, actor: Actor, mandate_id: str, event_id: str) -> Explanation:
+    """As `explain`, of the usage debit that the event was recorded as.
+
+    Raises:
+        Forbidden: the actor may not see it, whether it is there or not.
+        NotFound: the event is not recorded.
+        StorageUnavailable, Misconfigured: the database can't be asked.
+    """
+    asked = f"see event {shown(event_id)}"
+    with database.snapshot() as connection:
+        transaction_id = find_usage_debit(connection, mandate_id, event_id)
+        found = [] if transaction_id is None else list_with_ids(connection, [transaction_id])
+        if not found:
+            require_mandate(actor, mandate_id, asked)
+            raise NotFound(f"event {shown(event_id)} of mandate {shown(mandate_id)} is not recorded")
+        return _explain(connection, actor, found[0], f"{asked} of mandate {shown(mandate_id)}")
+
+
+def _named(transaction_id: int) -> str:
+    return f"see transaction {transaction_id}"
+
+
+def _explain(connection: Connection, actor: Actor, entry: Transaction, asked: str) -> Explanation:
+    """The refusal tells no more than that of an entry that isn't there: neither whose it is nor that there is one."""
+    account = find_account(connection, entry.account_id)
+    assert account is not None  # accounts are never deleted
+    try:
+        require_member(actor, account.mandate_id, account.user_id, asked)
+    except Forbidden:
+        require_root(actor, asked)
+    return _seen_by(actor, _explained(connection, entry, account))
+
+
+def _explained(connection: Connection, entry: Transaction, account: Account) -> Explanation:
+    payer = None if entry.balance_account_id is None else find_account(connection, entry.balance_account_id)
+    moved = ZERO if payer is None else _signed(entry)
+    after = None
+    if payer is not None:
+        is_pool = payer.account_type == AccountType.MANDATE
+        after = balance_after(connection, payer.mandate_id, payer.id, entry.recorded_at, entry.id, is_pool=is_pool)
+    corrected = [] if entry.reverses_id is None else list_with_ids(connection, [entry.reverses_id])
+    event_id = entry.event_id or (corrected[0].event_id if corrected else None)
+    steps = [] if event_id is None else amendments_of(connection, entry.mandate_id, event_id)
+    related = _related(connection, entry, steps)
+    return Explanation(
+        transaction=entry,
+        account=account,
+        balance_account=payer,
+        moved=moved,
+        balance_before=None if after is None else after - moved,
+        balance_after=after,
+        source=_source(connection, entry, steps),
+        rules=find_rules(connection, entry.mandate_id, entry.settings_version),
+        batch=None if entry.batch_id is None else find_batch(connection, entry.batch_id),
+        refunded=sum((other.transaction.amount for other in related if other.relation is Relation.REFUND), ZERO),
+        related=related,
+        amendments=steps,
+        dead_letters=[] if event_id is None else letters_of(connection, entry.mandate_id, event_id),
+    )
+
+
+def _related(connection: Connection, entry: Transaction, steps: Sequence[AmendmentStep]) -> list[Related]:
+    naming = set(entries_naming(connection, entry.id))
+    ids = {i for step in steps for i in (step.reversed_id, step.reversal_id, step.debit_id)} | naming
+    ids |= set() if entry.reverses_id is None else {entry.reverses_id}
+    found = []
+    for other in list_with_ids(connection, ids - {entry.id}):
+        if other.id == entry.reverses_id:
+            relation = Relation.CORRECTED
+        elif other.id in naming:
+            relation = Relation.REVERSAL if other.reference_type == ReferenceType.AMENDMENT else Relation.REFUND
+        else:
+            relation = Relation.AMENDMENT
+        found.append(Related(relation, other))
+    return found
+
+
+def _source(connection: Connection, entry: Transaction, steps: Sequence[AmendmentStep]) -> Source | None:
+    source = find_source(connection, entry.id)
+    for step in steps:  # an amendment's key may have been kept in an earlier transaction than its entries
+        if source is not None and entry.id in (step.reversal_id, step.debit_id):
+            return replace(source, operation=step.operation)
+    return source
+
+
+def _seen_by(actor: Actor, whole: Explanation) -> Explanation:
+    if actor.role is Role.ROOT:
+        return whole
+    if actor.role is Role.ADMINISTRATOR:
+        return replace(whole, batch=None)
+    own = [other for other in whole.related if other.transaction.account_id == whole.account.id]
+    seen = replace(whole, batch=None, dead_letters=[], related=own)
+    payer = whole.balance_account
+    if payer is None or payer.id == whole.account.id or payer.account_type == AccountType.MANDATE:
+        return seen
+    return replace(seen, balance_account=None, balance_before=None, balance_after=None)
+
+
+def _signed(entry: Transaction) -> Decimal:
+    return -entry.amount if entry.transaction_type == TransactionType.DEBIT else entry.amount

@@ -1,0 +1,246 @@
+"""The statement of a mandate for one month: what its balances were before and after, what moved them, and what was used.
+
+Everything goes by local days. An entry counts for the month in which its local day lies, whenever it was recorded; the reversal of
+an amendment counts for the day of what it takes back. So opening + movements = closing to the last unit, and the closing balance
+of a month is the opening balance of the next one, when both are asked as of the same moment. A month is never closed for good: a
+later moment may know of more.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+
+from sqlalchemy import Connection
+
+from core.domain.billing import BillingModel, ReferenceType
+from core.domain.money import ZERO
+from core.domain.periods import days_of
+from core.domain.rejection import shown
+from core.domain.rights import Actor
+from core.domain.rights import require_mandate as require_right_to
+from core.errors import NotFound, RequestRefused
+from core.storage.database import Database, allow_time
+from core.storage.reading.billing_settings import find_settings
+from core.storage.reading.statements import (
+    Moved,
+    Scope,
+    StatedMandate,
+    UsageSum,
+    billing_models,
+    find_stated_mandate,
+    moved,
+    moved_since,
+    present_balances,
+    used,
+)
+from core.views.mandates import without_settings
+
+_YEARS = range(1, 9999)  # the day after the last one must be a day that Python has
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What a month did to a balance, in CHF; each movement with the sign that it has for the balance.
+
+    `usage` is what was billed, as recorded; `amendments` is what corrections of it came to.
+    """
+
+    opening: Decimal
+    top_ups: Decimal
+    grants: Decimal
+    refunds: Decimal
+    adjustments: Decimal
+    switches: Decimal
+    amendments: Decimal
+    usage: Decimal
+    closing: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Usage events, as amended: how many, what they cost in CHF, which part of that moved a balance and which none, and their tokens."""
+
+    event_count: int
+    cost: Decimal
+    billed_cost: Decimal
+    unbilled_cost: Decimal
+    input_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class DayUsage(Usage):
+    """The usage of one local day."""
+
+    day: date
+
+
+@dataclass(frozen=True, slots=True)
+class ModelUsage(Usage):
+    """The usage of one provider's model, `unknown` where events don't say."""
+
+    provider: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureUsage(Usage):
+    """The usage of one feature, `unknown` where events don't say."""
+
+    feature_code: str
+
+
+@dataclass(frozen=True, slots=True)
+class UserUsage(Usage):
+    """The usage of one user."""
+
+    user_id: str
+    user_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSince:
+    """A billing model and the first local day of the month under it; None where it held before the month."""
+
+    billing_model: BillingModel
+    since: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A mandate's month, both days included, by all that was recorded before `as_of`; amounts in CHF.
+
+    `total` is the pool and the users' accounts together. `late_event_count` events were recorded after the month had ended.
+    Days ascend; models, features and users come dearest first. `ended`: by the mandate's clocks the month was over at `as_of`.
+    """
+
+    mandate_id: str
+    mandate_name: str
+    billing_address: dict[str, str]
+    settings_version: int
+    time_zone: str
+    first: date
+    last: date
+    ended: bool
+    as_of: datetime
+    billing_models: list[ModelSince]
+    total: Account
+    pool: Account
+    users: Account
+    usage: Usage
+    late_event_count: int
+    by_day: list[DayUsage]
+    by_model: list[ModelUsage]
+    by_feature: list[FeatureUsage]
+    by_user: list[UserUsage]
+
+
+def statement(database: Database, actor: Actor, mandate_id: str, month: date, as_of: datetime | None = None) -> Statement:
+    """What moved the mandate's balances and what it used on the local days of a month, at one moment.
+
+    The same moment gives the same figures for ever; only of the seconds right before it something may still be on its way into
+    the books. Names are those of today.
+
+    Args:
+        database: the books.
+        actor: as whom it is asked: root or the mandate's administrator.
+        mandate_id: whose.
+        month: any day of it.
+        as_of: only what was recorded before this moment (aware) counts; without one, or of one ahead, it is now.
+
+    Raises:
+        Forbidden: the actor may not see it.
+        NotFound: the mandate has no billing settings, or had none yet at that moment.
+        RequestRefused: the year is 9999.
+        StorageUnavailable, Misconfigured: the database can't be asked.
+    """
+    require_right_to(actor, mandate_id, "see the statement")
+    if month.year not in _YEARS:
+        raise RequestRefused(f"month: {month.isoformat()[:7]} is too far ahead")
+    first, last = days_of(month.year, month.month)
+    with database.snapshot() as connection:
+        allow_time(connection)
+        mandate = find_stated_mandate(connection, mandate_id, last, as_of)
+        if mandate is None:
+            if as_of is None or find_settings(connection, mandate_id) is None:
+                raise without_settings(connection, mandate_id)
+            raise NotFound(f"mandate {shown(mandate_id)} had no billing settings yet at {as_of.isoformat()}")
+        scope = Scope(mandate_id, first, last, mandate.as_of)
+        models = billing_models(connection, scope)
+        pool, users = _accounts(connection, scope)
+        sums = used(connection, scope, mandate.ends_at)
+    return _stated(scope, mandate, models, pool, users, sums)
+
+
+def _stated(
+    scope: Scope, mandate: StatedMandate, models: list[tuple[BillingModel, date]], pool: Account, users: Account, sums: list[UsageSum]
+) -> Statement:
+    by_day = sorted((DayUsage(*_figures(s), s.day) for s in sums if s.day is not None), key=lambda row: row.day)
+    return Statement(
+        scope.mandate_id,
+        mandate.mandate_name,
+        mandate.billing_address,
+        mandate.settings_version,
+        mandate.time_zone,
+        scope.first,
+        scope.last,
+        mandate.as_of >= mandate.ends_at,
+        mandate.as_of,
+        _models_in(models, scope.first),
+        _added(pool, users),
+        pool,
+        users,
+        _total(by_day),
+        sum(s.late_event_count for s in sums if s.day is not None),
+        by_day,
+        [ModelUsage(*_figures(s), s.provider, s.model) for s in sums if s.provider is not None and s.model is not None],
+        [FeatureUsage(*_figures(s), s.feature_code) for s in sums if s.feature_code is not None],
+        [UserUsage(*_figures(s), s.user_id, s.user_name) for s in sums if s.user_id is not None and s.user_name is not None],
+    )
+
+
+def _accounts(connection: Connection, scope: Scope) -> tuple[Account, Account]:
+    """The pool and the users' accounts together, read off what they hold now: less what counts later, less the month itself."""
+    present = present_balances(connection, scope.mandate_id)
+    after = replace(scope, first=scope.last + timedelta(days=1), last=date.max)
+    within = moved(connection, scope, present.pool_id)
+    later = [*moved(connection, after, present.pool_id), *moved_since(connection, scope.mandate_id, scope.as_of, present.pool_id)]
+    return _account(present.pool, within, later, is_pool=True), _account(present.users, within, later, is_pool=False)
+
+
+def _account(now: Decimal, within: Iterable[Moved], later: Iterable[Moved], *, is_pool: bool) -> Account:
+    sums = {kind: sum((m.amount for m in within if m.kind is kind and m.is_pool is is_pool), ZERO) for kind in ReferenceType}
+    closing = now - sum((m.amount for m in later if m.is_pool is is_pool), ZERO)
+    return Account(
+        opening=closing - sum(sums.values(), ZERO),
+        top_ups=sums[ReferenceType.PAYMENT],
+        grants=sums[ReferenceType.SYSTEM],
+        refunds=sums[ReferenceType.REFUND],
+        adjustments=sums[ReferenceType.ADJUSTMENT],
+        switches=sums[ReferenceType.SWITCH],
+        amendments=sums[ReferenceType.AMENDMENT],
+        usage=sums[ReferenceType.WORKFLOW],
+        closing=closing,
+    )
+
+
+def _added(one: Account, other: Account) -> Account:
+    return Account(**{field.name: getattr(one, field.name) + getattr(other, field.name) for field in fields(Account)})
+
+
+def _figures(row: UsageSum) -> tuple[int, Decimal, Decimal, Decimal, int, int]:
+    return row.event_count, row.cost, row.billed_cost, row.cost - row.billed_cost, int(row.input_tokens), int(row.output_tokens)
+
+
+def _total(days: Iterable[DayUsage]) -> Usage:
+    total = [0, ZERO, ZERO, ZERO, 0, 0]
+    for day in days:
+        total = [a + getattr(day, field.name) for a, field in zip(total, fields(Usage), strict=True)]
+    return Usage(*total)  # type: ignore[arg-type]
+
+
+def _models_in(models: Iterable[tuple[BillingModel, date]], first: date) -> list[ModelSince]:
+    """The model that the month began with, if there was one, and each that came in it."""
+    before = [ModelSince(model, None) for model, day in models if day < first]
+    return before[-1:] + [ModelSince(model, day) for model, day in models if day >= first]
