@@ -1,0 +1,160 @@
+"""A statement as one page for browsers and for printing: nothing in it comes from elsewhere, and nothing in it runs.
+
+Amounts are exact. In a table they all have as many decimal places as the longest one needs, and never fewer than two.
+"""
+
+import base64
+import calendar
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from datetime import date, timedelta
+from decimal import Decimal
+from functools import cache
+from hashlib import sha256
+from importlib.resources import files
+from zoneinfo import ZoneInfo
+
+from jinja2 import Environment, StrictUndefined, Template
+from markupsafe import Markup
+
+from cli.output.text import printable
+from core.domain.billing import BillingModel
+from core.domain.money import ZERO
+from core.views.statement import Account, Statement, Usage
+
+ROWS_MAX = 200  # models and features, whose names the producers choose; users are all listed
+_PLACES_MIN = 2
+_JOINERS = "\u200c\u200d"  # which some scripts and emojis need
+_MOVEMENTS = {
+    "opening": "Opening balance",
+    "top_ups": "Top-ups",
+    "grants": "Initial credits",
+    "refunds": "Refunds",
+    "adjustments": "Adjustments",
+    "switches": "Transfers at a change of the billing model",
+    "amendments": "Corrections of usage",
+    "usage": "Usage billed",
+    "closing": "Closing balance",
+}
+_MODELS = {
+    BillingModel.PREPAY_USER: "prepaid by user",
+    BillingModel.PREPAY_MANDATE: "prepaid for the whole company",
+    BillingModel.CREDIT_POSTPAY: "paid afterwards",
+    BillingModel.UNLIMITED: "not billed",
+}
+_CHART_WIDTH, _CHART_HEIGHT = 720, 150
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of a table of usage: a name, and what tells it from others of the same name."""
+
+    name: str
+    note: str
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A day in the chart: where its bar begins and ends, in units of the drawing, and what it says."""
+
+    x: Decimal
+    y: Decimal
+    width: Decimal
+    height: Decimal
+    day: date
+    cost: Decimal
+
+
+def statement_page(statement: Statement) -> str:
+    """The statement as one HTML document of its own, in UTF-8."""
+    split = any(getattr(statement.pool, f.name) for f in fields(Account)) and any(getattr(statement.users, f.name) for f in fields(Account))
+    accounts = [statement.total, *([statement.pool, statement.users] if split else [])]
+    movements = [(label, [getattr(account, name) for account in accounts]) for name, label in _MOVEMENTS.items()]
+    always = ("Opening balance", "Usage billed", "Closing balance")
+    style = Markup(files("cli.output").joinpath("statement.css").read_text(encoding="utf-8"))  # noqa: S704 - it is ours
+    models = [Line(row.model, row.provider, row) for row in statement.by_model]
+    return _template().render(
+        statement=statement,
+        style=style,
+        style_hash=base64.b64encode(sha256(style.encode()).digest()).decode(),
+        month=f"{calendar.month_name[statement.first.month]} {statement.first.year}",
+        address=_address(statement),
+        models=[(_MODELS[model.billing_model], model.since) for model in statement.billing_models],
+        owed=any(model.billing_model is BillingModel.CREDIT_POSTPAY for model in statement.billing_models),
+        as_of=statement.as_of.astimezone(ZoneInfo(statement.time_zone)),
+        columns=["Total", "Pool", "Users' accounts"] if split else ["Amount"],
+        movements=[(label, values) for label, values in movements if label in always or any(values)],
+        mixed=statement.usage.billed_cost != 0 and statement.usage.unbilled_cost != 0,
+        days=[Line(f"{row.day:%a} {row.day.day}", "", row) for row in statement.by_day],
+        bars=_bars(statement),
+        by_model=_cut(models),
+        by_feature=_cut([Line(row.feature_code, "", row) for row in statement.by_feature]),
+        by_user=[Line(row.user_name, "" if row.user_name == row.user_id else row.user_id, row) for row in statement.by_user],
+    )
+
+
+def amount(value: Decimal, places: int) -> Markup:
+    """`value` with so many decimal places, of which all after the second stand smaller; thousands are set apart."""
+    whole, _, decimals = f"{abs(value):.{places}f}".partition(".")
+    sign, grouped = ("\u2212" if value < 0 else ""), _grouped(int(whole))
+    rest = Markup("<small>{}</small>").format(decimals[_PLACES_MIN:]) if places > _PLACES_MIN else ""
+    return Markup("{}{}.{}{}").format(sign, grouped, decimals[:_PLACES_MIN], rest)
+
+
+def places(values: Iterable[Decimal]) -> int:
+    """As many decimal places as it takes to show each of the amounts whole, at least two."""
+    return max([_PLACES_MIN, *(len(f"{value:f}".partition(".")[2].rstrip("0")) for value in values)])
+
+
+def _grouped(number: int) -> str:
+    return f"{number:,}".replace(",", "\u2019")
+
+
+def _plain(text: str) -> str:
+    """Text that somebody else wrote, without what could turn the line around; escaping it for HTML is the template's business."""
+    return printable(text, keep=_JOINERS)
+
+
+def _address(statement: Statement) -> list[str]:
+    given = statement.billing_address
+    town = " ".join(given[name] for name in ("postal_code", "city") if given.get(name))
+    company = given.get("company") or statement.mandate_name
+    lines = [company, given.get("street"), town, given.get("country"), f"VAT {given['vat_number']}" if given.get("vat_number") else None]
+    return [line for line in lines if line]
+
+
+def _bars(statement: Statement) -> list[Bar]:
+    """A bar for each day of the month; the dearest is as high as the chart."""
+    costs = {row.day: row.cost for row in statement.by_day}
+    greatest = max(costs.values(), default=ZERO)
+    days = [statement.first + timedelta(days=n) for n in range(statement.last.day)]
+    step = Decimal(_CHART_WIDTH) / len(days)
+    bars = []
+    for n, day in enumerate(days):
+        cost = costs.get(day, ZERO)
+        height = round(_CHART_HEIGHT * max(cost, ZERO) / greatest, 1) if greatest > 0 else ZERO
+        bars.append(Bar(round(n * step + step / 10, 1), _CHART_HEIGHT - height, round(step * 8 / 10, 1), height, day, cost))
+    return bars
+
+
+def _cut(lines: Sequence[Line]) -> list[Line]:
+    """The first lines as they are, all others as one."""
+    if len(lines) <= ROWS_MAX:
+        return list(lines)
+    rest = lines[ROWS_MAX:]
+    sums = [sum(getattr(line.usage, field.name) for line in rest) for field in fields(Usage)]
+    return [*lines[:ROWS_MAX], Line(f"{_grouped(len(rest))} others", "", Usage(*sums))]
+
+
+def _share(cost: Decimal, greatest: Decimal) -> Decimal:
+    """How long the bar of a line is, of 100."""
+    return round(100 * max(cost, ZERO) / greatest, 1) if greatest > 0 else ZERO
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters.update(amount=amount, grouped=_grouped, plain=_plain)
+    environment.globals.update(places=places, share=_share)
+    return environment.from_string(files("cli.output").joinpath("statement.html").read_text(encoding="utf-8"))
