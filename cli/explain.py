@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
+from cli.acting import acting
 from cli.context import open_database
 from cli.options import AsJson
 from cli.output.json_out import print_json
 from cli.output.tables import print_fields, print_table
-from core.domain.rights import ROOT
 from core.storage.reading.accounts import Account
 from core.views.explain import Explanation, explain_event
 from core.views.explain import explain as explain_transaction
@@ -34,9 +34,9 @@ def explain(
         raise typer.BadParameter("name a transaction, or --mandate and --event")
     with open_database() as database:
         if transaction is not None:
-            found = explain_transaction(database, ROOT, transaction)
+            found = explain_transaction(database, acting(), transaction)
         else:
-            found = explain_event(database, ROOT, str(mandate), str(event))
+            found = explain_event(database, acting(), str(mandate), str(event))
     if as_json:
         print_json(found)
     else:
@@ -63,8 +63,8 @@ def _print(found: Explanation) -> None:
     else:
         balances = {"balance before": found.balance_before, "moved": found.moved, "balance after": found.balance_after}
         _section("the balance", {"balance of": _holder(found.balance_account), **balances})
-    if found.source is not None:
-        _section("asked for by", asdict(found.source))
+    if entry.operation_key is not None:
+        _section("asked for by", {"operation": found.operation, "key": entry.operation_key, "by": entry.user_name})
     if found.rules is not None:
         _section("settings then", asdict(found.rules))
     if found.batch is not None:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from cli.acting import acting
 from cli.context import open_database
 from cli.options import AsJson, moment
 from cli.output.chart import bar
@@ -15,7 +16,6 @@ from cli.output.statement_page import statement_page
 from cli.output.tables import cell, print_fields, print_table
 from cli.output.text import counted
 from core.domain.json_text import json_text
-from core.domain.rights import ROOT
 from core.views.statement import Account, Statement, Usage
 from core.views.statement import statement as statement_of
 
@@ -46,7 +46,7 @@ def statement(
     """
     first, when = _first(month), moment(as_of)
     with open_database() as database:
-        found = statement_of(database, ROOT, mandate, first, when)
+        found = statement_of(database, acting(), mandate, first, when)
     if output is None and not as_json:
         _print(found)
         return

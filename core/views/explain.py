@@ -10,8 +10,8 @@ from sqlalchemy import Connection
 from core.domain.billing import AccountType, ReferenceType, TransactionType
 from core.domain.money import ZERO
 from core.domain.rejection import shown
-from core.domain.rights import Actor, Role, require_mandate, require_member, require_root
-from core.errors import Forbidden, NotFound
+from core.domain.rights import Actor, Role, require_mandate, require_root, sees_member
+from core.errors import NotFound
 from core.storage.database import Database
 from core.storage.reading.accounts import Account, find_account
 from core.storage.reading.batches import CommittedBatch, find_batch
@@ -19,12 +19,11 @@ from core.storage.reading.explanations import (
     AmendmentStep,
     RelatedLetter,
     RulesThen,
-    Source,
     amendments_of,
     balance_after,
     entries_naming,
+    find_operation,
     find_rules,
-    find_source,
     find_usage_debit,
     letters_of,
 )
@@ -54,7 +53,8 @@ class Explanation:
 
     `moved` is what it added to the balance of `balance_account`, which stood at `balance_before` and then at `balance_after`: in
     the order of `recorded_at` and id, in which a batch's entries follow one another, though the batch moved the balance at once.
-    Without `balance_account` it moved none. `refunded` is what was given back of it.
+    Without `balance_account` it moved none. `operation` is what the entry's key was used for, where it has one. `refunded` is what
+    was given back of it.
     """
 
     transaction: Transaction
@@ -63,7 +63,7 @@ class Explanation:
     moved: Decimal
     balance_before: Decimal | None
     balance_after: Decimal | None
-    source: Source | None
+    operation: str | None
     rules: RulesThen | None
     batch: CommittedBatch | None
     refunded: Decimal
@@ -79,52 +79,42 @@ def explain(database: Database, actor: Actor, transaction_id: int) -> Explanatio
     about his own account, without dead letters, entries about others, and balances of others; the pool's he sees.
 
     Raises:
-        Forbidden: the actor may not see it, whether it is there or not.
+        Forbidden: the actor may not see it. Nobody but root learns whether it exists.
         NotFound: there is no such transaction.
         StorageUnavailable, Misconfigured: the database can't be asked.
     """
     with database.snapshot() as connection:
         found = list_with_ids(connection, [transaction_id])
-        if not found:
-            require_root(actor, _named(transaction_id))
+        if not found or not _sees(actor, found[0]):
+            require_root(actor, f"read transaction {transaction_id}")
             raise NotFound(f"there is no transaction {transaction_id}")
-        return _explain(connection, actor, found[0], _named(transaction_id))
+        return _seen_by(actor, _explained(connection, found[0]))
 
 
 def explain_event(database: Database, actor: Actor, mandate_id: str, event_id: str) -> Explanation:
     """As `explain`, of the usage debit that the event was recorded as.
 
     Raises:
-        Forbidden: the actor may not see it, whether it is there or not.
+        Forbidden: the actor may not see it. Only who may see the mandate learns whether it exists.
         NotFound: the event is not recorded.
         StorageUnavailable, Misconfigured: the database can't be asked.
     """
-    asked = f"see event {shown(event_id)}"
     with database.snapshot() as connection:
         transaction_id = find_usage_debit(connection, mandate_id, event_id)
         found = [] if transaction_id is None else list_with_ids(connection, [transaction_id])
-        if not found:
-            require_mandate(actor, mandate_id, asked)
+        if not found or not _sees(actor, found[0]):
+            require_mandate(actor, mandate_id, f"read event {shown(event_id)}")
             raise NotFound(f"event {shown(event_id)} of mandate {shown(mandate_id)} is not recorded")
-        return _explain(connection, actor, found[0], f"{asked} of mandate {shown(mandate_id)}")
+        return _seen_by(actor, _explained(connection, found[0]))
 
 
-def _named(transaction_id: int) -> str:
-    return f"see transaction {transaction_id}"
+def _sees(actor: Actor, entry: Transaction) -> bool:
+    return sees_member(actor, entry.mandate_id, entry.account_user_id)
 
 
-def _explain(connection: Connection, actor: Actor, entry: Transaction, asked: str) -> Explanation:
-    """The refusal tells no more than that of an entry that isn't there: neither whose it is nor that there is one."""
+def _explained(connection: Connection, entry: Transaction) -> Explanation:
     account = find_account(connection, entry.account_id)
     assert account is not None  # accounts are never deleted
-    try:
-        require_member(actor, account.mandate_id, account.user_id, asked)
-    except Forbidden:
-        require_root(actor, asked)
-    return _seen_by(actor, _explained(connection, entry, account))
-
-
-def _explained(connection: Connection, entry: Transaction, account: Account) -> Explanation:
     payer = None if entry.balance_account_id is None else find_account(connection, entry.balance_account_id)
     moved = ZERO if payer is None else _signed(entry)
     after = None
@@ -142,7 +132,7 @@ def _explained(connection: Connection, entry: Transaction, account: Account) -> 
         moved=moved,
         balance_before=None if after is None else after - moved,
         balance_after=after,
-        source=_source(connection, entry, steps),
+        operation=_operation(connection, entry, steps),
         rules=find_rules(connection, entry.mandate_id, entry.settings_version),
         batch=None if entry.batch_id is None else find_batch(connection, entry.batch_id),
         refunded=sum((other.transaction.amount for other in related if other.relation is Relation.REFUND), ZERO),
@@ -168,12 +158,13 @@ def _related(connection: Connection, entry: Transaction, steps: Sequence[Amendme
     return found
 
 
-def _source(connection: Connection, entry: Transaction, steps: Sequence[AmendmentStep]) -> Source | None:
-    source = find_source(connection, entry.id)
-    for step in steps:  # an amendment's key may have been kept in an earlier transaction than its entries
-        if source is not None and entry.id in (step.reversal_id, step.debit_id):
-            return replace(source, operation=step.operation)
-    return source
+def _operation(connection: Connection, entry: Transaction, steps: Sequence[AmendmentStep]) -> str | None:
+    if entry.operation_key is None:
+        return None
+    for step in steps:  # an amendment's key may have been kept before its entries were written
+        if entry.id in (step.reversal_id, step.debit_id):
+            return step.operation
+    return find_operation(connection, entry.mandate_id, entry.operation_key, entry.recorded_at)
 
 
 def _seen_by(actor: Actor, whole: Explanation) -> Explanation:

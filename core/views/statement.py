@@ -17,8 +17,7 @@ from core.domain.billing import BillingModel, ReferenceType
 from core.domain.money import ZERO
 from core.domain.periods import days_of
 from core.domain.rejection import shown
-from core.domain.rights import Actor
-from core.domain.rights import require_mandate as require_right_to
+from core.domain.rights import Actor, require_mandate
 from core.errors import NotFound, RequestRefused
 from core.storage.database import Database, allow_time
 from core.storage.reading.billing_settings import find_settings
@@ -155,7 +154,7 @@ def statement(database: Database, actor: Actor, mandate_id: str, month: date, as
         RequestRefused: the year is 9999.
         StorageUnavailable, Misconfigured: the database can't be asked.
     """
-    require_right_to(actor, mandate_id, "see the statement")
+    require_mandate(actor, mandate_id, "read the statement")
     if month.year not in _YEARS:
         raise RequestRefused(f"month: {month.isoformat()[:7]} is too far ahead")
     first, last = days_of(month.year, month.month)

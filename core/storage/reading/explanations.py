@@ -13,12 +13,8 @@ RELATED_MAX = 1000  # entries and amendments shown with one entry
 _OF_EVENT = text("SELECT transaction_id FROM event_keys WHERE mandate_id = :mandate_id AND event_id = :event_id")
 
 # The key's row was written in the same transaction as the entry; another operation may use the same key.
-_SOURCE = text("""
-    SELECT k.operation, t.operation_key, t.created_by_user_id
-      FROM transactions t
-      LEFT JOIN operation_keys k ON k.mandate_id = t.mandate_id AND k.idempotency_key = t.operation_key AND k.recorded_at = t.recorded_at
-     WHERE t.id = :transaction_id AND t.operation_key IS NOT NULL
-     ORDER BY k.operation LIMIT 1
+_OPERATION = text("""
+    SELECT min(operation) FROM operation_keys WHERE mandate_id = :mandate_id AND idempotency_key = :key AND recorded_at = :recorded_at
 """)
 
 _SETTINGS = text("""
@@ -64,15 +60,6 @@ _AFTER_OF_POOL = text(f"""
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """Who asked for an entry, under which key, and by which operation where that kept the key in the same transaction."""
-
-    operation: str | None
-    key: str
-    by: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class RulesThen:
     """The settings version that an entry was made under: what decided whose balance it moved, and its local day."""
 
@@ -113,10 +100,11 @@ def find_usage_debit(connection: Connection, mandate_id: str, event_id: str) -> 
     return found
 
 
-def find_source(connection: Connection, transaction_id: int) -> Source | None:
-    """What asked for the entry; None where nothing with a key did, as for usage."""
-    row = connection.execute(_SOURCE, {"transaction_id": transaction_id}).one_or_none()
-    return None if row is None else Source(*row)
+def find_operation(connection: Connection, mandate_id: str, key: str, recorded_at: datetime) -> str | None:
+    """The operation that kept this key of the mandate at that moment, if one did."""
+    parameters = {"mandate_id": mandate_id, "key": key, "recorded_at": recorded_at}
+    found: str | None = connection.execute(_OPERATION, parameters).scalar_one()
+    return found
 
 
 def find_rules(connection: Connection, mandate_id: str, version: int) -> RulesThen | None:
