@@ -1,0 +1,230 @@
+"""`tollbook statement`: the page, the JSON and the table have the same exact figures, and no name can do anything."""
+
+import hashlib
+import re
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from datetime import date, datetime
+from decimal import Decimal
+from functools import partial
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from cli.output.statement_page import ROWS_MAX, amount, places, statement_page
+from core.domain.money import ZERO
+from core.domain.rights import ROOT
+from core.operations.top_up import TopUp, top_up
+from core.storage.database import Database
+from core.storage.directory.mirror import User, put_users
+from core.views.accounts import holder_account
+from core.views.statement import Account, FeatureUsage, Statement, Usage, UserUsage, statement
+from tests.conftest import Record
+from tests.events import event
+from tests.storage.conftest import PutSettings
+from tests.storage.test_cli import Run, run
+
+__all__ = ["run"]
+
+HOSTILE = ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "{{7*7}}{% raw %}", "\u202egnp.exe", "</style><svg onload=x>", "&amp;'\"`"]
+TAGS = set(
+    "html head meta title style body main header div p h1 h2 h3 address span bdi strong dl dt dd time section b small table caption thead tbody"
+    " tfoot tr th td svg line rect text footer".split()  # noqa: SIM905 - forty lines otherwise
+)
+
+
+class Page(HTMLParser):
+    """What a browser would see: the tags with their attributes, and the cells of each table, by its caption, row by row."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.tables: dict[str, list[list[str]]] = {}
+        self.open: list[str] = []
+        self.texts: dict[str, str] = {}
+        self._caption = ""
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        """An element begins."""
+        self.tags.append((tag, dict(attributes)))
+        self.open.append(tag)
+        if tag == "table":
+            self._caption = ""
+        elif tag == "tr":
+            self.tables.setdefault(self._caption, []).append([])
+        elif tag in ("td", "th"):
+            self.tables[self._caption][-1].append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        """An element ends; those that never end do so with it."""
+        while self.open and self.open.pop() != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        """Text in whatever is open."""
+        self.texts[self.open[-1] if self.open else ""] = data
+        if "caption" in self.open:
+            self._caption += data
+        elif ("td" in self.open or "th" in self.open) and "table" in self.open:
+            self.tables[self._caption][-1][-1] += data
+
+    def table(self, heading: str) -> list[list[str]]:
+        """The rows below that first heading, the total among them."""
+        (found,) = [rows[1:] for rows in self.tables.values() if rows[0][0] == heading]
+        return found
+
+
+def number(text: str) -> Decimal:
+    """A figure of the page."""
+    return Decimal(text.replace("\u2019", "").replace("\u2212", "-"))
+
+
+@pytest.fixture
+def month(put_settings: PutSettings, record: Record, database: Database, owner_database: Database) -> Statement:
+    """A January with two users, one a hostile name, with usage that a change to UNLIMITED made free, and a payment."""
+    put_settings(users=["ada", "bob"], billing_address='{"company": "<b>Acme</b> & Söhne", "city": "Bern", "postal_code": "3011"}')
+    with owner_database.transaction() as connection:
+        put_users(connection, [User("ada", "ada", HOSTILE[0]), User("bob", None, None)])
+    clock = partial(datetime.fromisoformat, "2026-02-02T12:00:00Z")
+    for n, name in enumerate([*HOSTILE[:2], HOSTILE[2], HOSTILE[4], HOSTILE[5]]):
+        names = {"provider": name, "model": name, "feature_code": name}
+        record(event(price_chf=f"1234.{n + 1}", user_id=("ada", "bob")[n % 2], occurred_at=f"2026-01-0{n + 1}T10:00:00Z", **names), clock=clock)
+    record(event(price_chf="0.000000001", occurred_at="2026-01-31T10:00:00Z"), clock=clock)
+    paid = {"mandate_id": "acme", "account_id": holder_account(database, ROOT, "acme", "ada").id, "amount": "0.5", "key": "k", "by": "olga"}
+    top_up(database, ROOT, TopUp.read(paid))
+    return statement(database, ROOT, "acme", date(2026, 1, 1))
+
+
+def test_the_page_has_the_figures_of_the_statement(month: Statement) -> None:
+    """Each line of each table, to the last unit, and its total."""
+    page = Page(statement_page(month))
+    lists: dict[str, Sequence[Usage]] = {"Model": month.by_model, "Feature": month.by_feature, "Day": month.by_day, "User": month.by_user}
+    for heading, rows in lists.items():
+        lines = page.table(heading)
+        cost = 4 if heading == "Model" else 2
+        assert [(int(number(line[1])), number(line[cost])) for line in lines] == [(row.event_count, row.cost) for row in [*rows, month.usage]]
+    balance = {line[0]: number(line[1]) for line in page.table("")}
+    shown = ("opening", "usage", "closing")
+    assert [balance[name] for name in ("Opening balance", "Usage billed", "Closing balance")] == [getattr(month.total, name) for name in shown]
+    assert balance["Opening balance"] + sum(list(balance.values())[1:-1]) == balance["Closing balance"]
+
+
+def test_page_json_and_table_agree(run: Run, month: Statement, tmp_path: Path) -> None:
+    """One moment asked for three times: the same figures; into a file or onto standard output: the same text."""
+    moment = ("--as-of", month.as_of.isoformat())
+    found = run("statement", "acme", "2026-01", "--json").json
+    assert {name: Decimal(value) for name, value in found["total"].items()} == {f.name: getattr(month.total, f.name) for f in fields(Account)}
+    assert [row["cost"] for row in found["by_user"]] == [f"{row.cost:f}" for row in month.by_user]
+    assert found["usage"]["cost"] == f"{month.usage.cost:f}"
+    assert (found["first"], found["last"], found["time_zone"]) == ("2026-01-01", "2026-01-31", "UTC")
+    for options in (("--json",), ()):
+        assert run("statement", "acme", "2026-01", *moment, "--output", "made", *options).code == 0
+        assert (tmp_path / "made").read_text(encoding="utf-8") == run("statement", "acme", "2026-01", *moment, "--output", "-", *options).out
+    out = run("statement", "acme", "2026-01").out
+    assert f"total: 6 events, {month.usage.cost:f} CHF" in out
+    assert f"{month.total.closing:f}" in out
+    assert "6 events recorded after the month had ended" in out
+
+
+def test_no_name_does_anything(month: Statement) -> None:
+    """Whatever users, producers and customers write is text: no element, attribute, template or turned line comes of it."""
+    source = statement_page(replace(month, mandate_name=HOSTILE[1], billing_address=dict.fromkeys(("company", "street", "city"), HOSTILE[3])))
+    page = Page(source)
+    assert {tag for tag, _ in page.tags} <= TAGS
+    assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on") or name in ("src", "href", "style")]
+    assert {HOSTILE[0], "bob"} <= {line[0].removesuffix(" ada") for line in page.table("User")}
+    assert HOSTILE[2] in {line[0] for line in page.table("Feature")}
+    assert not set(source) & set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\x1b\x00")
+
+
+def test_the_page_may_load_and_run_nothing(month: Statement) -> None:
+    """Its policy allows one style sheet, by its hash, and that names nothing outside."""
+    source = statement_page(month)
+    (policy,) = [a["content"] for tag, a in Page(source).tags if tag == "meta" and a.get("http-equiv") == "Content-Security-Policy"]
+    style = source.partition("<style>")[2].partition("</style>")[0]
+    digest = b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert policy == f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    assert not re.search(r"url\(|@import|https?:", style)
+
+
+def test_an_accessible_page(month: Statement) -> None:
+    """It names its language, each table has a caption and headed rows and columns, and the drawing says what it shows."""
+    page = Page(statement_page(month))
+    attributes = dict(reversed(page.tags))
+    assert attributes["html"] == {"lang": "en"}
+    assert len(page.tables) == len([tag for tag, _ in page.tags if tag == "table"]) == len([tag for tag, _ in page.tags if tag == "caption"])
+    assert all(found.get("scope") in ("row", "col") for tag, found in page.tags if tag == "th")
+    assert [found["aria-label"] for tag, found in page.tags if found.get("role") == "img"] == ["Cost of each day; the table by day has the figures"]
+
+
+def test_pool_and_users_stand_apart_where_both_have_something(month: Statement) -> None:
+    """Three columns then, each with its own decimals; one where only one of them moved."""
+    assert len(Page(statement_page(month)).table("")[0]) == 2
+    pool = replace(month.pool, opening=Decimal("1.5"), closing=Decimal("1.5"))
+    lines = Page(statement_page(replace(month, pool=pool))).table("")
+    assert [number(cell) for cell in lines[0][1:]] == [month.total.opening, Decimal("1.5"), month.users.opening]
+
+
+def test_usage_that_nobody_paid_has_a_column(month: Statement) -> None:
+    """Where a month has billed and unbilled usage, each line says how much of it was not billed."""
+    free = replace(month.by_day[0], billed_cost=Decimal(0), unbilled_cost=month.by_day[0].cost)
+    usage = replace(month.usage, billed_cost=month.usage.cost - free.cost, unbilled_cost=free.cost)
+    lines = Page(statement_page(replace(month, by_day=[free, *month.by_day[1:]], usage=usage))).table("Day")
+    assert [number(line[2]) for line in lines] == [free.cost, *[Decimal(0)] * (len(month.by_day) - 1), free.cost]
+
+
+def test_many_users_are_all_listed_and_many_features_are_not(month: Statement) -> None:
+    """5,000 users make a page of less than 3 MB; features, which a producer may invent, end with the sum of the others."""
+    cost = Decimal("0.001")
+    users = [UserUsage(1, cost, cost, ZERO, 1, 1, f"user-{n}", f"Somebody with a name of some length {n}") for n in range(5000)]
+    features = [FeatureUsage(1, cost, cost, ZERO, 1, 1, f"feature-{n}") for n in range(1201)]
+    source = statement_page(replace(month, by_user=users, by_feature=features))
+    assert len(source.encode()) < 3_000_000
+    page = Page(source)
+    assert len(page.table("User")) == 5001
+    assert len(page.table("Feature")) == ROWS_MAX + 2
+    assert page.table("Feature")[ROWS_MAX][:3] == ["1\u2019001 others", "1\u2019001", "1.001"]
+
+
+def test_an_empty_month_says_so(month: Statement, database: Database) -> None:
+    """No table of usage, and a balance that stays."""
+    source = statement_page(statement(database, ROOT, "acme", date(2025, 3, 1)))
+    assert "Nothing was used in this month." in source
+    assert [number(line[1]) for line in Page(source).table("")] == [0, 0, 0]
+
+
+def test_a_month_under_way_is_not_final(month: Statement) -> None:
+    """The page says so."""
+    assert "Not final" not in statement_page(month)
+    assert "Not final" in statement_page(replace(month, ended=False))
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        (["0", "1"], ["0.00", "1.00"]),
+        (["0.5", "1234567.125"], ["0.500", "1\u2019234\u2019567.125"]),
+        (["-0.000000001", "12"], ["\u22120.000000001", "12.000000000"]),
+        (["1E+3", "0E-9"], ["1\u2019000.00", "0.00"]),
+        ([], []),
+    ],
+)
+def test_amounts_are_exact(values: list[str], shown: list[str]) -> None:
+    """A column has as many places as its longest amount needs, at least two; nothing is rounded."""
+    amounts = [Decimal(value) for value in values]
+    assert [re.sub("</?small>", "", amount(value, places(amounts))) for value in amounts] == shown
+
+
+def test_wrong_questions_are_told(run: Run, month: Statement) -> None:
+    """A month that is none, a moment without an offset, a mandate that isn't there, somebody who may not, a file that can't be written."""
+    for wrong in ("2026", "2026-13", "2026-1", "January", "0000-01"):
+        assert (run("statement", "acme", wrong).code, f"{wrong!r} is no month such as 2026-10" in run("statement", "acme", wrong).err) == (2, True)
+    assert run("statement", "acme", "2026-01", "--as-of", "2026-02-01").code == 2
+    assert run("statement", "nobody", "2026-01").err.startswith("error: mandate 'nobody' has no billing settings")
+    assert "may not read the statement" in run("statement", "acme", "2026-01", "--as", "user:ada").err
+    assert run("statement", "acme", "2026-01", "--as", "administrator:acme", "--json").json["mandate_id"] == "acme"
+    assert run("statement", "acme", "2026-01", "--output", "no/such/folder").code == 1
