@@ -50,11 +50,13 @@ def _print(found: Explanation) -> None:
         "mandate_name",
         "account_id",
         "account_type",
+        "account_user_id",
         "user_id",
         "user_name",
         "balance_account_id",
         "settings_version",
         "batch_id",
+        "operation_key",
     )
     shown = {name: value for name, value in asdict(entry).items() if name not in hidden and value is not None}
     _section("the entry", {"mandate": f"{entry.mandate_name} ({entry.mandate_id})", "about": _holder(found.account), **shown})

@@ -95,7 +95,7 @@ def statement_page(statement: Statement) -> str:
 
 
 def amount(value: Decimal, places: int) -> Markup:
-    """`value` with so many decimal places, of which all after the second stand smaller; thousands are set apart."""
+    """`value` with so many decimal places, as `places` gives them; those after the second stand smaller, thousands are set apart."""
     whole, _, decimals = f"{abs(value):.{places}f}".partition(".")
     sign, grouped = ("\u2212" if value < 0 else ""), _grouped(int(whole))
     rest = Markup("<small>{}</small>").format(decimals[_PLACES_MIN:]) if places > _PLACES_MIN else ""
