@@ -52,7 +52,7 @@ _TAKEN_BACK = """
 """
 
 _MOVED = text(f"""
-    SELECT is_pool, reference_type, sum(amount), count(*) FROM (
+    SELECT is_pool, reference_type, sum(amount) FROM (
         {
     entries_in_days(
         f"{_IS_POOL} AS is_pool, t.reference_type, {_SIGNED} AS amount", f"{_OF_MANDATE} AND t.balance_account_id IS NOT NULL AND NOT {_IS_REVERSAL}"
@@ -64,7 +64,7 @@ _MOVED = text(f"""
 """)
 
 _MOVED_SINCE = text(f"""
-    SELECT {_IS_POOL} AS is_pool, t.reference_type, sum({_SIGNED}), count(*) FROM transactions t
+    SELECT {_IS_POOL} AS is_pool, t.reference_type, sum({_SIGNED}) FROM transactions t
      WHERE t.mandate_id = :mandate_id AND t.recorded_at >= :as_of AND t.balance_account_id IS NOT NULL
      GROUP BY 1, 2
 """)
@@ -118,12 +118,11 @@ class StatedMandate:
 
 
 class Moved(NamedTuple):
-    """What entries of one kind together added to the pool or to the users' accounts: CHF, and how many there are."""
+    """What entries of one kind together added to the pool or to the users' accounts, in CHF."""
 
     is_pool: bool
     kind: ReferenceType
     amount: Decimal
-    entries: int
 
 
 class Balances(NamedTuple):
@@ -183,13 +182,13 @@ def moved(connection: Connection, scope: Scope, pool_id: int | None) -> list[Mov
     """What counts for these days and moved a balance, by kind; an AMENDMENT is what reversals gave back and new debits took."""
     connection.execute(_PREPARE)
     rows = connection.execute(_MOVED, {**_parameters(scope), "pool_id": pool_id})
-    return [Moved(is_pool, ReferenceType(kind), amount, entries) for is_pool, kind, amount, entries in rows]
+    return [Moved(is_pool, ReferenceType(kind), amount) for is_pool, kind, amount in rows]
 
 
 def moved_since(connection: Connection, mandate_id: str, as_of: datetime, pool_id: int | None) -> list[Moved]:
     """What was recorded at `as_of` or later, of whatever day, and moved a balance, by kind."""
     rows = connection.execute(_MOVED_SINCE, {"mandate_id": mandate_id, "as_of": as_of, "pool_id": pool_id})
-    return [Moved(is_pool, ReferenceType(kind), amount, entries) for is_pool, kind, amount, entries in rows]
+    return [Moved(is_pool, ReferenceType(kind), amount) for is_pool, kind, amount in rows]
 
 
 def used(connection: Connection, scope: Scope, ends_at: datetime) -> list[UsageSum]:
