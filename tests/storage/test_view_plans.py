@@ -19,7 +19,7 @@ QUERIES_MAX = {  # one, but for these: whose account it is, what the model was, 
     **dict.fromkeys(("transactions_of_account", "movements_of_account", "statistics_of_account", "computed_statistics"), 2),
     "balance": 3,
     "balance_at": 4,
-    "statistics_of": 2,
+    "statistics_of": 4,
 }
 
 # Half of the mandates pay by their pool; one in a hundred events comes a month late, and one entry in ten is a payment.
