@@ -11,13 +11,25 @@ from celery import shared_task
 from pydantic import AwareDatetime, Field
 
 from core.domain.billing import AlertKind
-from core.domain.contract import Id
+from core.domain.contract import EventId, Id
 from core.domain.periods import PeriodType
 from core.domain.request import Asked, RowId
 from core.domain.rights import Actor
 from core.storage.database import database
 from core.storage.reading.transactions import Page
-from core.views import accounts, alerts, balance, balance_at, balances, billing_settings, settings_history, statistics, transactions
+from core.views import (
+    accounts,
+    alerts,
+    balance,
+    balance_at,
+    balances,
+    billing_settings,
+    explain,
+    settings_history,
+    statement,
+    statistics,
+    transactions,
+)
 from core.views.paging import LIMIT_DEFAULT
 from tasks.answer import Answer, AnsweringTask
 
@@ -165,6 +177,25 @@ class Periods(OfHolder):
     last: date
 
 
+class Month(OfMandate):
+    """Which month of a mandate, by any day of it, and as of when."""
+
+    month: date
+    as_of: AwareDatetime | None = None
+
+
+class OfTransaction(Viewed):
+    """Which transaction."""
+
+    transaction_id: RowId
+
+
+class OfEvent(OfMandate):
+    """Which recorded event of a mandate."""
+
+    event_id: EventId
+
+
 class Alerts(MandatesList):
     """Which alerts."""
 
@@ -195,6 +226,9 @@ VIEWS: dict[str, tuple[type[Viewed], Callable[..., object]]] = {
     "view.computed_statistics": (Days, statistics.computed_statistics),
     "view.statistics_of": (Periods, statistics.statistics_of),
     "view.list_alerts": (Alerts, alerts.list_alerts),
+    "view.statement": (Month, statement.statement),
+    "view.explain": (OfTransaction, explain.explain),
+    "view.explain_event": (OfEvent, explain.explain_event),
 }
 
 

@@ -64,6 +64,9 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
     ("statistics_of", {**HOLDER, "by": "DAY", **DAYS}, OF_ADA),
     ("list_alerts", {}, "root acme globex"),
     ("list_alerts", {"mandate_ids": ["acme"]}, OF_ACME),
+    ("statement", {"mandate_id": "acme", "month": "2026-01-01"}, OF_ACME),
+    ("explain", {"transaction_id": 1}, OF_ADA),
+    ("explain_event", {"mandate_id": "acme", "event_id": "e51"}, OF_ADA),
 ]
 
 
@@ -89,7 +92,7 @@ def books(put_settings: PutSettings, record: Record) -> None:
     """Ada and bob are in acme, ada in globex too, whose pool (account 2) pays."""
     put_settings("acme", users=["ada", "bob"])
     put_settings("globex", BillingModel.PREPAY_MANDATE, users=["ada"])
-    record(event())
+    record(event(event_id="e51"))
     record(event(mandate_id="globex"))
     record(event(user_id="bob"))
 

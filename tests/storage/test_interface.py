@@ -66,7 +66,7 @@ def books(database: Database, record: Record, put_settings: PutSettings, put_man
     put_mandate("initech")
     clock = partial(datetime.fromisoformat, "2026-02-15T12:00:00Z")
     moment = "2026-02-14T12:00:00Z"
-    record(event(price_chf="9.5", model="m", occurred_at=moment), clock=clock)
+    record(event(event_id="e1", price_chf="9.5", model="m", occurred_at=moment), clock=clock)
     record(event(price_chf="2.5", mandate_id="globex", occurred_at=moment), clock=clock)
     record(event(price_chf="0.5", user_id="bob", occurred_at=moment), clock=clock)
     roll_up_usage(database)
@@ -150,9 +150,9 @@ def plain(value: object) -> Any:
 
 
 def taken_from(shown: Any, returned: Any) -> Any:
-    """What of a command's document stands in what was returned; `stats` shows sums beside its rows."""
+    """What of a command's document or a task's answer stands in what was returned; `stats` shows sums beside its rows."""
     if isinstance(shown, dict) and isinstance(returned, list):
         return shown["rows"]
-    if isinstance(shown, dict) and "rows" in shown:
+    if isinstance(shown, dict) and "as_of" in shown:
         return {**{name: value for name, value in shown.items() if name in returned}, "as_of": returned["as_of"]}  # each as of its own moment
     return shown

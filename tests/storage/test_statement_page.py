@@ -185,7 +185,8 @@ def test_many_users_are_all_listed_and_many_features_are_not(month: Statement) -
     page = Page(source)
     assert len(page.table("User")) == 5001
     assert len(page.table("Feature")) == ROWS_MAX + 2
-    assert page.table("Feature")[ROWS_MAX][:3] == ["1\u2019001 others", "1\u2019001", "1.001"]
+    assert page.table("Feature")[ROWS_MAX][:2] == ["1\u2019001 others", "1\u2019001"]
+    assert number(page.table("Feature")[ROWS_MAX][2]) == Decimal("1.001")
 
 
 def test_an_empty_month_says_so(month: Statement, database: Database) -> None:

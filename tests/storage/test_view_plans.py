@@ -19,7 +19,10 @@ QUERIES_MAX = {  # one, but for these: whose account it is, what the model was, 
     **dict.fromkeys(("transactions_of_account", "movements_of_account", "statistics_of_account", "computed_statistics"), 2),
     "balance": 3,
     "balance_at": 4,
-    "statistics_of": 2,
+    "statistics_of": 4,
+    "statement": 7,
+    "explain": 12,
+    "explain_event": 13,
 }
 
 # Half of the mandates pay by their pool; one in a hundred events comes a month late, and one entry in ten is a payment.
@@ -52,6 +55,10 @@ _FILL = (
                    1 + n % :mandates + CASE n % 2 WHEN 0 THEN 0 ELSE :mandates * (1 + (n / :mandates) % :users) END AS payer,
                    date_trunc('month', now()) + make_interval(secs => n * 5000000.0 / :entries) AS at
               FROM generate_series(1, :entries) n) AS entries
+    """,
+    """
+    INSERT INTO event_keys (mandate_id, event_id, payload_hash, hash_version, transaction_id, recorded_at)
+    SELECT mandate_id, event_id, '', 1, id, recorded_at FROM transactions WHERE id = 51
     """,
 )
 
