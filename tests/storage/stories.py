@@ -31,9 +31,11 @@ USERS = ["ada", "bob", "cid"]
 AMOUNTS = st.one_of(st.integers(1, 9), st.integers(1, 10**11)).map(lambda units: units * Decimal("0.000000001"))
 NAMES = st.sampled_from([None, "", "a", "b", "unknown"])
 USE = st.tuples(st.sampled_from(USERS), AMOUNTS, USED_DAYS_AGO, st.integers(0, 24 * 60), NAMES, NAMES, NAMES)
-STEPS = st.one_of(
-    st.lists(USE, min_size=1, max_size=4).map(lambda uses: ("use", uses)),
+USES = st.lists(USE, min_size=1, max_size=4).map(lambda uses: ("use", uses))
+STEP = st.one_of(
+    USES,
     st.tuples(st.just("refund"), st.integers(0, 99), st.integers(1, 100)),
+    st.tuples(st.just("amend"), st.integers(0, 99), AMOUNTS),
     st.tuples(st.just("amend"), st.integers(0, 99), AMOUNTS),
     st.tuples(st.just("top up"), st.integers(0, 9), AMOUNTS),
     st.tuples(st.just("adjust"), st.integers(0, 9), AMOUNTS, st.sampled_from([1, -1])),
@@ -41,6 +43,9 @@ STEPS = st.one_of(
     st.tuples(st.just("zone"), st.sampled_from(ZONES)),
     st.tuples(st.just("age"), st.integers(1, 40)),
 )
+STORIES = st.tuples(USES, STEP, STEP, STEP, STEP, STEP, STEP, USES, STEP, STEP, STEP, STEP).flatmap(
+    lambda steps: st.integers(1, len(steps)).map(lambda length: steps[:length])
+)  # each begins with usage, and most are long
 _numbers = itertools.count(1)
 
 
@@ -70,7 +75,7 @@ class Story:
                 self._use(uses)
             case ("refund", number, percent):
                 self._refund(number, percent)
-            case ("amend", number, price) if self.event_ids:
+            case ("amend", number, price):
                 event_id = self.event_ids[number % len(self.event_ids)]
                 new = NewPrice.read({"mandate_id": self.mandate_id, "event_id": event_id, "price_chf": str(price)})
                 amend_prices(self.database, ROOT, [new], key=_key(), by="olga", worker="test")
@@ -82,7 +87,8 @@ class Story:
                 switch_billing_model(self.database, ROOT, ModelSwitch.read({**self._asked(), "billing_model": model}))
             case ("zone", zone):
                 update_settings(self.database, ROOT, self.mandate_id, {"time_zone": zone}, changed_by="olga", config=self.config)
-            case ("age", days) if self.aged_days + days <= AGED_DAYS_MAX:
+            case ("age", days):
+                days = min(days, AGED_DAYS_MAX - self.aged_days)
                 self._age(timedelta(days=days))
                 self.aged_days += days
 
@@ -98,16 +104,13 @@ class Story:
 
     def _refund(self, number: int, percent: int) -> None:
         found = self.rows("SELECT id, amount FROM transactions WHERE mandate_id = :m ORDER BY id", m=self.mandate_id)
-        if found:
-            entry = found[number % len(found)]
-            amount = (abs(entry["amount"]) * percent / 100).quantize(Decimal("0.000000001"))
-            refund(self.database, ROOT, Refund.read({**self._asked(), "transaction_id": entry["id"], "amount": amount}))
+        entry = found[number % len(found)]
+        amount = (abs(entry["amount"]) * percent / 100).quantize(Decimal("0.000000001"))
+        refund(self.database, ROOT, Refund.read({**self._asked(), "transaction_id": entry["id"], "amount": amount}))
 
     def _holder(self, number: int) -> dict[str, Any]:
         """One of the mandate's accounts, and now and then another one whose balance is moved."""
         ids = [row["id"] for row in self.rows("SELECT id FROM accounts WHERE mandate_id = :m ORDER BY id", m=self.mandate_id)]
-        if not ids:
-            raise RequestRefused("there are no accounts yet")
         payer = {"balance_account_id": ids[(number + 1) % len(ids)]} if number > 6 else {}
         return {**self._asked(), "account_id": ids[number % len(ids)], **payer}
 

@@ -28,7 +28,7 @@ from core.views.explain import Explanation, Relation, explain, explain_event
 from tests.conftest import Record, Row, Rows
 from tests.events import event
 from tests.storage.conftest import PutSettings
-from tests.storage.stories import STEPS, USERS, ZONES, Story, new_mandate_id
+from tests.storage.stories import STORIES, USERS, ZONES, Story, new_mandate_id
 from tests.storage.test_cli import Run, run
 from tests.storage.test_import_books import Take, take
 
@@ -57,7 +57,7 @@ def amend(database: Database, event_id: str, price: str, key: str) -> None:
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(zone=st.sampled_from(ZONES), model=st.sampled_from(BillingModel), steps=st.lists(STEPS, min_size=1, max_size=10))
+@given(zone=st.sampled_from(ZONES), model=st.sampled_from(BillingModel), steps=STORIES)
 def test_balances_follow_one_another(
     database: Database,
     record: Record,
@@ -67,7 +67,7 @@ def test_balances_follow_one_another(
     told: Explain,
     zone: str,
     model: BillingModel,
-    steps: list[tuple[Any, ...]],
+    steps: tuple[tuple[Any, ...], ...],
 ) -> None:
     """On each account the first entry finds nothing, each next one what the one before left, and the last leaves the present balance."""
     mandate_id = new_mandate_id()

@@ -28,7 +28,7 @@ from core.views.statistics import computed_statistics, days_in
 from tests.conftest import Record, Row, Rows
 from tests.events import event
 from tests.storage.conftest import Breaches, PutMandate, PutSettings
-from tests.storage.stories import NOW, STEPS, USERS, ZONES, Story, months, new_mandate_id
+from tests.storage.stories import NOW, STORIES, USERS, ZONES, Story, months, new_mandate_id
 from tests.storage.test_import_books import Take, take
 
 __all__ = ["take"]
@@ -123,9 +123,7 @@ def check_statement(found: Statement, ledger: list[Row]) -> None:
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    zone=st.sampled_from(ZONES), model=st.sampled_from(BillingModel), steps=st.lists(STEPS, min_size=1, max_size=14), hours=st.integers(0, 24 * 80)
-)
+@given(zone=st.sampled_from(ZONES), model=st.sampled_from(BillingModel), steps=STORIES, hours=st.integers(0, 24 * 80))
 def test_statements_are_what_the_ledger_says(
     database: Database,
     record: Record,
@@ -135,7 +133,7 @@ def test_statements_are_what_the_ledger_says(
     config: Configuration,
     zone: str,
     model: BillingModel,
-    steps: list[tuple[Any, ...]],
+    steps: tuple[tuple[Any, ...], ...],
     hours: int,
 ) -> None:
     """Whatever happened: all figures are the ledger's, months chain, the last one closes with the balances, and a moment has one answer."""
