@@ -155,7 +155,7 @@ def test_statements_are_what_the_ledger_says(
         for before, after in zip([None, *found[:-1]], found, strict=True):
             check_statement(after, ledger)
             assert after.total.opening == (before.total.closing if before else 0)
-        story.apply([("use", [("ada", Decimal(1), 100, 0, None, None, None)]), ("top up", 0, Decimal(5))])
+        story.apply([("use", [("ada", Decimal(1), 100, 0, None, None, None)]), ("amend", 0, Decimal(7)), ("top up", 0, Decimal(5))])
         if as_of is None:
             balance = sum(row["balance"] for row in rows("SELECT balance FROM accounts WHERE mandate_id = :m", m=mandate_id)) - _since(
                 rows, found[-1]
