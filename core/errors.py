@@ -6,6 +6,7 @@ TollbookError
 ├── Misconfigured        only an operator can help: wrong password, missing table, missing right
 └── RequestRefused       the caller asked for something that the rules forbid
     ├── NotFound         the caller named something that does not exist
+    ├── Forbidden        the caller may not ask for this, whatever there is
     └── Conflict         somebody was first: the key was used with other content, the version is another one
 """
 
@@ -36,6 +37,10 @@ class RequestRefused(TollbookError):
 
 class NotFound(RequestRefused):
     """What was named does not exist."""
+
+
+class Forbidden(RequestRefused):
+    """Whoever asked may not: the message says as whom, and for what."""
 
 
 class Conflict(RequestRefused):

@@ -11,7 +11,7 @@ import structlog
 from celery import Celery, Task
 
 from core.domain.json_text import json_text
-from core.errors import Conflict, Misconfigured, NotFound, RequestRefused, StorageUnavailable, TollbookError
+from core.errors import Conflict, Forbidden, Misconfigured, NotFound, RequestRefused, StorageUnavailable, TollbookError
 from core.metrics import REQUESTS, UNDELIVERED
 
 log = structlog.get_logger()
@@ -22,6 +22,7 @@ _BROKER_NAMED = "amq."  # queues that RabbitMQ itself names for a caller
 _KINDS = {
     NotFound: "not_found",
     Conflict: "conflict",
+    Forbidden: "forbidden",
     StorageUnavailable: "unavailable",
     Misconfigured: "unavailable",
 }

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from core.domain.billing import ReferenceType, TransactionType
 from core.domain.contract import EventContract, Id, Label, Moment
 from core.domain.rejection import Rejection, shown
-from core.domain.request import Actor, Amount, AnyAmount, Reason, refusal
+from core.domain.request import Amount, AnyAmount, By, Reason, refusal
 from core.domain.usage_event import UsageEvent
 from core.errors import RequestRefused
 
@@ -84,7 +84,7 @@ class PastEntry(BaseModel):
     amount: AnyAmount
     occurred_at: Moment
     description: Reason = "Imported entry"
-    created_by_user_id: Actor | None = None
+    created_by_user_id: By | None = None
 
     @property
     def holder(self) -> tuple[str, str | None]:

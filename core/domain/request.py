@@ -74,7 +74,7 @@ Amount = Annotated[Decimal, BeforeValidator(parse_amount), AfterValidator(_not_n
 Cost = Annotated[Decimal, PlainValidator(parse_cost)]
 RowId = Annotated[int, Field(strict=True, ge=1, le=2**63 - 1)]
 Key = Annotated[Label, StringConstraints(min_length=1)]  # what a caller makes, so that asking twice does it once
-Actor = Annotated[Label, StringConstraints(min_length=1)]
+By = Annotated[Label, StringConstraints(min_length=1)]  # who did it, as the books keep it
 Reason = Annotated[Label, StringConstraints(min_length=1, max_length=500)]
 
 
@@ -102,7 +102,7 @@ class Request(Question):
     """Something asked for by somebody (`by`) under a key of his own, so that asking twice does it once; each kind is a subclass."""
 
     key: Key
-    by: Actor
+    by: By
 
     def content(self) -> dict[str, Any]:
         """What a repeated request must have in common with the first, as JSON values: everything but the key and who asks."""

@@ -5,6 +5,7 @@ I7, I9 and I12 also need the producers' journal; that nothing is ever updated or
 
 from dataclasses import dataclass
 
+from core.domain.rights import Actor, require_root
 from core.storage.database import Database, allow_time
 from core.storage.invariants.alerts import crossings_are_reported_once
 from core.storage.invariants.balances import amounts_are_exact, balances_are_sums, switches_conserve
@@ -43,14 +44,16 @@ class Verdict:
     samples: list[Breach]
 
 
-def verify(database: Database, *, samples_max: int = SAMPLES_MAX) -> list[Verdict]:
+def verify(database: Database, actor: Actor, *, samples_max: int = SAMPLES_MAX) -> list[Verdict]:
     """A verdict on each invariant, in the order of their numbers; all of them see the same moment.
 
     It reads the whole books, which takes minutes where there are millions of transactions, and writes nothing.
 
     Raises:
+        Forbidden: the actor is not root.
         StorageUnavailable, Misconfigured: the database can't be asked.
     """
+    require_root(actor, "verify the books")
     with database.snapshot() as connection:
         allow_time(connection)
         return [Verdict(invariant.name, invariant.description, *find_breaches(connection, invariant, samples_max)) for invariant in INVARIANTS]

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from core.domain.money import ZERO
 from core.domain.new_price import NewPrice
 from core.domain.rejection import shown
-from core.domain.request import Actor, Key
+from core.domain.request import By, Key
 from core.errors import RequestRefused
 from core.operations.amending.amend import refund_in_the_way
 from core.storage.amendments import Amendment, Source, amended_under, present_entries, refunded
@@ -24,7 +24,7 @@ AMEND, AMEND_BEGUN = "amend_prices", "amend_prices_begun"
 REVERT, REVERT_BEGUN = "revert_prices", "revert_prices_begun"
 EVENTS_MAX = 500  # of one transaction
 EVENTS_PER_KEY_MAX = 500_000
-_NAMES: TypeAdapter[tuple[str, str]] = TypeAdapter(tuple[Key, Actor])
+_NAMES: TypeAdapter[tuple[str, str]] = TypeAdapter(tuple[Key, By])
 
 
 @dataclass(slots=True)

@@ -89,6 +89,7 @@ accounts = Table(
     *in_range("balance", "warning_threshold"),
     CheckConstraint(f"credit_limit BETWEEN 0 AND {MONEY_MAX}", name="credit_limit_range"),
     UniqueConstraint("mandate_id", "user_id", postgresql_nulls_not_distinct=True),  # one pool (no user) per mandate
+    Index(None, "user_id"),
     postgresql_with={"fillfactor": 70},  # room for heap-only updates of the balance
 )
 
@@ -131,6 +132,15 @@ transactions = Table(
         "balance_account_id",
         "recorded_at",
         postgresql_where=text("balance_account_id <> account_id AND reference_type <> 'WORKFLOW'"),
+    ),
+    Index(
+        "ix_transactions_off_day",  # of the entries that storage/reading/local_days.py does not find by when they were recorded
+        "mandate_id",
+        "local_date",
+        "account_id",
+        postgresql_where=text(
+            "local_date NOT BETWEEN CAST(recorded_at AT TIME ZONE 'UTC' AS date) - 3 AND CAST(recorded_at AT TIME ZONE 'UTC' AS date) + 1"
+        ),
     ),
     postgresql_partition_by="RANGE (recorded_at)",
 )

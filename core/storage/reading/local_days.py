@@ -1,0 +1,29 @@
+"""SQL that finds the entries of some local days without an index over all of them.
+
+Almost every entry is recorded within days of its local day, and found by when it was recorded. The few others, late events
+and imported history, have a narrow index of their own (`ix_transactions_off_day`).
+"""
+
+# As the index has it, word for word, or the planner would not see that it serves.
+_OFF_DAY = """
+    t.local_date NOT BETWEEN CAST(t.recorded_at AT TIME ZONE 'UTC' AS date) - 3 AND CAST(t.recorded_at AT TIME ZONE 'UTC' AS date) + 1
+"""
+
+
+def entries_in_days(columns: str, of: str, ending: str = "") -> str:
+    """A query for the entries `t` with a local day from `:first` to `:last`, both included; each is found once.
+
+    Args:
+        columns: what it selects.
+        of: whose entries, as a condition on `t.mandate_id` that both kinds of index can use, maybe with one on `t.account_id`.
+        ending: what each of its two halves ends with, such as an order and a limit.
+    """
+    return f"""
+        (SELECT {columns} FROM transactions t
+          WHERE {of} AND t.local_date BETWEEN :first AND :last AND NOT ({_OFF_DAY})
+            AND t.recorded_at >= CAST(CAST(:first AS date) - 1 AS timestamp) AT TIME ZONE 'UTC'
+            AND t.recorded_at < CAST(CAST(:last AS date) + 4 AS timestamp) AT TIME ZONE 'UTC' {ending})
+        UNION ALL
+        (SELECT {columns} FROM transactions t
+          WHERE {of} AND t.local_date BETWEEN :first AND :last AND {_OFF_DAY} {ending})
+    """
