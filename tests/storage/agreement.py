@@ -6,8 +6,11 @@ from collections.abc import Iterable
 from datetime import UTC
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from tests.conftest import Rows
+from sqlalchemy import text
+
+from core.storage.database import Database
 from tests.model.books import Books
 from tests.model.entries import Entry, Event
 
@@ -19,8 +22,10 @@ _ACCOUNTS = """
 _LEDGER = """
     SELECT t.mandate_id, t.transaction_type || ' ' || t.reference_type AS kind, coalesce(a.user_id, '') AS about,
            CASE WHEN t.balance_account_id IS NOT NULL THEN coalesce(b.user_id, '') END AS payer, t.amount, t.settings_version, t.event_id,
-           t.occurred_at, t.local_date, o.transaction_type || ' ' || o.reference_type AS of_kind, o.event_id AS of_event, o.amount AS of_amount
+           t.occurred_at, t.local_date, o.transaction_type || ' ' || o.reference_type AS of_kind, o.event_id AS of_event, o.amount AS of_amount,
+           h.time_zone
       FROM transactions t JOIN accounts a ON a.id = t.account_id LEFT JOIN accounts b ON b.id = t.balance_account_id
+      JOIN billing_settings_history h ON h.mandate_id = t.mandate_id AND h.version = t.settings_version
       LEFT JOIN transactions o ON o.id = t.reverses_id WHERE t.mandate_id = ANY(:mandates)
 """
 _STATISTICS = """
@@ -60,37 +65,48 @@ def body_of(event: Event) -> bytes:
     return json.dumps({name: value for name, value in fields.items() if value is not None}).encode()
 
 
-def told_by_books(rows: Rows, mandates: Iterable[str]) -> dict[str, Any]:
-    """Everything that the database has of these mandates."""
-    own = {"mandates": list(mandates)}
+def told_by_books(database: Database, mandates: Iterable[str]) -> dict[str, Any]:
+    """Everything that the database has of these mandates, at one moment."""
+    with database.snapshot() as connection:
+
+        def read(sql: str) -> list[dict[str, Any]]:
+            return [dict(row) for row in connection.execute(text(sql), {"mandates": list(mandates)}).mappings()]
+
+        return {
+            "accounts": _accounts(read(_ACCOUNTS), mandates),
+            "settings": _settings(read(_SETTINGS), mandates),
+            "ledger": Counter(tuple(_of_ledger(row).values()) for row in read(_LEDGER)),
+            "statistics": dict(map(_of_statistics, read(_STATISTICS))),
+            "keys": {((row["mandate_id"], row["event_id"]), row["of_event"], row["reference_type"]) for row in read(_KEYS)},
+            "parked": {(row["mandate_id"], row["event_id"]) for row in read(_PARKED)},
+            "dead": {bytes(row["body"]): row["attempts"] for row in read(_DEAD)},
+            "pending": read(_PENDING)[0]["n"],
+        }
+
+
+def _accounts(found: Iterable[dict[str, Any]], mandates: Iterable[str]) -> dict[str, list[tuple[Any, ...]]]:
     accounts: dict[str, list[tuple[Any, ...]]] = {mandate: [] for mandate in mandates}
-    for row in rows(_ACCOUNTS, **own):
+    for row in found:
         accounts[row["mandate_id"]].append((row["holder"], row["balance"], row["warning_threshold"], row["grant_due"], row["enabled"]))
+    return accounts
+
+
+def _settings(found: Iterable[dict[str, Any]], mandates: Iterable[str]) -> dict[str, list[tuple[Any, ...]]]:
     settings: dict[str, list[tuple[Any, ...]]] = {mandate: [] for mandate in mandates}
-    for row in rows(_SETTINGS, **own):
+    for row in found:
         rules = (row["billing_model"], row["default_user_credit"], row["warning_threshold_percent"], row["time_zone"])
         settings[row["mandate_id"]].append((row["version"], *rules, row["present"] is not None))
-    statistics = {
-        (row["mandate_id"], row["user_id"], row["period_type"], row["period_start"], (row["provider"], row["model"], row["feature_code"])): (
-            *(row["event_count"], row["cost"], row["billed_cost"], row["refunded"]),
-            tuple(row[name] for name in _TOKENS),
-        )
-        for row in rows(_STATISTICS, **own)
-    }
-    return {
-        "accounts": accounts,
-        "settings": settings,
-        "ledger": Counter(tuple(row.values()) for row in map(_of_ledger, rows(_LEDGER, **own))),
-        "statistics": statistics,
-        "keys": {((row["mandate_id"], row["event_id"]), row["of_event"], row["reference_type"]) for row in rows(_KEYS, **own)},
-        "parked": {(row["mandate_id"], row["event_id"]) for row in rows(_PARKED, **own)},
-        "dead": {bytes(row["body"]): row["attempts"] for row in rows(_DEAD, **own)},
-        "pending": rows(_PENDING)[0]["n"],
-    }
+    return settings
+
+
+def _of_statistics(row: dict[str, Any]) -> tuple[Any, Any]:
+    group = (row["mandate_id"], row["user_id"], row["period_type"], row["period_start"], (row["provider"], row["model"], row["feature_code"]))
+    return group, (row["event_count"], row["cost"], row["billed_cost"], row["refunded"], tuple(row[name] for name in _TOKENS))
 
 
 def _of_ledger(row: dict[str, Any]) -> dict[str, Any]:
-    """An entry that happened when it was written stands for any moment: only that its day goes with it can be told beforehand."""
+    """Of an entry that happened when it was written neither moment nor day can be told beforehand, but the day must be that of the moment."""
+    row["day_is_right"] = row["local_date"] == row["occurred_at"].astimezone(ZoneInfo(row.pop("time_zone"))).date()
     if row["event_id"] is None:
         row["occurred_at"] = row["local_date"] = None
     return row
@@ -122,14 +138,4 @@ def _entry(mandate: str, entry: Entry) -> tuple[Any, ...]:
     if entry.of is not None:
         of = (entry.of.kind, entry.of.event.event_id if entry.of.event else None, entry.of.amount)
     event_id, at = (entry.event.event_id, entry.event.at) if entry.event else (None, None)
-    return (mandate, entry.kind, entry.about, entry.payer, entry.amount, entry.version, event_id, at, entry.day, *of)
-
-
-def wrong_days(rows: Rows, model: Books, mandates: Iterable[str]) -> list[dict[str, Any]]:
-    """Entries whose local day isn't that of their time in the zone of the settings under which they were made."""
-    found = rows("SELECT id, mandate_id, settings_version, occurred_at, local_date FROM transactions WHERE mandate_id = ANY(:m)", m=list(mandates))
-    return [
-        row
-        for row in found
-        if row["local_date"] != model.mandates[row["mandate_id"]].versions[row["settings_version"] - 1].local_day(row["occurred_at"])
-    ]
+    return (mandate, entry.kind, entry.about, entry.payer, entry.amount, entry.version, event_id, at, entry.day, *of, True)
