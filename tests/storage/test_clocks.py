@@ -16,12 +16,15 @@ from core.domain import time_zones
 from core.domain.billing import BillingModel
 from core.domain.outcome import Outcome
 from core.domain.rights import ROOT
+from core.errors import RequestRefused
 from core.operations.backfill_accounts import backfill_accounts
 from core.operations.backfill_settings import backfill_settings
 from core.operations.close_day import close_day
+from core.operations.create_settings import create_settings
 from core.operations.housekeep import housekeep
 from core.operations.rebuild_statistics import rebuild_statistics
 from core.operations.roll_up_usage import roll_up_usage
+from core.operations.update_settings import update_settings
 from core.storage.database import Database, transaction_time
 from core.views.rollup import rollup_status
 from tests.conftest import Record, Rows
@@ -141,11 +144,11 @@ def test_days_without_beat_over_a_months_end_are_made_up(
 
 @pytest.fixture
 def other_zones(tmp_path: Path) -> Iterator[Path]:
-    """A time zone database in which Europe/Zurich has the clocks of Kiritimati, where Python looks, and PostgreSQL doesn't."""
+    """A time zone database where Python looks, and PostgreSQL doesn't: Europe/Zurich has the clocks of Kiritimati, and so has Europe/Nowhere."""
     (tmp_path / "Europe").mkdir()
     path = next(Path(folder) / "Pacific/Kiritimati" for folder in zoneinfo.TZPATH if (Path(folder) / "Pacific/Kiritimati").exists())
     shutil.copy(path, tmp_path / "Europe/Zurich")
-    shutil.copy(path, tmp_path / "UTC")
+    shutil.copy(path, tmp_path / "Europe/Nowhere")
     before = zoneinfo.TZPATH
     zoneinfo.reset_tzpath(to=[tmp_path])
     zoneinfo.ZoneInfo.clear_cache()
@@ -180,3 +183,20 @@ def test_local_days_are_the_databases_whatever_python_knows_of_zones(
         *(("DAY", "2026-01-31"), ("MONTH", "2026-01-01"), ("YEAR", "2026-01-01"))
     ]
     assert breaches() == {}
+
+
+@pytest.mark.usefixtures("other_zones")
+def test_a_zone_that_the_database_does_not_know_is_refused(
+    database: Database, config: Configuration, record: Record, rows: Rows, put_mandate: PutMandate
+) -> None:
+    """Settings can't name a zone that Python alone knows, new ones as little as old ones, so usage goes on being recorded."""
+    put_mandate("acme", users=["ada"])
+    put_mandate("other", users=["ada"])
+    assert record(event()).outcomes == [Outcome.RECORDED]
+    nowhere = {"time_zone": "Europe/Nowhere"}
+    with pytest.raises(RequestRefused, match="time_zone: 'Europe/Nowhere' is not a time zone that the database knows"):
+        update_settings(database, ROOT, "acme", nowhere, changed_by="test", config=config)
+    with pytest.raises(RequestRefused, match="time_zone: 'Europe/Nowhere' is not a time zone that the database knows"):
+        create_settings(database, ROOT, "other", nowhere, created_by="test", config=config)
+    assert rows("SELECT mandate_id, version, time_zone FROM billing_settings") == [{"mandate_id": "acme", "version": 1, "time_zone": "UTC"}]
+    assert record(event()).outcomes == [Outcome.RECORDED]
