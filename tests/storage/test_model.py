@@ -136,10 +136,11 @@ class BooksMachine(RuleBasedStateMachine):
         """A request under a key of its own."""
         return {"mandate_id": mandate, "key": f"k{next(_keys)}", "by": "test", **fields}
 
-    @rule(days=st.one_of(st.integers(0, 2), st.integers(0, 200)), minutes=st.integers(0, MINUTES_PER_DAY))
-    def wait(self, days: int, minutes: int) -> None:
-        """Time passes."""
+    @rule(days=st.one_of(st.integers(0, 2), st.integers(100, 300)), minutes=st.integers(0, MINUTES_PER_DAY), copies=st.lists(events, max_size=5))
+    def wait(self, days: int, minutes: int, copies: list[Event]) -> None:
+        """Time passes, and copies come that may be too old by now for what nobody has seen."""
         self.now += timedelta(days=days, minutes=minutes)
+        self.delivered(copies, None)
 
     @rule(mandate=MANDATES, zone=st.one_of(st.none(), ZONES), members=st.dictionaries(WHO, OFTEN, min_size=1, max_size=4), dies=DEATHS)
     def enter(self, mandate: str, zone: str | None, members: dict[str, bool], dies: int | None) -> None:
@@ -237,6 +238,12 @@ class BooksMachine(RuleBasedStateMachine):
         made = self.model.backfill_accounts()
         assert done is not None
         assert self.died or done == dict(made)
+
+    @rule(mandate=MANDATES, model=MODELS, dies=DEATH)
+    def switch_by_way_of_unlimited(self, mandate: str, model: BillingModel, dies: int | None) -> None:
+        """For a while nobody pays: the balances go as from the model before that."""
+        self.switch(mandate, BillingModel.UNLIMITED, dies)
+        self.switch(mandate, model, dies)
 
     @rule(mandate=MANDATES, model=MODELS, dies=DEATH)
     def switch(self, mandate: str, model: BillingModel, dies: int | None) -> None:
