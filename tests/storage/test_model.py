@@ -239,10 +239,12 @@ class BooksMachine(RuleBasedStateMachine):
         assert done is not None
         assert self.died or done == dict(made)
 
-    @rule(mandate=MANDATES, model=MODELS, dies=DEATH)
-    def switch_by_way_of_unlimited(self, mandate: str, model: BillingModel, dies: int | None) -> None:
-        """For a while nobody pays: the balances go as from the model before that."""
+    @rule(mandate=MANDATES, model=MODELS, payments=st.lists(st.tuples(ANY, AMOUNTS), min_size=1, max_size=3), dies=DEATH)
+    def switch_by_way_of_unlimited(self, mandate: str, model: BillingModel, payments: list[tuple[int, Decimal]], dies: int | None) -> None:
+        """For a while nobody pays, and whoever likes is credited: the balances go as from the model before that."""
         self.switch(mandate, BillingModel.UNLIMITED, dies)
+        for number, amount in payments:
+            self.move(number, amount, pays=True, down=False, dies=None)
         self.switch(mandate, model, dies)
 
     @rule(mandate=MANDATES, model=MODELS, dies=DEATH)
