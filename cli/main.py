@@ -36,6 +36,7 @@ COMMANDS = {
     "rollup": ("cli.rollup", "Statistics: run, rebuild, status."),
     "stats": ("cli.stats", "Usage statistics of a mandate or a user by day, month or year."),
     "statement": ("cli.statement", "A mandate's month: balances, movements, usage; as a page, too."),
+    "export": ("cli.export", "Transactions and statistics as CSV or Parquet, for other programs."),
     "directory": ("cli.directory", "Which mandates, users and memberships exist: import, sync."),
     "import": ("cli.import_books", "Existing books of a service that billed before: books."),
     "backfill": ("cli.backfill", "What mandates and members lack: settings, accounts."),

@@ -20,7 +20,8 @@ _OPEN = text("""
     WITH opened AS (
         INSERT INTO billing_settings (mandate_id, billing_model, default_user_credit, warning_threshold_percent,
                                       block_on_zero_balance, notify_on_warning, time_zone)
-        SELECT m.id, :billing_model, :default_user_credit, :warning_threshold_percent, true, true, m.time_zone
+        SELECT m.id, :billing_model, :default_user_credit, :warning_threshold_percent, true, true,
+               CASE WHEN m.time_zone = 'UTC' OR m.time_zone IN (SELECT name FROM pg_timezone_names) THEN m.time_zone ELSE 'UTC' END
           FROM unnest(CAST(:mandate_ids AS text[]), CAST(:time_zones AS text[])) AS m(id, time_zone)
          ORDER BY m.id COLLATE "C"
         ON CONFLICT DO NOTHING
@@ -71,6 +72,8 @@ _BILLED_MODEL = text("""
      WHERE mandate_id = :mandate_id AND billing_model <> 'UNLIMITED' ORDER BY version DESC LIMIT 1
 """)
 
+_KNOWS_ZONE = text("SELECT EXISTS (SELECT FROM pg_timezone_names WHERE name = :time_zone)")
+
 _HAS_TRANSACTIONS = text("SELECT EXISTS (SELECT FROM transactions WHERE mandate_id = :mandate_id)")
 
 
@@ -88,6 +91,7 @@ def load_settings(connection: Connection, mandate_ids: Iterable[str]) -> tuple[d
 def open_settings(connection: Connection, time_zones: dict[str, str], changed_by: str) -> int:
     """Each mandate of `time_zones` has settings afterwards, with the defaults and that zone where it had none.
 
+    A zone that the database doesn't know, since its own list may be older than Python's, becomes UTC.
     Returns the number made. Race-free: any number of callers at once make one row. A replay makes none.
     """
     rows = connection.execute(
@@ -144,6 +148,12 @@ def has_transactions(connection: Connection, mandate_id: str) -> bool:
     """Whether anything was ever booked for the mandate."""
     found: bool = connection.execute(_HAS_TRANSACTIONS, {"mandate_id": mandate_id}).scalar_one()
     return found
+
+
+def knows_zone(connection: Connection, time_zone: str) -> bool:
+    """Whether PostgreSQL knows the time zone. It reads its whole list, which takes tens of milliseconds."""
+    known: bool = connection.execute(_KNOWS_ZONE, {"time_zone": time_zone}).scalar_one()
+    return known
 
 
 def _parameters(mandate_id: str, values: Mapping[str, object], changed_by: str) -> dict[str, object]:
