@@ -1,0 +1,30 @@
+"""What the nightly check has found, for reading."""
+
+from core.storage.database import Database
+from core.storage.reading import findings
+from core.storage.reading.findings import Finding
+from core.views.paging import LIMIT_DEFAULT, check_page
+
+
+def list_findings(
+    database: Database, *, invariant: str | None = None, with_resolved: bool = False, limit: int = LIMIT_DEFAULT, offset: int = 0
+) -> list[Finding]:
+    """Findings that stand, or also those that are resolved, the ones seen last first.
+
+    Raises:
+        RequestRefused: a limit or offset out of range.
+        StorageUnavailable, Misconfigured: the database can't be asked.
+    """
+    check_page(limit, offset)
+    with database.snapshot() as connection:
+        return findings.list_findings(connection, invariant, limit, offset, with_resolved=with_resolved)
+
+
+def latest_violations(database: Database) -> dict[str, int]:
+    """How often each invariant was broken when the books were reconciled last; those that weren't looked at then are left out.
+
+    Raises:
+        StorageUnavailable, Misconfigured: the database can't be asked.
+    """
+    with database.snapshot() as connection:
+        return findings.latest_violations(connection)
