@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from cli.acting import acting
 from cli.context import open_database
 from cli.options import AsJson, By, Key, Limit, Offset, login
 from cli.output.json_out import print_json
@@ -25,7 +26,7 @@ OfUser = Annotated[str | None, typer.Option("--user", help="Id of the user whose
 def list_all(mandate: Mandate, limit: Limit = 100, offset: Offset = 0, as_json: AsJson = False) -> None:
     """List a mandate's accounts, the pool first, then its users' by id; with --json every field of each."""
     with open_database() as database:
-        found = accounts.accounts_of(database, mandate, limit=limit, offset=offset)
+        found = accounts.accounts_of(database, acting(), mandate, limit=limit, offset=offset)
     if as_json:
         print_json(found)
         return
@@ -38,7 +39,7 @@ def list_all(mandate: Mandate, limit: Limit = 100, offset: Offset = 0, as_json: 
 def show(account: Annotated[int, typer.Argument(help="Id of the account.")], as_json: AsJson = False) -> None:
     """Show one account; amounts in CHF."""
     with open_database() as database:
-        found = accounts.account(database, account)
+        found = accounts.account(database, acting(), account)
     if as_json:
         print_json(found)
     else:
@@ -69,8 +70,8 @@ def credit_limit(
     """Set how much a mandate's pool may owe; a limit below its present debt raises an alert."""
     asked = {"mandate_id": mandate, "credit_limit": None if limit.lower() == "none" else limit, "key": key, "by": by or login()}
     with open_database() as database:
-        account = accounts.holder_account(database, mandate, None)
-        done = set_credit_limit(database, CreditLimit.read({**asked, "account_id": account.id}))
+        account = accounts.holder_account(database, acting(), mandate, None)
+        done = set_credit_limit(database, acting(), CreditLimit.read({**asked, "account_id": account.id}))
     if as_json:
         print_json(done)
     else:
@@ -79,8 +80,8 @@ def credit_limit(
 
 def _set_enabled(mandate: str, user: str | None, asked: Mapping[str, object], *, as_json: bool) -> None:
     with open_database() as database:
-        account = accounts.holder_account(database, mandate, user)
-        done = set_account_enabled(database, AccountEnabling.read({**asked, "mandate_id": mandate, "account_id": account.id}))
+        account = accounts.holder_account(database, acting(), mandate, user)
+        done = set_account_enabled(database, acting(), AccountEnabling.read({**asked, "mandate_id": mandate, "account_id": account.id}))
     if as_json:
         print_json(done)
     else:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from cli.acting import acting
 from cli.context import open_database
 from cli.options import AsJson, By, Key, login
 from cli.output.json_out import print_json
@@ -33,8 +34,8 @@ def adjust(
     """Add an amount to the mandate's pool or a user's account, or take it off; the warning threshold stays."""
     asked = {"mandate_id": mandate, "amount": amount, "reason": reason, "key": key, "by": by or login()}
     with open_database() as database:
-        account = holder_account(database, mandate, user)
-        done = adjust_balance(database, Adjustment.read({**asked, "account_id": account.id}))
+        account = holder_account(database, acting(), mandate, user)
+        done = adjust_balance(database, acting(), Adjustment.read({**asked, "account_id": account.id}))
     if as_json:
         print_json(done)
     else:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from cli.acting import acting
 from cli.context import open_database
 from cli.options import AsJson, Limit, Moment, Offset, moment
 from cli.output.json_out import print_json
@@ -33,7 +34,9 @@ def alerts(
     if context.invoked_subcommand is not None:
         return
     with open_database() as database:
-        found = list_alerts(database, mandate_id=mandate, kind=kind, since=moment(since), waiting=unpublished, limit=limit, offset=offset)
+        found = list_alerts(
+            database, acting(), [mandate] if mandate else None, kind=kind, since=moment(since), waiting=unpublished, limit=limit, offset=offset
+        )
     if as_json:
         print_json(found)
         return
@@ -58,7 +61,7 @@ def withhold(
 ) -> None:
     """Never publish alerts that still wait, for example those from before publishing was switched on. They stay recorded."""
     with open_database() as database:
-        withheld = withhold_alerts(database, moment(until) or datetime.now(UTC))
+        withheld = withhold_alerts(database, acting(), moment(until) or datetime.now(UTC))
     if as_json:
         print_json({"withheld": withheld})
     else:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from cli.acting import acting
 from cli.context import open_database, process_name
 from cli.options import AsJson, By, login
 from cli.output.json_out import print_json
@@ -82,13 +83,14 @@ def _prices(file: Path) -> list[NewPrice]:
 
 def _amend(database: Database, prices: Sequence[NewPrice], key: str, by: str, *, dry_run: bool) -> list[PriceTotals]:
     with progress(len(prices)) as show:
-        totals = check_prices(database, prices, key=key, progress=lambda n: show(n, lambda: f"checked {counted(n, 'event')}"))
+        totals = check_prices(database, acting(), prices, key=key, progress=lambda n: show(n, lambda: f"checked {counted(n, 'event')}"))
     if dry_run:
         return totals
     _refuse([problem for mandate in totals for problem in mandate.problems], "event", "can't be amended, so that none was")
     with progress(len(prices)) as show:
         return amend_prices(
             database,
+            acting(),
             prices,
             key=key,
             by=by,
@@ -99,7 +101,7 @@ def _amend(database: Database, prices: Sequence[NewPrice], key: str, by: str, *,
 
 def _revert(database: Database, how: Reverting) -> list[PriceTotals]:
     with progress(None) as show:
-        return revert_prices(database, how, lambda n: show(n, lambda: f"reverted {counted(n, 'event')}"))
+        return revert_prices(database, acting(), how, lambda n: show(n, lambda: f"reverted {counted(n, 'event')}"))
 
 
 def _refuse(problems: Sequence[str], thing: str, what: str) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from cli.acting import acting
 from cli.context import open_database
 from cli.options import AsJson
 from cli.output.json_out import print_json
@@ -32,7 +33,7 @@ def balance(
     """
     when = None if at is None else _moment(at)
     with open_database() as database:
-        found = effective_balance(database, mandate, user) if when is None else balance_at(database, mandate, user, when)
+        found = effective_balance(database, acting(), mandate, user) if when is None else balance_at(database, acting(), mandate, user, when)
     if as_json:
         print_json(found)
     else:

@@ -2,6 +2,7 @@
 
 import typer
 
+from cli.acting import acting
 from cli.context import open_database
 from cli.options import AsJson, Limit, Offset
 from cli.output.json_out import print_json
@@ -15,7 +16,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 def batches(limit: Limit = 100, offset: Offset = 0, as_json: AsJson = False) -> None:
     """List committed recording transactions with their outcome counts, newest first; with --json every field of each."""
     with open_database() as database:
-        found = list_batches(database, limit=limit, offset=offset)
+        found = list_batches(database, acting(), limit=limit, offset=offset)
     if as_json:
         print_json(found)
         return

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from cli.acting import acting
 from cli.context import find_servers, open_database
 from cli.options import AsJson
 from cli.output.json_out import print_json
@@ -30,7 +31,7 @@ def check(
     asked = BalanceQuestion.read({"mandate_id": mandate, "user_id": user, "estimated_cost": cost})
     config = find_servers()
     with open_database() as database:
-        answer = check_balance(database, asked, config=config)
+        answer = check_balance(database, acting(), asked, config=config)
     if as_json:
         print_json(answer)
     else:

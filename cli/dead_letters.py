@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from cli.acting import acting
 from cli.context import find_servers, open_database, process_name
 from cli.options import AsJson, By, Limit, Moment, Offset, login, moment
 from cli.output.json_out import print_json
@@ -49,7 +50,7 @@ def list_all(
     """List dead letters, newest first, without their bytes; with --json every other field of each."""
     with open_database() as database:
         found = dead_letters.list_dead_letters(
-            database, mandate_id=mandate, reason=reason, status=status, seen_again=seen_again, limit=limit, offset=offset
+            database, acting(), mandate_id=mandate, reason=reason, status=status, seen_again=seen_again, limit=limit, offset=offset
         )
     if as_json:
         print_json(found)
@@ -63,7 +64,7 @@ def list_all(
 def show(dead_letter: Annotated[int, typer.Argument(metavar="ID", help="Id of the dead letter.")], as_json: AsJson = False) -> None:
     """Show one dead letter whole. Its bytes: in base64 with --json, else as text, cut if long, what could harm a terminal escaped."""
     with open_database() as database:
-        found = dead_letters.dead_letter(database, dead_letter)
+        found = dead_letters.dead_letter(database, acting(), dead_letter)
     if as_json:
         print_json(found)
         return
@@ -102,8 +103,8 @@ def replay(
     from worker.intake.reopen import reopen  # noqa: PLC0415 - loads Celery, which only this command needs
 
     how = Replaying(reopen, config, process_name("deadletters replay"), by or login(), accept_late=accept_late, dry_run=dry_run)
-    with open_database() as database, progress(dead_letters.count_open(database, choice)) as show:
-        done = replay_dead_letters(database, choice, how, lambda so_far: show(so_far.done, lambda: _in_words(so_far)))
+    with open_database() as database, progress(dead_letters.count_open(database, acting(), choice)) as show:
+        done = replay_dead_letters(database, acting(), choice, how, lambda so_far: show(so_far.done, lambda: _in_words(so_far)))
     if as_json:
         counts = {"letters": done.letters, "replayed": done.replayed, "still_open": done.still_open, "not_whole": done.not_whole}
         print_json({**counts, "outcomes": dict(done.outcomes), "reasons": dict(done.reasons), "dry_run": dry_run})
@@ -133,9 +134,14 @@ def discard(
 ) -> None:
     """Decide that open dead letters are never to be recorded; a conflict is thereby rejected. They stay as evidence. Repeatable."""
     choice = _choice(ids, reason, mandate, since, until, everything=everything)
-    with open_database() as database, progress(dead_letters.count_open(database, choice)) as show:
+    with open_database() as database, progress(dead_letters.count_open(database, acting(), choice)) as show:
         discarded = discard_dead_letters(
-            database, choice, by=by or login(), resolution=resolution, progress=lambda n: show(n, lambda: f"discarded {counted(n, 'letter')}")
+            database,
+            acting(),
+            choice,
+            by=by or login(),
+            resolution=resolution,
+            progress=lambda n: show(n, lambda: f"discarded {counted(n, 'letter')}"),
         )
     if as_json:
         print_json({"discarded": discarded})
@@ -164,7 +170,7 @@ def accept(
     """
     config = find_servers()
     with open_database() as database:
-        done = accept_conflict(database, dead_letter, by=by or login(), config=config, worker=process_name("deadletters accept"))
+        done = accept_conflict(database, acting(), dead_letter, by=by or login(), config=config, worker=process_name("deadletters accept"))
     if as_json:
         print_json(done)
     else:

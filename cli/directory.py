@@ -5,11 +5,13 @@ from typing import Annotated
 
 import typer
 
+from cli.acting import acting
 from cli.context import find_servers, open_database, process_name
 from cli.options import AsJson
 from cli.output.json_out import print_json
 from cli.output.tables import print_fields
 from cli.output.text import counted
+from core.domain.rights import require_root
 from core.errors import Conflict
 from core.operations.import_directory import import_directory
 from core.operations.release_parked import release_all_parked
@@ -41,6 +43,7 @@ def import_files(
     with open_database() as database:
         imported = import_directory(
             database,
+            acting(),
             users=read_users(users, refused) if users else (),
             memberships=read_memberships(memberships, refused) if memberships else (),
             mandates=read_mandates(mandates, refused) if mandates else (),
@@ -72,6 +75,7 @@ def sync(
     Nothing is deleted: what is gone there is disabled here. If the source can't be read, or its answer would disable too much,
     everything stays as it is (exit code 1).
     """
+    require_root(acting(), "sync the directory")
     config = find_servers()
     worker = process_name("directory sync")
     with open_database() as database:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from cli.acting import acting
 from cli.context import find_servers, open_database
 from cli.options import AsJson, By, login
 from cli.output.json_out import print_json
@@ -50,6 +51,7 @@ def books(
     with open_database() as database, _shown(files) as done:
         imported = import_books(
             database,
+            acting(),
             files,
             by=by or login(),
             worker=f"tollbook import books@{socket.gethostname()}:{os.getpid()}",

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from cli.acting import acting
 from cli.context import open_database
 from cli.options import AsJson, Limit, Offset
 from cli.output.json_out import print_json
@@ -25,7 +26,7 @@ def jobs(
     A run without an end is at work, or its worker died and it is done again.
     """
     with open_database() as database:
-        found = list_job_runs(database, job=job, limit=limit, offset=offset)
+        found = list_job_runs(database, acting(), job=job, limit=limit, offset=offset)
     if as_json:
         print_json(found)
         return

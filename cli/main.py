@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from cli.acting import ROOT, act_as
 from cli.output.text import printable
-from core.errors import TollbookError
+from core.errors import RequestRefused, TollbookError
 
 # A command's name: the module whose `app` it is, and its line in the help. A new command is one line here.
 COMMANDS = {
@@ -19,6 +20,7 @@ COMMANDS = {
     "settings": ("cli.settings", "Billing settings of mandates: show, list, history, create, get-or-create, update."),
     "accounts": ("cli.accounts", "Accounts: list, show, enable, disable, credit-limit."),
     "balance": ("cli.balance", "The balance that pays for a mandate's or a user's usage, now or at a day's end."),
+    "balances": ("cli.balances", "Balances over many: user, mandates, users."),
     "check": ("cli.check", "Whether a user may make an AI call now."),
     "topup": ("cli.top_up", "Credit a payment to a pool or a user's account."),
     "adjust": ("cli.adjust", "Set the balance of a pool or a user's account right."),
@@ -40,6 +42,7 @@ COMMANDS = {
     "publish": ("cli.publish", "Usage events out of a JSONL or CSV file into the queue."),
     "demo": ("cli.demo", "Everything at work, on servers of its own: a day of usage, a crash, a statement."),
 }
+AS_HELP = "As whom: `administrator:MANDATE[,MANDATE]` sees these mandates, `user:USER` himself. Default: root, who may everything."
 EXIT_FAILURE = 1
 EXIT_INTERRUPTED = 130
 
@@ -55,10 +58,39 @@ class LazyCommands(TyperGroup):
         """The command that is asked for, imported now."""
         name, command, rest = super().resolve_command(ctx, args)
         if name in COMMANDS:
-            command = typer.main.get_command(import_module(COMMANDS[name][0]).app)
+            module = import_module(COMMANDS[name][0])
+            command = typer.main.get_command(module.app)
             command.name = name
+            if hasattr(module, "acting"):
+                _let_act_as(command)
             command.params = [p for p in command.params if p.name not in ("install_completion", "show_completion")]  # the whole program's business
         return name, command, rest
+
+
+def _act_as(value: str | None) -> None:
+    if value is not None:
+        try:
+            act_as(value)
+        except RequestRefused as error:
+            raise typer.BadParameter(str(error).removeprefix("as: ")) from None
+
+
+_acting = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@_acting.command()
+def _acting_option(
+    _: Annotated[str | None, typer.Option("--as", callback=_act_as, expose_value=False, metavar="ACTOR", show_default=False, help=AS_HELP)] = None,
+) -> None:
+    """Never run: it is where `--as` is made."""
+
+
+def _let_act_as(command: Any) -> None:
+    """Gives the option `--as` to the command, or to each one of a group."""
+    option = typer.main.get_command(_acting).params[0]
+    for one in [command, *getattr(command, "commands", {}).values()]:
+        if getattr(one, "invoke_without_command", True):  # a group that does nothing by itself has nothing to be asked
+            one.params.append(option)
 
 
 app = typer.Typer(cls=LazyCommands, no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -83,6 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Exit codes: 0 done, 1 failed or violated (the reason is one line on standard error), 2 wrong usage, 3 refused by
     `tollbook check`, 130 interrupted.
     """
+    act_as(ROOT)
     try:
         app(arguments, prog_name="tollbook")
     except (TollbookError, OSError, UnicodeError) as error:

@@ -1,7 +1,7 @@
 """Options that many commands share."""
 
 import getpass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated
 
 import typer
@@ -16,6 +16,10 @@ Key = Annotated[
     str, typer.Option(help="Yours, such as the payment's number: the same key and content again changes nothing and shows the first result.")
 ]
 By = Annotated[str | None, typer.Option(help="Who does it, kept in the books. Default: your login.")]
+
+Mandates = Annotated[list[str] | None, typer.Option("--mandate", help="Id of a mandate; may be given several times. Default: all.")]
+FromDay = Annotated[str | None, typer.Option("--from", help="From this local day on, such as 2026-01-31.")]
+ToDay = Annotated[str | None, typer.Option("--to", help="Up to this local day, itself included.")]
 
 Moment = str | None  # a point in time as it is typed; `moment` reads it
 
@@ -32,6 +36,20 @@ def moment(value: str | None) -> datetime | None:
         return parse_time(value)
     except ValueError as error:
         raise typer.BadParameter(f"{value!r} {error}") from None
+
+
+def day(value: str | None, option: str) -> date | None:
+    """The day that was typed, if one was.
+
+    Raises:
+        BadParameter: it is none.
+    """
+    if value is None:
+        return None
+    try:
+        return date.fromisoformat(value)
+    except ValueError:
+        raise typer.BadParameter(f"{value!r} is no day such as 2026-01-31", param_hint=option) from None
 
 
 def login() -> str:

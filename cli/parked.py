@@ -4,12 +4,14 @@ from typing import Annotated
 
 import typer
 
+from cli.acting import acting
 from cli.context import find_servers, open_database, process_name
 from cli.options import AsJson, Limit, Offset
 from cli.output.json_out import print_json
 from cli.output.progress import progress
 from cli.output.tables import print_table
 from cli.output.text import counted
+from core.domain.rights import require_root
 from core.operations.release_parked import release_all_parked
 from core.views.parked_events import list_parked, parked_per_mandate
 
@@ -31,9 +33,9 @@ def list_all(
         raise typer.BadParameter("name --mandate or --per-mandate, not both")
     with open_database() as database:
         if per_mandate:
-            counts = parked_per_mandate(database, limit=limit, offset=offset)
+            counts = parked_per_mandate(database, acting(), limit=limit, offset=offset)
         else:
-            found = list_parked(database, mandate_id=mandate, limit=limit, offset=offset)
+            found = list_parked(database, acting(), mandate_id=mandate, limit=limit, offset=offset)
     if as_json:
         print_json(counts if per_mandate else found)
     elif per_mandate:
@@ -46,6 +48,7 @@ def list_all(
 @app.command(epilog="Example: tollbook parked release")
 def release(*, as_json: AsJson = False) -> None:
     """Record, the oldest first, every parked event whose mandate is known and enabled by now. Workers do the same every 15 seconds."""
+    require_root(acting(), "release parked events")
     config = find_servers()
     with open_database() as database, progress(None) as show:
         done = release_all_parked(

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from cli.acting import acting
 from cli.context import open_database
 from cli.options import AsJson, By, Key, login
 from cli.output.json_out import print_json
@@ -32,7 +33,7 @@ def refund(
     """
     asked = {"mandate_id": mandate, "transaction_id": transaction, "amount": amount, "reason": reason, "key": key, "by": by or login()}
     with open_database() as database:
-        done = refund_entry(database, Refund.read(asked))
+        done = refund_entry(database, acting(), Refund.read(asked))
     if as_json:
         print_json(done)
     else:

@@ -5,12 +5,14 @@ from typing import Annotated
 
 import typer
 
+from cli.acting import acting
 from cli.context import open_database
 from cli.options import AsJson
 from cli.output.json_out import print_json
 from cli.output.progress import progress
 from cli.output.tables import print_fields
 from cli.output.text import counted
+from core.domain.rights import require_root
 from core.operations.rebuild_statistics import rebuild_statistics
 from core.operations.roll_up_usage import roll_up_usage
 from core.views.rollup import rollup_status
@@ -26,6 +28,7 @@ app = typer.Typer(
 @app.command(epilog="Example: tollbook rollup run")
 def run(*, as_json: AsJson = False) -> None:
     """Add everything that is pending to the statistics now. Harmless beside the workers: each batch is counted once."""
+    require_root(acting(), "roll usage up")
     with open_database() as database:
         done = roll_up_usage(database)
     if not done.complete:
@@ -44,7 +47,7 @@ def rebuild(
     Of statistics that are in order nothing is written. Rollups wait until the mandate at hand is done.
     """
     with open_database() as database, progress(None) as show:
-        done = rebuild_statistics(database, mandate, progress=lambda n: show(n, lambda: f"{counted(n, 'mandate')} done"))
+        done = rebuild_statistics(database, acting(), mandate, progress=lambda n: show(n, lambda: f"{counted(n, 'mandate')} done"))
     _print(asdict(done), done, as_json=as_json)
 
 
@@ -52,7 +55,7 @@ def rebuild(
 def status(*, as_json: AsJson = False) -> None:
     """Show how many batches the statistics lack, since when the oldest waits, and up to which day they are closed."""
     with open_database() as database:
-        found = rollup_status(database)
+        found = rollup_status(database, acting())
     _print({**asdict(found), "oldest_seconds": round(found.oldest_seconds)}, found, as_json=as_json)
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from cli.acting import acting
 from cli.context import find_servers, open_database
 from cli.options import AsJson, By, Limit, Offset, login
 from cli.output.json_out import print_json
@@ -36,14 +37,14 @@ Mandate = Annotated[str, typer.Argument(help="Id of the mandate.")]
 def show(mandate: Mandate, as_json: AsJson = False) -> None:
     """Show a mandate's billing settings; amounts in CHF."""
     with open_database() as database:
-        _print(billing_settings.settings_of(database, mandate), as_json=as_json)
+        _print(billing_settings.settings_of(database, acting(), mandate), as_json=as_json)
 
 
 @app.command("list", epilog="Example: tollbook settings list --limit 20 --json")
 def list_all(limit: Limit = 100, offset: Offset = 0, as_json: AsJson = False) -> None:
     """List the billing settings of all mandates by id; with --json every field of each."""
     with open_database() as database:
-        found = billing_settings.list_settings(database, limit=limit, offset=offset)
+        found = billing_settings.list_settings(database, acting(), limit=limit, offset=offset)
     if as_json:
         print_json(found)
         return
@@ -68,7 +69,7 @@ def list_all(limit: Limit = 100, offset: Offset = 0, as_json: AsJson = False) ->
 def history(mandate: Mandate, limit: Limit = 100, offset: Offset = 0, as_json: AsJson = False) -> None:
     """Show who changed which settings of a mandate, and when, newest first; times in UTC."""
     with open_database() as database:
-        found = settings_history(database, mandate, limit=limit, offset=offset)
+        found = settings_history(database, acting(), mandate, limit=limit, offset=offset)
     if as_json:
         print_json(found)
         return
@@ -114,7 +115,7 @@ def create(
     given = given_settings(options, notification_email, address, by or login())
     config = find_servers()
     with open_database() as database:
-        _print(create_settings(database, mandate, given, created_by=by or login(), config=config), as_json=as_json)
+        _print(create_settings(database, acting(), mandate, given, created_by=by or login(), config=config), as_json=as_json)
 
 
 @app.command("get-or-create", epilog="Example: tollbook settings get-or-create acme")
@@ -122,7 +123,7 @@ def get_or_create(mandate: Mandate, *, billing_model: NewModel = None, by: By = 
     """Show a mandate's settings; where it has none, make them with the defaults first. Those that are there stay."""
     config = find_servers()
     with open_database() as database:
-        found = get_or_create_settings(database, mandate, billing_model=billing_model, created_by=by or login(), config=config)
+        found = get_or_create_settings(database, acting(), mandate, billing_model=billing_model, created_by=by or login(), config=config)
         _print(found, as_json=as_json)
 
 
@@ -166,7 +167,7 @@ def update(
         raise typer.BadParameter("name at least one setting to change")
     config = find_servers()
     with open_database() as database:
-        changed = update_settings(database, mandate, given, expected_version=expected_version, changed_by=by, config=config)
+        changed = update_settings(database, acting(), mandate, given, expected_version=expected_version, changed_by=by, config=config)
         _print(changed, as_json=as_json)
 
 

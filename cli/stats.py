@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
+from cli.acting import acting
 from cli.context import open_database
-from cli.options import AsJson
+from cli.options import AsJson, ToDay, day
 from cli.output.chart import bar
 from cli.output.csv_out import print_csv
 from cli.output.json_out import print_json
@@ -17,7 +18,8 @@ from cli.output.tables import cell, print_table
 from core.domain.money import ZERO
 from core.domain.periods import PeriodType
 from core.storage.reading.statistics import UsageStatistic
-from core.views.statistics import Statistics, days_in, statistics_of, summed
+from core.views.accounts import holder_account
+from core.views.statistics import Statistics, computed_statistics, days_in, statistics_of, summed
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 _KEYS = ("period_start", "provider", "model", "feature_code")
@@ -35,7 +37,8 @@ def stats(
     year: Annotated[int | None, typer.Option(help="Only this year. Default: this year, but all years with --by year.")] = None,
     month: Annotated[int | None, typer.Option(help="Only this month of the year, 1 to 12.")] = None,
     from_day: Annotated[str | None, typer.Option("--from", help="From this day on, such as 2026-01-31, in place of --year.")] = None,
-    to_day: Annotated[str | None, typer.Option("--to", help="Up to this day, itself included.")] = None,
+    to_day: ToDay = None,
+    computed: Annotated[bool, typer.Option("--computed", help="Of one user: added up from the transactions themselves, as of now.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV: a line per period, provider, model and feature.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -47,8 +50,11 @@ def stats(
     if as_csv and as_json:
         raise typer.BadParameter("name --csv or --json, not both")
     first, last = _range(by, year, month, from_day, to_day)
+    if computed:
+        _compute(mandate, user, first, last, as_json=as_json, as_csv=as_csv)
+        return
     with open_database() as database:
-        found = statistics_of(database, mandate, user, by, first, last)
+        found = statistics_of(database, acting(), mandate, user, by, first, last)
     if as_csv:
         print_csv((*_KEYS, *_SUMS), [tuple(asdict(row).values()) for row in found.rows])
     elif as_json:
@@ -57,35 +63,40 @@ def stats(
         _print(found)
 
 
+def _compute(mandate: str, user: str | None, first: date, last: date, *, as_json: bool, as_csv: bool) -> None:
+    if user is None or as_csv:
+        raise typer.BadParameter("--computed is of one user, as tables or --json: name MANDATE and USER")
+    with open_database() as database:
+        account = holder_account(database, acting(), mandate, user)
+        found = computed_statistics(database, acting(), account.id, first, last)
+    if as_json:
+        print_json(found)
+        return
+    for title, costs in (("provider", found.cost_by_provider), ("model", found.cost_by_model), ("feature", found.cost_by_feature)):
+        print_table((title, "cost CHF"), costs.items(), free=(title,))
+    typer.echo(f"total: {found.transaction_count} events, {found.total_cost_chf:f} CHF")
+
+
 def _range(by: PeriodType, year: int | None, month: int | None, from_day: str | None, to_day: str | None) -> tuple[date, date]:
     if from_day is not None or to_day is not None:
         if year is not None or month is not None:
             raise typer.BadParameter("name --from and --to, or --year and --month")
-        return _day(from_day, "--from") or date.min, _day(to_day, "--to") or date.max
+        return day(from_day, "--from") or date.min, day(to_day, "--to") or date.max
     if year is None and month is None and by is PeriodType.YEAR:
         return date.min, date.max
     return days_in(datetime.now(UTC).year if year is None else year, month)
 
 
-def _day(text: str | None, option: str) -> date | None:
-    if text is None:
-        return None
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is no day such as 2026-01-31", param_hint=option) from None
-
-
 def _print(found: Statistics) -> None:
     periods = _periods(found.rows)
-    costs = {day: _total(rows)["cost"] for day, rows in periods.items()}
+    costs = {start: _total(rows)["cost"] for start, rows in periods.items()}
     greatest = max(costs.values(), default=ZERO)
     columns = (found.period_type.lower(), "events", "cost CHF", "billed CHF", "refunded CHF", "input tokens", "output tokens", "")
     lines = []
-    for day, rows in periods.items():
+    for start, rows in periods.items():
         total = _total(rows)
         shown = [total[name] for name in ("event_count", "cost", "billed_cost", "refunded", "input_tokens", "output_tokens")]
-        lines.append((day.isoformat()[: _SHAPES[found.period_type]], *shown, bar(total["cost"], greatest)))
+        lines.append((start.isoformat()[: _SHAPES[found.period_type]], *shown, bar(total["cost"], greatest)))
     print_table(columns, lines)
     if found.rows:
         _print_shares(found.rows)
@@ -115,8 +126,8 @@ def _periods(rows: Iterable[UsageStatistic]) -> dict[date, list[UsageStatistic]]
     return periods
 
 
-def _period(day: date, rows: list[UsageStatistic]) -> dict[str, object]:
-    return {"period_start": day, **_total(rows)}
+def _period(start: date, rows: list[UsageStatistic]) -> dict[str, object]:
+    return {"period_start": start, **_total(rows)}
 
 
 def _total(rows: Iterable[UsageStatistic]) -> dict[str, Any]:

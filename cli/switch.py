@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from cli.acting import acting
 from cli.context import open_database
 from cli.options import AsJson, By, login
 from cli.output.json_out import print_json
@@ -41,11 +42,11 @@ def switch(
     """
     with open_database() as database:
         if key is None:
-            expected_version = expected_version or settings_of(database, mandate).version
+            expected_version = expected_version or settings_of(database, acting(), mandate).version
             key = f"switch:{expected_version}:{billing_model}"
         fields = {"mandate_id": mandate, "billing_model": billing_model, "expected_version": expected_version, "key": key, "by": by or login()}
         asked = ModelSwitch.read(fields)
-        done = plan_switch(database, asked) if dry_run else switch_billing_model(database, asked)
+        done = plan_switch(database, acting(), asked) if dry_run else switch_billing_model(database, acting(), asked)
     if as_json:
         print_json(done)
     elif isinstance(done, SwitchPlan):

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from cli.acting import acting
 from cli.context import open_database
 from cli.options import AsJson, By, Key, login
 from cli.output.json_out import print_json
@@ -29,8 +30,8 @@ def topup(
     """Credit a payment to the mandate's pool or a user's account, and set its warning threshold anew."""
     asked = {"mandate_id": mandate, "amount": amount, "key": key, "by": by or login(), "description": description}
     with open_database() as database:
-        account = holder_account(database, mandate, user)
-        done = top_up(database, TopUp.read({**asked, "account_id": account.id}))
+        account = holder_account(database, acting(), mandate, user)
+        done = top_up(database, acting(), TopUp.read({**asked, "account_id": account.id}))
     if as_json:
         print_json(done)
     else:

@@ -2,6 +2,7 @@
 
 import typer
 
+from cli.acting import acting
 from cli.context import open_database
 from cli.options import AsJson
 from cli.output.json_out import print_json
@@ -16,7 +17,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 def verify(as_json: AsJson = False) -> None:
     """Check every invariant that the database can answer, at one moment, and change nothing; exit code 1 if one is broken."""
     with open_database() as database:
-        verdicts = verify_books(database)
+        verdicts = verify_books(database, acting())
     violations = sum(verdict.violations for verdict in verdicts)
     if as_json:
         print_json({"ok": not violations, "violations": violations, "invariants": verdicts})

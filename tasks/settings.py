@@ -8,6 +8,7 @@ from pydantic import Field
 from core.config import configuration
 from core.domain.billing import BillingModel
 from core.domain.request import By, Question
+from core.domain.rights import ROOT
 from core.operations.create_settings import create_settings
 from core.operations.get_or_create_settings import get_or_create_settings
 from core.operations.update_settings import update_settings
@@ -41,7 +42,7 @@ class Updated(Question):
 @shared_task(base=AnsweringTask, name="settings.get", bind=True)
 def get(self: Any, *arguments: Any, **fields: Any) -> Answer:
     """Answers with the settings of `mandate_id`."""
-    return self.answer(arguments, lambda: settings_of(database(), Question.read(fields).mandate_id))  # type: ignore[no-any-return]
+    return self.answer(arguments, lambda: settings_of(database(), ROOT, Question.read(fields).mandate_id))  # type: ignore[no-any-return]
 
 
 @shared_task(base=AnsweringTask, name="settings.get_or_create", bind=True)
@@ -50,7 +51,7 @@ def get_or_create(self: Any, *arguments: Any, **fields: Any) -> Answer:
 
     def done() -> object:
         asked, config = Wanted.read(fields), configuration()
-        return get_or_create_settings(database(), asked.mandate_id, billing_model=asked.billing_model, created_by=asked.by, config=config)
+        return get_or_create_settings(database(), ROOT, asked.mandate_id, billing_model=asked.billing_model, created_by=asked.by, config=config)
 
     return self.answer(arguments, done)  # type: ignore[no-any-return]
 
@@ -61,7 +62,7 @@ def create(self: Any, *arguments: Any, **fields: Any) -> Answer:
 
     def done() -> object:
         asked = Created.read(fields)
-        return create_settings(database(), asked.mandate_id, asked.settings, created_by=asked.by, config=configuration())
+        return create_settings(database(), ROOT, asked.mandate_id, asked.settings, created_by=asked.by, config=configuration())
 
     return self.answer(arguments, done)  # type: ignore[no-any-return]
 
@@ -73,6 +74,6 @@ def update(self: Any, *arguments: Any, **fields: Any) -> Answer:
     def done() -> object:
         asked, config = Updated.read(fields), configuration()
         version = asked.expected_version
-        return update_settings(database(), asked.mandate_id, asked.changes, expected_version=version, changed_by=asked.by, config=config)
+        return update_settings(database(), ROOT, asked.mandate_id, asked.changes, expected_version=version, changed_by=asked.by, config=config)
 
     return self.answer(arguments, done)  # type: ignore[no-any-return]

@@ -6,6 +6,7 @@ import structlog
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from core.domain.rights import ROOT
 from core.errors import TollbookError
 from core.storage.database import database
 from core.views.jobs import job_ages
@@ -23,7 +24,7 @@ class JobMetrics(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """The metrics as the books have them now."""
         try:
-            ages = job_ages(database())
+            ages = job_ages(database(), ROOT)
         except TollbookError as error:
             log.warning("metrics.jobs_unknown", error=str(error))
             return

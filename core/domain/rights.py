@@ -82,6 +82,11 @@ def require_root(actor: Actor, asked: str) -> None:
         raise _forbidden(actor, asked)
 
 
+def sees_member(actor: Actor, mandate_id: str, user_id: str | None) -> bool:
+    """Whether the actor may see what is of this user in this mandate, or without a user what is of the mandate as a whole."""
+    return _sees_mandate(actor, mandate_id) or (user_id is not None and _is(actor, user_id))
+
+
 def require_mandate(actor: Actor, mandate_id: str, asked: str) -> None:
     """Returns if the actor may see all that is of this mandate: root, or its administrator.
 
@@ -102,7 +107,7 @@ def require_member(actor: Actor, mandate_id: str, user_id: str | None, asked: st
     """
     if user_id is None:
         require_mandate(actor, mandate_id, asked)
-    elif not (_sees_mandate(actor, mandate_id) or _is(actor, user_id)):
+    elif not sees_member(actor, mandate_id, user_id):
         raise _forbidden(actor, f"{asked} of user {shown(user_id)} in mandate {shown(mandate_id)}")
 
 

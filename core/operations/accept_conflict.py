@@ -10,6 +10,7 @@ from core.config import Configuration
 from core.domain.billing import DeadLetterStatus
 from core.domain.parsing import RawEvent, parse_event
 from core.domain.rejection import Reason, Rejection, shown
+from core.domain.rights import Actor, require_root
 from core.domain.settings import BillingSettings
 from core.domain.usage_event import UsageEvent
 from core.errors import NotFound, RequestRefused
@@ -46,18 +47,20 @@ class AcceptedConflict:
     repeated: bool = False
 
 
-def accept_conflict(database: Database, dead_letter_id: int, *, by: str, config: Configuration, worker: str) -> AcceptedConflict:
+def accept_conflict(database: Database, actor: Actor, dead_letter_id: int, *, by: str, config: Configuration, worker: str) -> AcceptedConflict:
     """Amends the event to what the dead letter says: its present entry is reversed, a new debit takes its place.
 
     The event keeps its key and counts once; the letter becomes ACCEPTED in the same transaction. A replay returns the
     first result. Of several conflicts of one event the one accepted last stands.
 
     Raises:
+        Forbidden: the actor is not root.
         NotFound: there is no such dead letter, or its mandate has no settings.
         RequestRefused: it is no conflict, was decided otherwise, its event isn't recorded, or has refunds.
         StorageUnavailable: it is not known whether it was done; ask again.
         Misconfigured: only an operator can help.
     """
+    require_root(actor, "accept a conflict")
     with database.transaction() as connection:
         hold_decisions(connection)
         letter = find_letter(connection, dead_letter_id)

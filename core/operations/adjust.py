@@ -2,6 +2,7 @@
 
 from core.domain.billing import ReferenceType, TransactionType
 from core.domain.request import Reason, Request, RowId, SignedAmount
+from core.domain.rights import Actor, require_root
 from core.operations.moving.move_one import move_one
 from core.operations.moving.result import MovementResult
 from core.storage.database import Database
@@ -22,16 +23,18 @@ class Adjustment(Request):
     balance_account_id: RowId | None = None
 
 
-def adjust(database: Database, asked: Adjustment) -> MovementResult:
+def adjust(database: Database, actor: Actor, asked: Adjustment) -> MovementResult:
     """Moves the balance (ADJUSTMENT), also below zero; the warning threshold stays. A replay returns the first result.
 
     Raises:
+        Forbidden: the actor is not root.
         NotFound: the mandate has no settings, or no such account.
         Conflict: the key was used for another adjustment.
         RequestRefused: the balance would become more than the books can hold.
         StorageUnavailable: it is not known whether it was done; ask again with the same key.
         Misconfigured: only an operator can help.
     """
+    require_root(actor, "adjust a balance")
     payer = asked.balance_account_id or asked.account_id
     movement = Movement(
         asked.account_id, payer, TransactionType.ADJUSTMENT, asked.amount, ReferenceType.ADJUSTMENT, asked.reason, asked.by, asked.key

@@ -6,6 +6,7 @@ from sqlalchemy import Connection
 
 from core.domain.new_price import NewPrice
 from core.domain.rejection import shown
+from core.domain.rights import Actor, require_root
 from core.errors import Conflict, RequestRefused
 from core.operations.amending.amend import amend
 from core.operations.amending.prices import AMEND, AMEND_BEGUN, REVERT_BEGUN, MandatePrices, PriceTotals, by_mandate, planned, source_of
@@ -18,13 +19,15 @@ from core.storage.operation_keys import Operation, find_result, keep_result
 Told = Callable[[int], None]  # of how many events are done so far
 
 
-def check_prices(database: Database, prices: Sequence[NewPrice], *, key: str, progress: Told = lambda _: None) -> list[PriceTotals]:
+def check_prices(database: Database, actor: Actor, prices: Sequence[NewPrice], *, key: str, progress: Told = lambda _: None) -> list[PriceTotals]:
     """What `amend_prices` would come to, mandate by mandate, with everything that stands in its way; nothing is written.
 
     Raises:
+        Forbidden: the actor is not root.
         RequestRefused: an event is named twice, or there are too many.
         StorageUnavailable, Misconfigured: the database can't be asked.
     """
+    require_root(actor, "amend prices")
     checked, done = [], 0
     for own in by_mandate(prices):
         totals = PriceTotals(own.mandate_id, len(own.prices))
@@ -41,7 +44,7 @@ def check_prices(database: Database, prices: Sequence[NewPrice], *, key: str, pr
 
 
 def amend_prices(
-    database: Database, prices: Sequence[NewPrice], *, key: str, by: str, worker: str, progress: Told = lambda _: None
+    database: Database, actor: Actor, prices: Sequence[NewPrice], *, key: str, by: str, worker: str, progress: Told = lambda _: None
 ) -> list[PriceTotals]:
     """Amends each event to its new price, up to 500 of one mandate in a transaction; returns the totals of the key.
 
@@ -49,12 +52,14 @@ def amend_prices(
     `revert_prices` takes all of it back. Ask `check_prices` first: what stands in the way stops it half way.
 
     Raises:
+        Forbidden: the actor is not root.
         NotFound: a mandate has no settings.
         Conflict: the key was used for other prices, or was reverted.
         RequestRefused: the key is no name, an event isn't recorded, has refunds or is named twice; what was committed stays.
         StorageUnavailable: the database can't answer now; call again.
         Misconfigured: only an operator can help.
     """
+    require_root(actor, "amend prices")
     results, done = [], 0
     source, mandates = source_of(AMEND, key, by), by_mandate(prices)
     for own in mandates:  # of all of them before the first part: a revert in between sees, and stops, every one

@@ -10,6 +10,7 @@ from core.domain.billing import BillingModel
 from core.domain.contract import Id
 from core.domain.money import ZERO
 from core.domain.request import Cost, Question
+from core.domain.rights import Actor, require_member
 from core.metrics import CHECK_SECONDS, CHECKS
 from core.operations.recording.holders import open_accounts_of
 from core.operations.recording.mandates import admit
@@ -36,7 +37,7 @@ class BalanceCheck:
     billing_model: BillingModel
 
 
-def check_balance(database: Database, asked: BalanceQuestion, *, config: Configuration) -> BalanceCheck:
+def check_balance(database: Database, actor: Actor, asked: BalanceQuestion, *, config: Configuration) -> BalanceCheck:
     """Answers by the balances that are committed now; reserves nothing, so calls at the same time may together overdraw.
 
     Reads without a lock. Only where settings or accounts are missing it first opens them as recording does: default settings
@@ -44,8 +45,10 @@ def check_balance(database: Database, asked: BalanceQuestion, *, config: Configu
     none is allowed as UNLIMITED, and nothing is written; nor is it under UNLIMITED. A replay opens nothing anew.
 
     Raises:
+        Forbidden: the actor may not ask about this user.
         StorageUnavailable, Misconfigured: the database can't be asked.
     """
+    require_member(actor, asked.mandate_id, asked.user_id, "check the balance")
     started = perf_counter()
     with database.transaction() as connection:
         standing = find_standing(connection, asked.mandate_id, asked.user_id)

@@ -6,6 +6,7 @@ from sqlalchemy import Connection
 
 from core.config import Configuration
 from core.domain.rejection import shown
+from core.domain.rights import Actor, require_root
 from core.errors import Conflict
 from core.operations.update_settings import checked_settings, merged_address, zone_of_new
 from core.storage.billing_settings import default_settings, insert_settings
@@ -14,18 +15,22 @@ from core.storage.locks import hold_mandates
 from core.storage.reading.billing_settings import MandateSettings, find_settings
 
 
-def create_settings(database: Database, mandate_id: str, values: Mapping[str, object], *, created_by: str, config: Configuration) -> MandateSettings:
+def create_settings(
+    database: Database, actor: Actor, mandate_id: str, values: Mapping[str, object], *, created_by: str, config: Configuration
+) -> MandateSettings:
     """Gives the mandate settings, version 1: `values` (any fields of `SettingsChanges`), and the defaults for the rest.
 
     Of many callers at once one creates them.
 
     Raises:
+        Forbidden: the actor is not root.
         Conflict: it has settings already.
         NotFound: the directory doesn't know the mandate.
         RequestRefused: a field is wrong.
         StorageUnavailable: it is not known whether it was done; look whether there are settings now.
         Misconfigured: only an operator can help.
     """
+    require_root(actor, "create billing settings")
     with database.transaction() as connection:
         hold_mandates(connection, [mandate_id])
         current = find_settings(connection, mandate_id)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from core.domain.rights import Actor, require_root
 from core.errors import NotFound
 from core.storage.database import Database
 from core.storage.dead_letter_status import Choice, discard_letters, hold_decisions, unknown_letters
@@ -9,16 +10,20 @@ from core.storage.dead_letter_status import Choice, discard_letters, hold_decisi
 LETTERS_MAX = 5_000  # of one transaction
 
 
-def discard_dead_letters(database: Database, choice: Choice, *, by: str, resolution: str, progress: Callable[[int], None] = lambda _: None) -> int:
+def discard_dead_letters(
+    database: Database, actor: Actor, choice: Choice, *, by: str, resolution: str, progress: Callable[[int], None] = lambda _: None
+) -> int:
     """Every open letter that is meant is DISCARDED, with who said so and why; returns how many. A repetition finds none.
 
     Their bytes stay. When the same bytes come again they raise `attempts` and stay discarded, and `last_seen_at` tells.
 
     Raises:
+        Forbidden: the actor is not root.
         NotFound: a letter that is named by id does not exist.
         StorageUnavailable: the database can't answer now; what was committed stays, call again.
         Misconfigured: only an operator can help.
     """
+    require_root(actor, "discard dead letters")
     with database.snapshot() as connection:
         if unknown := unknown_letters(connection, choice.ids):
             raise NotFound(f"there is no dead letter {unknown[0]}")

@@ -2,6 +2,7 @@
 
 from core.config import Configuration
 from core.domain.billing import BillingModel
+from core.domain.rights import Actor, require_root
 from core.operations.create_settings import created_settings
 from core.operations.update_settings import checked_settings
 from core.storage.database import Database
@@ -10,7 +11,7 @@ from core.storage.reading.billing_settings import MandateSettings, find_settings
 
 
 def get_or_create_settings(
-    database: Database, mandate_id: str, *, billing_model: BillingModel | str | None = None, created_by: str, config: Configuration
+    database: Database, actor: Actor, mandate_id: str, *, billing_model: BillingModel | str | None = None, created_by: str, config: Configuration
 ) -> MandateSettings:
     """The mandate's settings; where it has none, first the defaults, under `billing_model` if that is named.
 
@@ -18,11 +19,13 @@ def get_or_create_settings(
     all get the same. A replay makes none.
 
     Raises:
+        Forbidden: the actor is not root.
         NotFound: it has none and the directory doesn't know the mandate.
         RequestRefused: the model or the name of the creator is wrong.
         StorageUnavailable: it is not known whether they were made; ask again.
         Misconfigured: only an operator can help.
     """
+    require_root(actor, "create billing settings")
     values = {} if billing_model is None else {"billing_model": billing_model}
     checked_settings(values, created_by)
     with database.transaction() as connection:

@@ -8,6 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from core.config import Configuration
 from core.domain.request import By, refusal
+from core.domain.rights import Actor, require_root
 from core.errors import Conflict
 from core.operations.importing.accounts import OPENING, move_openings, open_given_accounts
 from core.operations.importing.history import import_history
@@ -59,6 +60,7 @@ class ImportedBooks:
 
 def import_books(
     database: Database,
+    actor: Actor,
     files: BookFiles,
     *,
     by: str,
@@ -73,6 +75,7 @@ def import_books(
 
     Args:
         database: under the worker's login.
+        actor: as whom it is asked.
         files: what to import; settings and accounts that aren't in them may be in the books already.
         by: who imports, kept with settings and openings.
         worker: the name that the batches of the history carry.
@@ -81,6 +84,7 @@ def import_books(
         progress: is told how many further bytes were read; `accounts` is read twice.
 
     Raises:
+        Forbidden: the actor is not root.
         Conflict: another import is under way.
         RequestRefused: `by` is no name.
         BadData: a balance would become more than the books can hold.
@@ -88,6 +92,7 @@ def import_books(
         Misconfigured: only an operator can help.
         OSError: a file can't be read; nothing is committed.
     """
+    require_root(actor, "import books")
     try:
         _ACTOR.validate_python(by)
     except ValidationError as error:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
 
+from core.domain.rights import Actor, require_root
 from core.storage.database import Database
 from core.storage.directory.mirror import Mandate, Membership, User, put_mandates, put_memberships, put_users
 
@@ -22,7 +23,7 @@ class ImportedDirectory:
 
 
 def import_directory(
-    database: Database, *, mandates: Iterable[Mandate] = (), memberships: Iterable[Membership] = (), users: Iterable[User] = ()
+    database: Database, actor: Actor, *, mandates: Iterable[Mandate] = (), memberships: Iterable[Membership] = (), users: Iterable[User] = ()
 ) -> ImportedDirectory:
     """Puts every entry into the mirror, in transactions of up to 5,000; entries that aren't named stay as they are.
 
@@ -31,14 +32,17 @@ def import_directory(
 
     Args:
         database: under the worker's login.
+        actor: as whom it is asked.
         mandates: in any order; of several with one id the last one counts. So for the others. Where `enabled` is None it stays.
         memberships: pairs of user and mandate, whether or not these are known yet.
         users: the names of users.
 
     Raises:
+        Forbidden: the actor is not root.
         StorageUnavailable: the database can't answer now.
         Misconfigured: only an operator can help.
     """
+    require_root(actor, "import the directory")
     user_count = _put_all(users, lambda user: (user.id,), lambda chunk: _put(database, put_users, chunk))
     membership_count = _put_all(memberships, lambda m: (m.mandate_id, m.user_id), lambda chunk: _put(database, put_memberships, chunk))
     mandate_count = _put_all(mandates, lambda mandate: (mandate.id,), lambda chunk: _put(database, put_mandates, chunk))

@@ -6,6 +6,7 @@ from decimal import Decimal
 from sqlalchemy import Connection
 
 from core.domain.money import ZERO
+from core.domain.rights import Actor, require_root
 from core.operations.moving.accounts import expected_settings
 from core.operations.moving.switch_legs import SwitchSummary, summary_of, switch_legs
 from core.operations.switch_billing_model import ModelSwitch
@@ -31,14 +32,16 @@ class SwitchPlan(SwitchSummary):
     legs: list[PlannedLeg]
 
 
-def plan_switch(database: Database, asked: ModelSwitch) -> SwitchPlan:
+def plan_switch(database: Database, actor: Actor, asked: ModelSwitch) -> SwitchPlan:
     """What `switch_billing_model` would do if nothing happened before it; it writes nothing, keeps no key and lets recorders go on.
 
     Raises:
+        Forbidden: the actor is not root.
         NotFound: the mandate has no settings.
         Conflict: the settings have another version than the expected one.
         StorageUnavailable, Misconfigured: the database can't be asked.
     """
+    require_root(actor, "plan a switch of a billing model")
     with database.snapshot() as connection:
         current = expected_settings(connection, asked.mandate_id, asked.expected_version)
         old, new = current.billing_model, asked.billing_model

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from core.domain.rejection import shown
+from core.domain.rights import Actor, require_root
 from core.errors import NotFound
 from core.storage.database import Database, allow_time
 from core.storage.statistics import count_anew, hold_statistics, mandates_with_statistics
@@ -21,17 +22,19 @@ class Rebuild:
     rows_removed: int
 
 
-def rebuild_statistics(database: Database, mandate_id: str | None = None, *, progress: Told = lambda _: None) -> Rebuild:
+def rebuild_statistics(database: Database, actor: Actor, mandate_id: str | None = None, *, progress: Told = lambda _: None) -> Rebuild:
     """Makes the statistics of the mandate, or of all, what the transactions give; a transaction per mandate.
 
     Usage is recorded meanwhile as ever; what is pending stays pending. Rows that are right stay as they are, so a rebuild of
     statistics in order writes nothing, and neither does a replay.
 
     Raises:
+        Forbidden: the actor is not root.
         NotFound: the mandate has neither billing settings nor statistics.
         StorageUnavailable: the database can't answer, or somebody else counts for long; what was committed stays. Call it again.
         Misconfigured: only an operator can help.
     """
+    require_root(actor, "rebuild statistics")
     with database.transaction() as connection:
         mandates = mandates_with_statistics(connection)
     if mandate_id is not None:

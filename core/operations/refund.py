@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from core.domain.billing import ReferenceType, TransactionType
 from core.domain.rejection import shown
 from core.domain.request import PositiveAmount, Reason, Request, RowId
+from core.domain.rights import Actor, require_root
 from core.domain.settings import BillingSettings
 from core.errors import NotFound, RequestRefused
 from core.operations.moving.accounts import locked_accounts, present_settings
@@ -40,13 +41,14 @@ class RefundResult(MovementResult):
     refundable: Decimal
 
 
-def refund(database: Database, asked: Refund) -> RefundResult:
+def refund(database: Database, actor: Actor, asked: Refund) -> RefundResult:
     """Gives usage, a top-up or an adjustment back (ADJUSTMENT, REFUND), on the same account and the same balance.
 
     All refunds of an entry together never exceed its amount, however many are asked for at once. Usage that nobody paid for
     moves no balance; it stands as refunded beside the statistics. The warning threshold stays. A replay returns the first result.
 
     Raises:
+        Forbidden: the actor is not root.
         NotFound: the mandate has no settings, or no such transaction.
         Conflict: the key was used for another refund.
         RequestRefused: the entry is of a kind that isn't refunded, or was amended, or less of it is left than asked for; or the
@@ -54,6 +56,7 @@ def refund(database: Database, asked: Refund) -> RefundResult:
         StorageUnavailable: it is not known whether it was done; ask again with the same key.
         Misconfigured: only an operator can help.
     """
+    require_root(actor, "refund a transaction")
     with database.transaction() as connection:
         settings = present_settings(connection, asked.mandate_id)
         return once(

@@ -9,6 +9,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from core.config import Configuration
+from core.domain.rights import Actor, require_root
 from core.errors import BadData, NotFound
 from core.operations.record_usage import utc_now
 from core.operations.recording.batch import Settle, dead_letter_of, settle_batch
@@ -61,7 +62,9 @@ class Replaying:
     known_accounts: KnownAccounts = field(default_factory=KnownAccounts)
 
 
-def replay_dead_letters(database: Database, choice: Choice, how: Replaying, progress: Callable[[Replay], None] = lambda _: None) -> Replay:
+def replay_dead_letters(
+    database: Database, actor: Actor, choice: Choice, how: Replaying, progress: Callable[[Replay], None] = lambda _: None
+) -> Replay:
     """Records the events of every open letter that is meant, through the very same recording as intake, up to 200 letters a transaction.
 
     A letter whose events now have an outcome becomes REPLAYED in that transaction; what is refused again stays open, with the
@@ -69,10 +72,12 @@ def replay_dead_letters(database: Database, choice: Choice, how: Replaying, prog
     it can be run again. With `dry_run` all of it happens and is taken back, in transactions of their own.
 
     Raises:
+        Forbidden: the actor is not root.
         NotFound: a letter that is named by id does not exist.
         StorageUnavailable: the database can't answer now; what was committed stays, call again.
         Misconfigured: only an operator can help.
     """
+    require_root(actor, "replay dead letters")
     with database.snapshot() as connection:
         if unknown := unknown_letters(connection, choice.ids):
             raise NotFound(f"there is no dead letter {unknown[0]}")

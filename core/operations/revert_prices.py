@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from core.domain.rejection import shown
+from core.domain.rights import Actor, require_root
 from core.errors import NotFound
 from core.operations.amending.amend import amend, refund_in_the_way
 from core.operations.amending.prices import AMEND, AMEND_BEGUN, EVENTS_MAX, REVERT, REVERT_BEGUN, PriceTotals, source_of
@@ -31,17 +32,19 @@ class Reverting:
         return source_of(REVERT, self.key, self.by)
 
 
-def revert_prices(database: Database, how: Reverting, progress: Callable[[int], None] = lambda _: None) -> list[PriceTotals]:
+def revert_prices(database: Database, actor: Actor, how: Reverting, progress: Callable[[int], None] = lambda _: None) -> list[PriceTotals]:
     """Writes the opposite of every amendment under the key, up to 500 in a transaction; returns the totals of what it reverts.
 
     An event that was amended again or refunded since then is left alone and named. After a crash call it again; a replay
     reverts nothing more. With `dry_run` nothing is written.
 
     Raises:
+        Forbidden: the actor is not root.
         NotFound: no prices were amended under this key.
         StorageUnavailable: the database can't answer now; what was committed stays, call again.
         Misconfigured: only an operator can help.
     """
+    require_root(actor, "revert prices")
     with database.snapshot() as connection:
         mandate_ids = mandates_with_key(connection, AMEND_BEGUN, how.key)
     if not mandate_ids:

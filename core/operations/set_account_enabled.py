@@ -6,6 +6,7 @@ from datetime import datetime
 from pydantic import StrictBool
 
 from core.domain.request import Request, RowId
+from core.domain.rights import Actor, require_root
 from core.operations.moving.accounts import locked_accounts, present_settings
 from core.operations.moving.once import once
 from core.storage.account_rules import set_enabled
@@ -35,15 +36,17 @@ class EnabledResult:
     repeated: bool = False
 
 
-def set_account_enabled(database: Database, asked: AccountEnabling) -> EnabledResult:
+def set_account_enabled(database: Database, actor: Actor, asked: AccountEnabling) -> EnabledResult:
     """Enables or disables the account; nothing moves. A replay returns the first result and undoes nothing that came later.
 
     Raises:
+        Forbidden: the actor is not root.
         NotFound: the mandate has no settings, or no such account.
         Conflict: the key was used for another account or the opposite.
         StorageUnavailable: it is not known whether it was done; ask again with the same key.
         Misconfigured: only an operator can help.
     """
+    require_root(actor, "enable or disable an account")
     with database.transaction() as connection:
         present_settings(connection, asked.mandate_id)
 

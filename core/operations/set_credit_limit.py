@@ -5,6 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from core.domain.request import Amount, Request, RowId
+from core.domain.rights import Actor, require_root
 from core.errors import RequestRefused
 from core.operations.moving.accounts import locked_accounts, present_settings
 from core.operations.moving.move import alerts_between
@@ -38,19 +39,21 @@ class CreditLimitResult:
     repeated: bool = False
 
 
-def set_credit_limit(database: Database, asked: CreditLimit) -> CreditLimitResult:
+def set_credit_limit(database: Database, actor: Actor, asked: CreditLimit) -> CreditLimitResult:
     """Sets the limit and writes an alert for each line that the pool's debt crosses by it: a limit below the debt is a crossing.
 
     Under another model than CREDIT_POSTPAY it is kept and means nothing. A replay returns the first result and undoes nothing
     that came later.
 
     Raises:
+        Forbidden: the actor is not root.
         NotFound: the mandate has no settings, or no such account.
         Conflict: the key was used for another limit.
         RequestRefused: the account is no pool.
         StorageUnavailable: it is not known whether it was done; ask again with the same key.
         Misconfigured: only an operator can help.
     """
+    require_root(actor, "set a credit limit")
     with database.transaction() as connection:
         settings = present_settings(connection, asked.mandate_id)
 

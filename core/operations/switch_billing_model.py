@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from core.domain.billing import AlertKind, BillingModel, ReferenceType, TransactionType, alerts_at, crossings
 from core.domain.request import Request, RowId
+from core.domain.rights import Actor, require_root
 from core.domain.settings import BillingSettings
 from core.operations.moving.accounts import expected_settings
 from core.operations.moving.move import book, pays
@@ -41,7 +42,7 @@ class SwitchResult(SwitchSummary):
     repeated: bool = False
 
 
-def switch_billing_model(database: Database, asked: ModelSwitch) -> SwitchResult:
+def switch_billing_model(database: Database, actor: Actor, asked: ModelSwitch) -> SwitchResult:
     """Makes `billing_model` the mandate's model and moves the balances that go with it; the legs (ADJUSTMENT, SWITCH) sum to 0.
 
     Usage in flight is recorded wholly before or wholly after it. Every enabled member has an account afterwards, without a
@@ -49,12 +50,14 @@ def switch_billing_model(database: Database, asked: ModelSwitch) -> SwitchResult
     again, whatever the model has become since.
 
     Raises:
+        Forbidden: the actor is not root.
         NotFound: the mandate has no settings.
         Conflict: the key was used for another switch, or the settings have another version than the expected one.
         RequestRefused: a balance would become more than the books can hold.
         StorageUnavailable: it is not known whether it was done; ask again with the same key.
         Misconfigured: only an operator can help.
     """
+    require_root(actor, "switch a billing model")
     with database.transaction() as connection:
         hold_mandates(connection, [asked.mandate_id])
         operation = Operation(asked.mandate_id, SWITCH_BILLING_MODEL, asked.key, asked.content())

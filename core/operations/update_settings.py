@@ -12,6 +12,7 @@ from core.domain.billing import BillingModel
 from core.domain.contract import Label
 from core.domain.money import parse_decimal
 from core.domain.rejection import shown
+from core.domain.rights import Actor, require_root
 from core.domain.time_zones import is_time_zone
 from core.errors import Conflict, NotFound, RequestRefused
 from core.storage.billing_settings import change_settings, has_transactions, open_settings
@@ -102,6 +103,7 @@ def wrong_settings(changes: Mapping[str, object], changed_by: str = "") -> list[
 
 def update_settings(
     database: Database,
+    actor: Actor,
     mandate_id: str,
     changes: Mapping[str, object],
     *,
@@ -115,6 +117,7 @@ def update_settings(
 
     Args:
         database: under the worker's login.
+        actor: as whom it is asked.
         mandate_id: whose settings.
         changes: any fields of `SettingsChanges`; amounts in CHF, exact.
         expected_version: the version that the caller has seen; None: whatever it is.
@@ -122,23 +125,20 @@ def update_settings(
         config: its default time zone and rule for unknown mandates are used where the settings are opened.
 
     Raises:
+        Forbidden: the actor is not root.
         NotFound: the mandate has no settings and the directory doesn't know it.
         RequestRefused: a field is wrong, the version is another one, or the billing model would change after transactions.
         StorageUnavailable: it is not known whether it was done; look at the version, then ask again.
         Misconfigured: only an operator can help.
     """
+    require_root(actor, "update billing settings")
     checked = checked_settings(changes, changed_by)
     with database.transaction() as connection:
         hold_mandates(connection, [mandate_id])
         current = find_settings(connection, mandate_id)
         if current is None:
-            open_settings(connection, {mandate_id: zone_of_new(connection, mandate_id, config)}, changed_by)
-            current = find_settings(connection, mandate_id)
-            assert current is not None, "settings just opened are there"
-        if expected_version is not None and expected_version != current.version:
-            raise Conflict(
-                f"expected_version: mandate {shown(mandate_id)} has settings version {current.version}, not {expected_version}: read them again"
-            )
+            current = _opened(connection, mandate_id, changed_by, config)
+        _require_version(current, expected_version)
         before = {name: getattr(current, name) for name in SettingsChanges.model_fields}
         after = {**before, **checked, "billing_address": merged_address(current.billing_address, checked.get("billing_address", {}))}
         if after == before:
@@ -149,6 +149,19 @@ def update_settings(
         changed = find_settings(connection, mandate_id)
     assert changed is not None, "settings are never deleted"
     return changed
+
+
+def _require_version(current: MandateSettings, expected: int | None) -> None:
+    if expected is not None and expected != current.version:
+        of = shown(current.mandate_id)
+        raise Conflict(f"expected_version: mandate {of} has settings version {current.version}, not {expected}: read them again")
+
+
+def _opened(connection: Connection, mandate_id: str, changed_by: str, config: Configuration) -> MandateSettings:
+    open_settings(connection, {mandate_id: zone_of_new(connection, mandate_id, config)}, changed_by)
+    opened = find_settings(connection, mandate_id)
+    assert opened is not None, "settings just opened are there"
+    return opened
 
 
 def _model_switch_needed(current: MandateSettings, wanted: BillingModel) -> str:

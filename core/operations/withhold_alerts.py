@@ -2,15 +2,18 @@
 
 from datetime import datetime
 
+from core.domain.rights import Actor, require_root
 from core.storage.alert_outbox import withhold_all
 from core.storage.database import Database
 
 
-def withhold_alerts(database: Database, until: datetime) -> int:
+def withhold_alerts(database: Database, actor: Actor, until: datetime) -> int:
     """No alert that was recorded before `until` (aware) and still waits is ever published; returns how many. Repeatable.
 
     Raises:
+        Forbidden: the actor is not root.
         StorageUnavailable, Misconfigured: it is not known whether it was done; ask again.
     """
+    require_root(actor, "withhold alerts")
     with database.transaction() as connection:
         return withhold_all(connection, until)

@@ -1,8 +1,10 @@
 """Balance alerts, for reading."""
 
+from collections.abc import Collection
 from datetime import datetime
 
 from core.domain.billing import AlertKind
+from core.domain.rights import Actor, visible_mandates
 from core.storage.database import Database
 from core.storage.reading import alerts
 from core.storage.reading.alerts import Alert
@@ -11,22 +13,25 @@ from core.views.paging import LIMIT_DEFAULT, check_page
 
 def list_alerts(
     database: Database,
+    actor: Actor,
+    mandate_ids: Collection[str] | None = None,
     *,
-    mandate_id: str | None = None,
     kind: AlertKind | None = None,
     since: datetime | None = None,
     waiting: bool = False,
     limit: int = LIMIT_DEFAULT,
     offset: int = 0,
 ) -> list[Alert]:
-    """Alerts of this mandate and kind, recorded at `since` (aware) or later, newest first; None: any.
+    """Alerts of these mandates, or of all that the actor may see, of this kind, recorded at `since` (aware) or later, newest first; None: any.
 
     With `waiting` only those that are neither published nor withheld.
 
     Raises:
+        Forbidden: the actor may not see those of one of the mandates.
         RequestRefused: a limit or offset out of range.
         StorageUnavailable, Misconfigured: the database can't be asked.
     """
+    visible = visible_mandates(actor, mandate_ids, "list the alerts")
     check_page(limit, offset)
     with database.snapshot() as connection:
-        return alerts.list_alerts(connection, mandate_id, kind, since, waiting, limit, offset)
+        return alerts.list_alerts(connection, visible, kind, since, waiting, limit, offset)

@@ -6,6 +6,7 @@ from decimal import Decimal
 from core.domain.billing import AlertKind, BillingModel, alerts_at
 from core.domain.money import ZERO
 from core.domain.rejection import shown
+from core.domain.rights import Actor, require_member
 from core.errors import NotFound
 from core.storage.database import Database
 from core.storage.reading.accounts import Account, find_account_of, total_of_users
@@ -29,16 +30,18 @@ class EffectiveBalance:
     credit_limit: Decimal | None
 
 
-def balance(database: Database, mandate_id: str, user_id: str | None = None) -> EffectiveBalance:
+def balance(database: Database, actor: Actor, mandate_id: str, user_id: str | None = None) -> EffectiveBalance:
     """The balance that pays for the user's usage, or for the mandate's.
 
     PREPAY_USER: the user's own account, or for the mandate the sum over its users, which never warns. PREPAY_MANDATE and
     CREDIT_POSTPAY: the pool, 0 before it exists. UNLIMITED: 0, nobody pays.
 
     Raises:
+        Forbidden: the actor may not see it; a user may see what pays for his own usage, the pool's too.
         NotFound: the mandate has no billing settings, or the user no account in it.
         StorageUnavailable, Misconfigured: the database can't be asked.
     """
+    require_member(actor, mandate_id, user_id, "read the balance")
     payer, user, total = None, None, ZERO
     with database.snapshot() as connection:
         settings = find_settings(connection, mandate_id)

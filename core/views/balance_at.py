@@ -7,6 +7,7 @@ from decimal import Decimal
 from core.domain.billing import BillingModel
 from core.domain.money import ZERO
 from core.domain.rejection import shown
+from core.domain.rights import Actor, require_member
 from core.errors import NotFound, RequestRefused
 from core.storage.database import Database
 from core.storage.reading.accounts import find_account_of
@@ -29,7 +30,7 @@ class BalanceAt:
     moment: datetime
 
 
-def balance_at(database: Database, mandate_id: str, user_id: str | None, at: date | datetime) -> BalanceAt:
+def balance_at(database: Database, actor: Actor, mandate_id: str, user_id: str | None, at: date | datetime) -> BalanceAt:
     """The balance that paid for the user's usage, or for the mandate's, by all that was recorded before `at`.
 
     It is the sum of the movements whose `recorded_at` lies before the moment, whatever day they are about: what happened earlier
@@ -37,15 +38,18 @@ def balance_at(database: Database, mandate_id: str, user_id: str | None, at: dat
 
     Args:
         database: the books.
+        actor: as whom it is asked.
         mandate_id: whose balance.
         user_id: as in `balance`; None: of the whole mandate.
         at: a moment (aware), or a day, which stands for its end in the mandate's time zone of that day.
 
     Raises:
+        Forbidden: the actor may not see it.
         NotFound: the mandate had no billing settings yet, or the user has no account in it.
         RequestRefused: the day is in the year 9999.
         StorageUnavailable, Misconfigured: the database can't be asked.
     """
+    require_member(actor, mandate_id, user_id, "read the balance")
     if at.year > _YEAR_MAX:
         raise RequestRefused(f"at: {at.isoformat()} is too far ahead")
     with database.snapshot() as connection:

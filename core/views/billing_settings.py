@@ -1,5 +1,8 @@
 """Billing settings, for reading."""
 
+from collections.abc import Collection
+
+from core.domain.rights import Actor, require_mandate, visible_mandates
 from core.storage.database import Database
 from core.storage.reading import billing_settings
 from core.storage.reading.billing_settings import MandateSettings
@@ -7,13 +10,15 @@ from core.views.mandates import without_settings
 from core.views.paging import LIMIT_DEFAULT, check_page
 
 
-def settings_of(database: Database, mandate_id: str) -> MandateSettings:
+def settings_of(database: Database, actor: Actor, mandate_id: str) -> MandateSettings:
     """The mandate's billing settings, amounts in CHF.
 
     Raises:
+        Forbidden: the actor may not see them.
         NotFound: the mandate has none; the error tells whether the directory knows it.
         StorageUnavailable, Misconfigured: the database can't be asked.
     """
+    require_mandate(actor, mandate_id, "read the settings")
     with database.snapshot() as connection:
         found = billing_settings.find_settings(connection, mandate_id)
         if found is None:
@@ -21,13 +26,17 @@ def settings_of(database: Database, mandate_id: str) -> MandateSettings:
     return found
 
 
-def list_settings(database: Database, *, limit: int = LIMIT_DEFAULT, offset: int = 0) -> list[MandateSettings]:
-    """The billing settings of every mandate that has some, by mandate id.
+def list_settings(
+    database: Database, actor: Actor, mandate_ids: Collection[str] | None = None, *, limit: int = LIMIT_DEFAULT, offset: int = 0
+) -> list[MandateSettings]:
+    """The billing settings of these mandates, or of all that the actor may see, where they have some, by mandate id.
 
     Raises:
+        Forbidden: the actor may not see one of them.
         RequestRefused: a limit or offset out of range.
         StorageUnavailable, Misconfigured: the database can't be asked.
     """
+    visible = visible_mandates(actor, mandate_ids, "list the settings")
     check_page(limit, offset)
     with database.snapshot() as connection:
-        return billing_settings.list_settings(connection, limit, offset)
+        return billing_settings.list_settings(connection, visible, limit, offset)

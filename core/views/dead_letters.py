@@ -2,6 +2,7 @@
 
 from core.domain.billing import DeadLetterStatus
 from core.domain.rejection import Reason
+from core.domain.rights import Actor, require_root
 from core.errors import NotFound
 from core.storage.database import Database
 from core.storage.dead_letter_status import Choice, count_letters
@@ -12,6 +13,7 @@ from core.views.paging import LIMIT_DEFAULT, check_page
 
 def list_dead_letters(
     database: Database,
+    actor: Actor,
     *,
     mandate_id: str | None = None,
     reason: Reason | None = None,
@@ -25,21 +27,25 @@ def list_dead_letters(
     A message that can't be parsed is of no mandate. With `seen_again` only resolved ones whose bytes came once more.
 
     Raises:
+        Forbidden: the actor is not root.
         RequestRefused: a limit or offset out of range.
         StorageUnavailable, Misconfigured: the database can't be asked.
     """
+    require_root(actor, "list dead letters")
     check_page(limit, offset)
     with database.snapshot() as connection:
         return dead_letters.list_dead_letters(connection, mandate_id, reason, status, seen_again, limit, offset)
 
 
-def dead_letter(database: Database, dead_letter_id: int) -> WholeDeadLetter:
+def dead_letter(database: Database, actor: Actor, dead_letter_id: int) -> WholeDeadLetter:
     """One dead letter with its bytes, up to 256 KiB of them, exactly as they came.
 
     Raises:
+        Forbidden: the actor is not root.
         NotFound: there is none with this id.
         StorageUnavailable, Misconfigured: the database can't be asked.
     """
+    require_root(actor, "read a dead letter")
     with database.snapshot() as connection:
         found = dead_letters.find_dead_letter(connection, dead_letter_id)
     if found is None:
@@ -47,11 +53,13 @@ def dead_letter(database: Database, dead_letter_id: int) -> WholeDeadLetter:
     return found
 
 
-def count_open(database: Database, choice: Choice) -> int:
+def count_open(database: Database, actor: Actor, choice: Choice) -> int:
     """How many open dead letters are meant.
 
     Raises:
+        Forbidden: the actor is not root.
         StorageUnavailable, Misconfigured: the database can't be asked.
     """
+    require_root(actor, "count dead letters")
     with database.snapshot() as connection:
         return count_letters(connection, choice)[0]

@@ -1,20 +1,40 @@
 """Which mandates there are: what the views say of one that isn't there, or has no billing settings yet."""
 
+from collections.abc import Callable, Collection, Iterable
+from typing import TypeVar
+
 from sqlalchemy import Connection
 
 from core.domain.rejection import shown
 from core.errors import NotFound
+from core.storage.database import Database
 from core.storage.directory.mirror import mandate_states
-from core.storage.reading.mandates import mandate_exists
+from core.storage.reading.mandates import unknown_mandates
+
+Row = TypeVar("Row")
 
 
-def require_mandate(connection: Connection, mandate_id: str) -> None:
-    """Returns if the mandate is known to the directory or has billing settings.
+def rows_of_mandates(database: Database, mandate_ids: Collection[str] | None, read: Callable[[Connection], list[Row]]) -> list[Row]:
+    """What `read` finds; that it finds nothing is an error where one of the named mandates does not exist.
 
     Raises:
-        NotFound: neither.
+        NotFound: there is no such mandate.
+        StorageUnavailable, Misconfigured: the database can't be asked.
     """
-    if not mandate_exists(connection, mandate_id):
+    with database.snapshot() as connection:
+        found = read(connection)
+        if not found:
+            require_known(connection, mandate_ids or ())
+        return found
+
+
+def require_known(connection: Connection, mandate_ids: Iterable[str]) -> None:
+    """Returns if each of the mandates is known to the directory or has billing settings.
+
+    Raises:
+        NotFound: one is neither.
+    """
+    for mandate_id in unknown_mandates(connection, mandate_ids):
         raise NotFound(f"there is no mandate {shown(mandate_id)}: it has no billing settings, and the directory does not know it")
 
 

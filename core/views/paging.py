@@ -1,5 +1,7 @@
 """How much one read may bring back."""
 
+from datetime import date
+
 from core.errors import RequestRefused
 
 LIMIT_DEFAULT = 100
@@ -16,3 +18,13 @@ def check_page(limit: int, offset: int = 0) -> None:
         raise RequestRefused(f"limit must be 1 to {LIMIT_MAX} (got {limit})")
     if offset < 0:
         raise RequestRefused(f"offset must not be negative (got {offset})")
+
+
+def check_days(first: date, last: date) -> None:
+    """Returns if these are the first and the last day of a range.
+
+    Raises:
+        RequestRefused: `last` is before `first`.
+    """
+    if last < first:
+        raise RequestRefused(f"to: {last.isoformat()} is before {first.isoformat()}")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 
+from core.domain.rights import Actor, require_mandate
 from core.storage.database import Database
 from core.storage.reading.billing_settings import KeptSettings, list_versions
 from core.views.mandates import without_settings
@@ -21,14 +22,16 @@ class SettingsChange:
     changes: dict[str, list[object]]
 
 
-def settings_history(database: Database, mandate_id: str, *, limit: int = LIMIT_DEFAULT, offset: int = 0) -> list[SettingsChange]:
+def settings_history(database: Database, actor: Actor, mandate_id: str, *, limit: int = LIMIT_DEFAULT, offset: int = 0) -> list[SettingsChange]:
     """The changes of the mandate's settings, newest first.
 
     Raises:
+        Forbidden: the actor may not see them.
         NotFound: it has no settings.
         RequestRefused: a limit or offset out of range.
         StorageUnavailable, Misconfigured: the database can't be asked.
     """
+    require_mandate(actor, mandate_id, "read the history of the settings")
     check_page(limit, offset)
     with database.snapshot() as connection:
         versions: list[KeptSettings | None] = [*list_versions(connection, mandate_id, limit + 1, offset)]

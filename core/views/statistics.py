@@ -12,9 +12,10 @@ from decimal import Decimal
 from core.domain.money import ZERO
 from core.domain.periods import PeriodType, days_of
 from core.domain.rejection import shown
+from core.domain.rights import Actor, require_member
 from core.errors import NotFound, RequestRefused
 from core.storage.database import Database
-from core.storage.reading.accounts import find_account, find_account_of
+from core.storage.reading.accounts import find_account_of
 from core.storage.reading.statistics import (
     UsageStatistic,
     compute_costs,
@@ -22,7 +23,9 @@ from core.storage.reading.statistics import (
     list_statistics_of_holders,
     statistics_as_of,
 )
-from core.views.mandates import require_mandate
+from core.views.accounts import readable_account
+from core.views.mandates import require_known
+from core.views.paging import check_days
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +52,13 @@ class Statistics:
     rows: list[UsageStatistic]
 
 
-def statistics_of_account(database: Database, account_id: int, period_type: PeriodType, year: int, month: int | None = None) -> list[UsageStatistic]:
+def statistics_of_account(
+    database: Database, actor: Actor, account_id: int, period_type: PeriodType, year: int, month: int | None = None
+) -> list[UsageStatistic]:
     """The statistics stored for usage about the account, of a year or (DAY only) of one of its months, ascending by period.
 
     Raises:
+        Forbidden: the actor may not see them.
         NotFound: there is no such account.
         RequestRefused: there is no such year or month, or a month is asked of other rows than days.
         StorageUnavailable, Misconfigured: the database can't be asked.
@@ -61,25 +67,23 @@ def statistics_of_account(database: Database, account_id: int, period_type: Peri
         raise RequestRefused(f"month: only days are of a month (got {month} and {period_type})")
     first, last = days_in(year, month)
     with database.snapshot() as connection:
-        found = list_statistics_of_account(connection, account_id, period_type, first, last)
-        if not found and find_account(connection, account_id) is None:
-            raise NotFound(f"there is no account {account_id}")
-        return found
+        readable_account(connection, actor, account_id)
+        return list_statistics_of_account(connection, account_id, period_type, first, last)
 
 
-def computed_statistics(database: Database, account_id: int, first: date, last: date) -> ComputedStatistics:
+def computed_statistics(database: Database, actor: Actor, account_id: int, first: date, last: date) -> ComputedStatistics:
     """What the transactions about the account on the local days from `first` to `last`, both included, come to at this moment.
 
     Raises:
+        Forbidden: the actor may not see them.
         NotFound: there is no such account.
         RequestRefused: `last` is before `first`.
         StorageUnavailable, Misconfigured: the database can't be asked.
     """
-    _check_range(first, last)
+    check_days(first, last)
     with database.snapshot() as connection:
+        readable_account(connection, actor, account_id)
         groups = compute_costs(connection, account_id, first, last)
-        if not groups and find_account(connection, account_id) is None:
-            raise NotFound(f"there is no account {account_id}")
     return ComputedStatistics(
         sum((group.cost for group in groups), ZERO),
         sum(group.event_count for group in groups),
@@ -89,23 +93,25 @@ def computed_statistics(database: Database, account_id: int, first: date, last: 
     )
 
 
-def statistics_of(database: Database, mandate_id: str, user_id: str | None, by: PeriodType, first: date, last: date) -> Statistics:
+def statistics_of(database: Database, actor: Actor, mandate_id: str, user_id: str | None, by: PeriodType, first: date, last: date) -> Statistics:
     """The statistics stored for the mandate's usage, or one user's, on the local days from `first` to `last`, both included.
 
     A month or year that lies in that range in part counts in part.
 
     Raises:
+        Forbidden: the actor may not see them.
         NotFound: there is no such mandate, or the user has no account in it.
         RequestRefused: `last` is before `first`.
         StorageUnavailable, Misconfigured: the database can't be asked.
     """
-    _check_range(first, last)
+    check_days(first, last)
+    require_member(actor, mandate_id, user_id, "read the statistics")
     whole = by is not PeriodType.DAY and first == by.start(first) and _ends(by, last)
     with database.snapshot() as connection:
         rows = list_statistics_of_holders(connection, mandate_id, user_id, by, by if whole else PeriodType.DAY, first, last)
         as_of = statistics_as_of(connection)
         if not rows:
-            require_mandate(connection, mandate_id)
+            require_known(connection, [mandate_id])
             if user_id is not None and find_account_of(connection, mandate_id, user_id) is None:
                 raise NotFound(f"mandate {shown(mandate_id)} has no account of user {shown(user_id)}")
     return Statistics(mandate_id, user_id, by, first, last, as_of, rows)
@@ -135,8 +141,3 @@ def summed(costs: Iterable[tuple[str, Decimal]]) -> dict[str, Decimal]:
 def _ends(by: PeriodType, last: date) -> bool:
     """Whether a period ends with this day."""
     return last == date.max or by.start(date.fromordinal(last.toordinal() + 1)) > last
-
-
-def _check_range(first: date, last: date) -> None:
-    if last < first:
-        raise RequestRefused(f"to: {last.isoformat()} is before {first.isoformat()}")

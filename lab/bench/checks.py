@@ -10,6 +10,7 @@ import redis
 from celery import Celery
 
 from core.config import Configuration
+from core.domain.rights import ROOT
 from core.operations.check_balance import BalanceQuestion, check_balance
 from core.storage.database import Database
 from lab.bench.drains import workers
@@ -27,7 +28,7 @@ def _function_p99_seconds(services: Services, n: int) -> float:
     config = Configuration(database_url=services.database_url)
     database = Database(config.require_database_url(), config)
     try:
-        return _p99(lambda i: check_balance(database, BalanceQuestion.read(_fields(i)), config=config), n)
+        return _p99(lambda i: check_balance(database, ROOT, BalanceQuestion.read(_fields(i)), config=config), n)
     finally:
         database.dispose()
 

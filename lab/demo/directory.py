@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from core.config import Configuration
 from core.domain.billing import BillingModel
+from core.domain.rights import ROOT
 from core.operations.import_directory import import_directory
 from core.operations.update_settings import update_settings
 from core.storage.database import Database
@@ -34,9 +35,10 @@ def open_books(database: Database, config: Configuration) -> None:
     """The directory knows the mandates and their users, and each mandate has its billing model. Repeatable before the first transaction."""
     import_directory(
         database,
+        ROOT,
         mandates=[Mandate(m.id, m.id, m.label, enabled=True, time_zone=m.time_zone) for m in MANDATES],
         memberships=[Membership(user, mandate_id, enabled=True) for mandate_id, users in USERS.items() for user in users],
         users=[User(user, user, user.partition("@")[0].capitalize()) for users in USERS.values() for user in users],
     )
     for mandate in MANDATES:
-        update_settings(database, mandate.id, {"billing_model": mandate.billing_model.value}, changed_by="demo", config=config)
+        update_settings(database, ROOT, mandate.id, {"billing_model": mandate.billing_model.value}, changed_by="demo", config=config)

@@ -11,6 +11,7 @@ from types import FrameType
 from pydantic import SecretStr
 
 from core.config import Configuration
+from core.domain.rights import ROOT
 from core.errors import RequestRefused
 from core.storage import migrate
 from core.storage.database import Database
@@ -122,7 +123,7 @@ class _Play:
             self._drain()
         books = Database(found.database_url, config)
         try:
-            verdicts = verify(books)
+            verdicts = verify(books, ROOT)
         finally:
             books.dispose()
         assert self._watch, "made by _start_servers"

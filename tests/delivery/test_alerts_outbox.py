@@ -13,6 +13,7 @@ import pytest
 import redis
 from celery import Celery
 
+from core.domain import rights
 from core.domain.alert_message import AlertMessage
 from core.errors import StorageUnavailable
 from core.operations.publish_alerts import AlertQueue, Publication, publish_alerts
@@ -211,8 +212,8 @@ def test_old_alerts_can_be_withheld(
     crossed(2)
     (moment,) = rows("SELECT clock_timestamp() AS now")
     record(event(user_id="u2", price_chf="0.6"))
-    assert withhold_alerts(database, moment["now"]) == 2
-    assert withhold_alerts(database, moment["now"]) == 0
+    assert withhold_alerts(database, rights.ROOT, moment["now"]) == 2
+    assert withhold_alerts(database, rights.ROOT, moment["now"]) == 0
     assert publish_alerts(database, alert_queue).published == 1
     assert [message["balance_after"] for message in read()] == ["-0.100000000"]
 

@@ -9,6 +9,7 @@ import pytest
 from core.config import Configuration
 from core.domain.billing import BillingModel
 from core.domain.outcome import BatchResult
+from core.domain.rights import ROOT
 from core.operations.recording.work import KnownAccounts
 from core.operations.release_parked import release_parked
 from core.storage.database import Database
@@ -116,6 +117,6 @@ def breaches(database: Database) -> Breaches:
     """Reads what breaks an invariant of the books: `{invariant: breaches}`, empty where they are in order."""
 
     def read() -> dict[str, list[Breach]]:
-        return {verdict.invariant: verdict.samples for verdict in verify(database) if verdict.violations}
+        return {verdict.invariant: verdict.samples for verdict in verify(database, ROOT) if verdict.violations}
 
     return read

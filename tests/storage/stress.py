@@ -14,6 +14,7 @@ from typing import Any
 from core.domain.balance_check import Refusal
 from core.domain.billing import BillingModel
 from core.domain.outcome import Outcome
+from core.domain.rights import ROOT
 from core.errors import RequestRefused
 from core.operations.adjust import Adjustment, adjust
 from core.operations.check_balance import BalanceQuestion, check_balance
@@ -25,6 +26,7 @@ from core.operations.set_credit_limit import CreditLimit, set_credit_limit
 from core.operations.switch_billing_model import ModelSwitch, switch_billing_model
 from core.operations.top_up import TopUp, top_up
 from core.storage.database import Database
+from core.storage.reading.transactions import Page
 from core.views.accounts import holder_account
 from core.views.transactions import transactions_of_mandate
 from tests.conftest import IsolatedConfiguration
@@ -60,7 +62,7 @@ class Process:
         """A question whose answer fits itself, of members and of a stranger whose account it opens."""
         user = self.random.choice([*USERS, f"stranger{self.random.randrange(KEYS)}"])
         asked = BalanceQuestion(mandate_id=MANDATE, user_id=user, estimated_cost=Decimal(self.random.randrange(30)))
-        answer = check_balance(self.database, asked, config=self.config)
+        answer = check_balance(self.database, ROOT, asked, config=self.config)
         if answer.current_balance is None:
             assert answer.billing_model is BillingModel.UNLIMITED
         elif answer.reason is Refusal.INSUFFICIENT_BALANCE:
@@ -72,22 +74,22 @@ class Process:
     def top_up(self) -> None:
         """A payment, perhaps one that another process credits at this very moment."""
         number = self.random.randrange(KEYS)
-        top_up(self.database, TopUp.read({**self._account(number), "amount": f"{number}.5", "key": f"payment {number}"}))
+        top_up(self.database, ROOT, TopUp.read({**self._account(number), "amount": f"{number}.5", "key": f"payment {number}"}))
         self.done["top_up"] += 1
 
     def adjust(self) -> None:
         """Up or down, as above."""
         number = self.random.randrange(KEYS)
         asked = {**self._account(number), "amount": f"{KEYS // 2 - number}.25", "reason": "stress", "key": f"adjustment {number}"}
-        adjust(self.database, Adjustment.read(asked))
+        adjust(self.database, ROOT, Adjustment.read(asked))
         self.done["adjust"] += 1
 
     def refund(self) -> None:
         """A part of a recent entry, which others refund too."""
-        entry = self.random.choice(transactions_of_mandate(self.database, MANDATE, limit=30))
+        entry = self.random.choice(transactions_of_mandate(self.database, ROOT, MANDATE, Page(30)))
         asked = self._asked(transaction_id=entry.id, amount="0.004", key=f"refund {entry.id} {self.random.randrange(6)}")
         try:
-            refund(self.database, Refund.read(asked))
+            refund(self.database, ROOT, Refund.read(asked))
         except RequestRefused:  # nothing is left of it, or it is none that is refunded
             self.done["refused"] += 1
         else:
@@ -96,21 +98,21 @@ class Process:
     def switch(self) -> None:
         """Another billing model."""
         key = f"switch {self.seed} {self.done['switch']}"
-        switch_billing_model(self.database, ModelSwitch.read(self._asked(billing_model=self.random.choice([*BillingModel]), key=key)))
+        switch_billing_model(self.database, ROOT, ModelSwitch.read(self._asked(billing_model=self.random.choice([*BillingModel]), key=key)))
         self.done["switch"] += 1
 
     def rule(self) -> None:
         """An account disabled or enabled, a limit set."""
         number, key = self.random.randrange(KEYS), f"rule {self.seed} {self.done['rule']}"
         asked = {**self._account(number), "key": key}
-        set_account_enabled(self.database, AccountEnabling.read({**asked, "enabled": number % 3 > 0}))
-        pool = holder_account(self.database, MANDATE, None)
-        set_credit_limit(self.database, CreditLimit.read({**asked, "account_id": pool.id, "credit_limit": number or None}))
+        set_account_enabled(self.database, ROOT, AccountEnabling.read({**asked, "enabled": number % 3 > 0}))
+        pool = holder_account(self.database, ROOT, MANDATE, None)
+        set_credit_limit(self.database, ROOT, CreditLimit.read({**asked, "account_id": pool.id, "credit_limit": number or None}))
         self.done["rule"] += 1
 
     def _account(self, number: int) -> dict[str, Any]:
         """The pool or a user's account, the same for the same number."""
-        return self._asked(account_id=holder_account(self.database, MANDATE, USERS[number % 8] if number % 3 else None).id)
+        return self._asked(account_id=holder_account(self.database, ROOT, MANDATE, USERS[number % 8] if number % 3 else None).id)
 
     def _asked(self, **fields: object) -> dict[str, Any]:
         return {"mandate_id": MANDATE, "by": "stress", **fields}

@@ -8,6 +8,7 @@ import pytest
 
 from core.config import Configuration
 from core.domain.billing import BillingModel
+from core.domain.rights import ROOT
 from core.errors import NotFound, RequestRefused
 from core.operations.accept_conflict import AcceptedConflict, accept_conflict
 from core.operations.discard_dead_letters import discard_dead_letters
@@ -30,7 +31,7 @@ def accept(database: Database, config: Configuration) -> Accept:
     """Accepts the dead letter with this id."""
 
     def call(dead_letter_id: int, *, database: Database = database) -> AcceptedConflict:
-        return accept_conflict(database, dead_letter_id, by="olga", config=config, worker="test")
+        return accept_conflict(database, ROOT, dead_letter_id, by="olga", config=config, worker="test")
 
     return call
 
@@ -195,7 +196,7 @@ def test_what_can_not_be_accepted_is_refused_by_name(
     record(event(event_id="p", mandate_id="elsewhere"))
     record(event(event_id="p", mandate_id="elsewhere", price_chf="9"))
     bad, parked = (row["id"] for row in rows("SELECT id FROM dead_letters ORDER BY id DESC LIMIT 2")[::-1])
-    discard_dead_letters(database, Choice(ids=[first]), by="olga", resolution="the first is right")
+    discard_dead_letters(database, ROOT, Choice(ids=[first]), by="olga", resolution="the first is right")
     with pytest.raises(NotFound, match="there is no dead letter 4711"):
         accept(4711)
     with pytest.raises(RequestRefused, match=f"dead letter {bad} is no conflict but malformed_json"):
@@ -230,7 +231,7 @@ def test_a_refund_and_an_amendment_of_one_entry_exclude_each_other(
 
     def give_back(transaction_id: int, key: str) -> str:
         asked = Refund.read({"mandate_id": "acme", "transaction_id": transaction_id, "key": key, "by": "olga"})
-        return ask(lambda: refund(one, asked))
+        return ask(lambda: refund(one, ROOT, asked))
 
     refunded, accepted = at_once(lambda: give_back(usage["id"], "r1"), lambda: ask(lambda: accept(letter, database=other)))
     assert (refunded == "done") != (accepted == "done")

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from core.domain.billing import BillingModel
+from core.domain.rights import ROOT
 from core.errors import Conflict, NotFound, RequestRefused
 from core.operations.set_account_enabled import AccountEnabling, EnabledResult, set_account_enabled
 from core.operations.set_credit_limit import CreditLimit, CreditLimitResult, set_credit_limit
@@ -34,7 +35,7 @@ def set_enabled(database: Database, pool: int) -> SetEnabled:
 
     def call(enabled: object, **fields: Any) -> EnabledResult:
         asked = {"mandate_id": "acme", "account_id": pool, "enabled": enabled, "key": "ticket-1", "by": "olga", **fields}
-        return set_account_enabled(database, AccountEnabling.read(asked))
+        return set_account_enabled(database, ROOT, AccountEnabling.read(asked))
 
     return call
 
@@ -45,7 +46,7 @@ def set_limit(database: Database, pool: int) -> SetLimit:
 
     def call(credit_limit: object, **fields: Any) -> CreditLimitResult:
         asked = {"mandate_id": "acme", "account_id": pool, "credit_limit": credit_limit, "key": f"limit {credit_limit}", "by": "olga", **fields}
-        return set_credit_limit(database, CreditLimit.read(asked))
+        return set_credit_limit(database, ROOT, CreditLimit.read(asked))
 
     return call
 

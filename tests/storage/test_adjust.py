@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from core.domain.rights import ROOT
 from core.errors import Conflict, NotFound, RequestRefused
 from core.operations.adjust import Adjustment, adjust
 from core.operations.moving.result import MovementResult
@@ -31,7 +32,7 @@ def adjusted(database: Database, ada: int) -> Adjust:
 
     def call(amount: str, **fields: Any) -> MovementResult:
         asked = {"mandate_id": "acme", "account_id": ada, "amount": amount, "reason": "agreed by phone", "key": "ticket-1", "by": "olga", **fields}
-        return adjust(database, Adjustment.read(asked))
+        return adjust(database, ROOT, Adjustment.read(asked))
 
     return call
 

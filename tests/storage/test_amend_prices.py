@@ -8,6 +8,7 @@ import pytest
 
 from core.domain.billing import BillingModel
 from core.domain.new_price import NewPrice
+from core.domain.rights import ROOT
 from core.errors import Conflict, NotFound, RequestRefused
 from core.operations import amend_prices as amend_prices_module
 from core.operations.amend_prices import amend_prices, check_prices
@@ -48,7 +49,7 @@ def amend(database: Database, day: list[NewPrice], monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("core.operations.revert_prices.EVENTS_MAX", 5)
 
     def call(prices: list[NewPrice] = day, *, key: str = "k", database: Database = database) -> list[PriceTotals]:
-        return amend_prices(database, prices, key=key, by="olga", worker="test")
+        return amend_prices(database, ROOT, prices, key=key, by="olga", worker="test")
 
     return call
 
@@ -58,7 +59,7 @@ def revert(database: Database) -> Callable[..., list[PriceTotals]]:
     """Reverts what was amended under a key."""
 
     def call(key: str = "k", *, dry_run: bool = False) -> list[PriceTotals]:
-        return revert_prices(database, Reverting(key, "olga", "test", dry_run))
+        return revert_prices(database, ROOT, Reverting(key, "olga", "test", dry_run))
 
     return call
 
@@ -123,11 +124,11 @@ def test_a_check_writes_nothing_and_says_what_will_be(amend: Amend, day: list[Ne
     """Its totals are those of the amendment; what stands in the way is named."""
     tables = ("amendments", "transactions", "operation_keys", "accounts", "batches")
     before = [rows(f"SELECT * FROM {table} ORDER BY 1, 2") for table in tables]
-    checked = check_prices(database, day, key="k")
+    checked = check_prices(database, ROOT, day, key="k")
     assert [rows(f"SELECT * FROM {table} ORDER BY 1, 2") for table in tables] == before
     done = amend()
     assert [(t.events, t.amended, t.before, t.after, t.problems) for t in checked] == [(t.events, t.amended, t.before, t.after, []) for t in done]
-    assert [(t.amended, t.before, t.after) for t in check_prices(database, day, key="k")] == [(t.amended, t.before, t.after) for t in done]
+    assert [(t.amended, t.before, t.after) for t in check_prices(database, ROOT, day, key="k")] == [(t.amended, t.before, t.after) for t in done]
     (usage,) = rows("SELECT id FROM transactions WHERE reference_type = 'WORKFLOW' AND event_id = 'e01' AND mandate_id = 'acme'")
     assert usage
     rows(
@@ -135,7 +136,7 @@ def test_a_check_writes_nothing_and_says_what_will_be(amend: Amend, day: list[Ne
         " WHERE mandate_id = 'acme' AND event_id = 'e01'"
     )
     unknown = NewPrice.read({"mandate_id": "acme", "event_id": "nobody", "price_chf": "1"})
-    (acme, _) = check_prices(database, [unknown, *[p.model_copy(update={"price_chf": Decimal(9)}) for p in day]], key="k2")
+    (acme, _) = check_prices(database, ROOT, [unknown, *[p.model_copy(update={"price_chf": Decimal(9)}) for p in day]], key="k2")
     assert (acme.events, acme.amended, len(acme.problems)) == (DAY + 1, DAY - 1, 2)
     assert "event 'e01' of mandate 'acme' has refunds" in acme.problems[0]
     assert acme.problems[1] == "event_id: event 'nobody' of mandate 'acme' is not recorded"

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from core.domain.billing import BillingModel
+from core.domain.rights import ROOT
 from core.errors import NotFound
 from core.operations.switch_billing_model import ModelSwitch, switch_billing_model
 from core.operations.top_up import TopUp, top_up
@@ -27,7 +28,7 @@ At = Callable[..., BalanceAt]
 @pytest.fixture
 def at(database: Database) -> At:
     """The balance of acme or of a user in it, at a moment or day."""
-    return lambda when, user_id=None: balance_at(database, "acme", user_id, when)
+    return lambda when, user_id=None: balance_at(database, ROOT, "acme", user_id, when)
 
 
 @pytest.fixture
@@ -49,11 +50,11 @@ def story(put_settings: PutSettings, record: Record, database: Database, age: Ca
     put_settings(users=["ada", "bob"], time_zone="Europe/Zurich")
     record(event(user_id="ada", price_chf="1.5"), event(user_id="bob", price_chf="3"))
     age("2026-01-31T22:59:59.999999Z")
-    ada = holder_account(database, "acme", "ada").id
-    top_up(database, TopUp.read({"mandate_id": "acme", "account_id": ada, "amount": "20", "key": "invoice", "by": "olga"}))
+    ada = holder_account(database, ROOT, "acme", "ada").id
+    top_up(database, ROOT, TopUp.read({"mandate_id": "acme", "account_id": ada, "amount": "20", "key": "invoice", "by": "olga"}))
     age("2026-01-31T23:00:00Z")
     switched = {"mandate_id": "acme", "billing_model": "PREPAY_MANDATE", "key": "switch", "by": "olga"}
-    switch_billing_model(database, ModelSwitch.read(switched))
+    switch_billing_model(database, ROOT, ModelSwitch.read(switched))
     record(event(user_id="bob", price_chf="0.000000001"))
     age("2026-03-05T12:00:00Z")
 
@@ -92,11 +93,11 @@ def test_of_now_it_is_the_present_balance(
     """The sum of all movements is the balance, entries about others too."""
     put_settings(model=model, users=["ada", "bob"])
     record(event(user_id="ada", price_chf="1.25"), event(user_id="bob", price_chf="2"))
-    ada, bob = (holder_account(database, "acme", user).id for user in ("ada", "bob"))
+    ada, bob = (holder_account(database, ROOT, "acme", user).id for user in ("ada", "bob"))
     fields = {"mandate_id": "acme", "account_id": bob, "balance_account_id": ada, "amount": "5", "key": "present", "by": "olga"}
-    top_up(database, TopUp.read(fields))
+    top_up(database, ROOT, TopUp.read(fields))
     for user_id in ("ada", "bob", None):
-        now, then = balance(database, "acme", user_id), at(AHEAD, user_id)
+        now, then = balance(database, ROOT, "acme", user_id), at(AHEAD, user_id)
         assert (then.balance, then.account_id, then.billing_model) == (now.balance, now.account_id, now.billing_model)
 
 
@@ -107,7 +108,7 @@ def test_what_was_not_there_yet_is_named(story: None, at: At, database: Database
     with pytest.raises(NotFound, match="mandate 'acme' has no account of user 'eve'"):
         at(date(2026, 2, 1), "eve")
     with pytest.raises(NotFound, match="mandate 'nobody' has no billing settings"):
-        balance_at(database, "nobody", None, date(2026, 2, 1))
+        balance_at(database, ROOT, "nobody", None, date(2026, 2, 1))
 
 
 @pytest.mark.parametrize("statement", [movements._OF_USER, movements._OF_POOL, movements._OF_ALL_USERS], ids=["user", "pool", "all users"])

@@ -12,6 +12,7 @@ from core.config import Configuration
 from core.domain.balance_check import Refusal
 from core.domain.billing import BillingModel
 from core.domain.outcome import Outcome
+from core.domain.rights import ROOT
 from core.errors import RequestRefused
 from core.operations.check_balance import BalanceCheck, BalanceQuestion, check_balance
 from core.storage.accounts import lock_accounts
@@ -33,7 +34,7 @@ def check(database: Database, config: Configuration) -> Check:
 
     def call(cost: object = "0", *, database: Database = database, config: Configuration = config, **fields: Any) -> BalanceCheck:
         asked = BalanceQuestion.read({"mandate_id": "acme", "user_id": "ada", "estimated_cost": cost, **fields})
-        return check_balance(database, asked, config=config)
+        return check_balance(database, ROOT, asked, config=config)
 
     return call
 

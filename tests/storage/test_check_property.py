@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from core.config import Configuration
 from core.domain.billing import BillingModel
+from core.domain.rights import ROOT
 from core.operations.check_balance import BalanceQuestion, check_balance
 from core.operations.top_up import TopUp, top_up
 from core.storage.database import Database
@@ -150,16 +151,16 @@ class World:
         elif step.what == "ask" and step.user_id is not None:
             asked = BalanceQuestion.read({"mandate_id": self.mandate_id, "user_id": step.user_id, "estimated_cost": step.amount})
             self.limit(model.rules.limit)
-            answer = check_balance(self.database, asked, config=self.config)
+            answer = check_balance(self.database, ROOT, asked, config=self.config)
             if answer.billing_model.pool_pays and model.rules.limit is not None:  # a pool that the question opened had no limit yet
                 self.limit(model.rules.limit)
-                answer = check_balance(self.database, asked, config=self.config)
+                answer = check_balance(self.database, ROOT, asked, config=self.config)
             found = (answer.allowed, answer.reason, answer.current_balance, answer.billing_model)
             assert found == model.ask(step.user_id, amount)
             assert answer.required_amount == Decimal(step.amount)
         elif account is not None and step.what == "top up":
             fields = {"mandate_id": self.mandate_id, "account_id": account, "amount": step.amount, "key": key, "by": "test"}
-            top_up(self.database, TopUp.read(fields))
+            top_up(self.database, ROOT, TopUp.read(fields))
             model.balances[step.user_id] += amount
         elif account is not None:
             enabled = step.what == "enable"

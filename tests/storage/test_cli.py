@@ -86,7 +86,8 @@ def test_help_names_every_command_without_loading_them() -> None:
         "deadletters list", "deadletters show", "deadletters replay", "deadletters discard", "deadletters accept", "parked list",
         "parked release", "alerts", "alerts withhold", "amend", "batches", "directory import", "import books", "verify",
         "directory sync", "backfill settings", "backfill accounts", "jobs",
-        "topup", "adjust", "refund", "switch", "stats", "rollup run", "rollup rebuild", "rollup status",
+        "topup", "adjust", "refund", "switch", "stats", "balances user", "balances mandates", "balances users",
+        "rollup run", "rollup rebuild", "rollup status",
         "accounts enable", "accounts disable", "accounts credit-limit",
     ],
 )  # fmt: skip
@@ -101,7 +102,8 @@ def test_every_command_has_help(run: Run, command: str) -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        "nonsense", "settings update acme", "transactions", "transactions --account 1 --mandate acme", "batches --limit 0", "directory import",
+        "nonsense", "settings update acme", "transactions --movements", "balance acme --as nobody",
+        "transactions --account 1 --mandate acme", "batches --limit 0", "directory import",
         "import books",
         "transactions --mandate acme --before yesterday", "transactions --mandate acme --before 2026-01-01T00:00:00,1", "accounts show ada",
         "deadletters list --reason nonsense", "deadletters discard", "deadletters accept", "amend", "amend --key k", "alerts --since now",

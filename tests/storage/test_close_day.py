@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 from sqlalchemy import text
 
+from core.domain.rights import ROOT
 from core.errors import StorageUnavailable
 from core.operations import close_day as close_day_module
 from core.operations.close_day import CATCH_UP_DAYS_MAX, close_day
@@ -56,7 +57,7 @@ def test_days_that_nobody_closed_are_closed_later(close: Close, database: Databa
     assert [row["period"] for row in rows(RUNS)] == ["2024-02-27", "2024-02-28", "2024-02-29", "2024-03-01"]
     found = rows("SELECT period_start AS month, event_count AS n FROM usage_statistics WHERE period_type = 'MONTH' ORDER BY 1")
     assert [(row["month"], row["n"]) for row in found] == [(date(2024, 2, 1), 2), (date(2024, 3, 1), 2)]
-    assert rollup_status(database).closed_until == date(2024, 3, 1)
+    assert rollup_status(database, ROOT).closed_until == date(2024, 3, 1)
 
 
 def test_a_closed_day_is_not_frozen(close: Close, database: Database, record: Record, rows: Rows, put_settings: PutSettings) -> None:

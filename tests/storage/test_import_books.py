@@ -15,6 +15,7 @@ import pytest
 from core.config import Configuration
 from core.domain.billing import BillingModel
 from core.domain.outcome import BatchResult, Outcome
+from core.domain.rights import ROOT
 from core.errors import BadData, Conflict, RequestRefused
 from core.operations.import_books import ImportedBooks, import_books
 from core.operations.importing import work as importing_work
@@ -80,7 +81,7 @@ def take(database: Database, config: Configuration, tmp_path: Path) -> Take:
             old.unlink()
         for name, content in files.items():
             (tmp_path / name).write_text(content, encoding="utf-8")
-        return import_books(database, find_book_files(tmp_path), config=config, **{"by": "olga", "worker": "test", **options})
+        return import_books(database, ROOT, find_book_files(tmp_path), config=config, **{"by": "olga", "worker": "test", **options})
 
     return call
 
@@ -244,7 +245,7 @@ def test_only_beginning_beyond_a_line_is_an_alert(take: Take, record: Record, ro
     assert [tuple(row.values()) for row in rows(alerts)] == [("bob", "ZERO", False), (None, "WARNING", False)]
     record(event(price_chf="12"))
     (bob,) = rows("SELECT id FROM accounts WHERE user_id = 'bob'")
-    top_up(database, TopUp.read({"mandate_id": "acme", "account_id": bob["id"], "amount": "5", "key": "k", "by": "olga"}))
+    top_up(database, ROOT, TopUp.read({"mandate_id": "acme", "account_id": bob["id"], "amount": "5", "key": "k", "by": "olga"}))
     assert [tuple(row.values()) for row in rows(alerts)][2:] == [("ada", "WARNING", False), ("bob", "WARNING", True), ("bob", "ZERO", True)]
     assert breaches() == {}
 
@@ -273,7 +274,7 @@ def test_settings_that_are_there_are_compared(take: Take, database: Database, co
     put_settings("acme", BillingModel.PREPAY_MANDATE, time_zone="Europe/Zurich")
     same = {"settings.jsonl": settings(model="PREPAY_MANDATE", time_zone="Europe/Zurich", default_user_credit=10)}
     assert take(same).settings.new == 0
-    update_settings(database, "acme", {"default_user_credit": "7", "time_zone": "UTC"}, changed_by="olga", config=config)
+    update_settings(database, ROOT, "acme", {"default_user_credit": "7", "time_zone": "UTC"}, changed_by="olga", config=config)
     assert take(same).good
     (wrong,) = take({"settings.jsonl": settings(model="UNLIMITED")}).problems
     assert str(wrong).startswith("settings.jsonl:1: billing_model: 'UNLIMITED' is 'PREPAY_MANDATE' in the books; mandate 'acme' has settings already")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from core.domain.rights import ROOT
 from core.errors import RequestRefused
 from core.operations.import_directory import CHUNK_ROWS, import_directory
 from core.storage.database import Database
@@ -111,9 +112,11 @@ def test_an_import_is_repeatable_and_follows_its_source(database: Database, rows
     """The mirror has what the last import said; what it didn't name stays."""
     acme = Mandate("acme", "Acme", None, enabled=True, time_zone=None)
     for _ in range(2):
-        done = import_directory(database, mandates=[acme], memberships=[Membership("ada", "acme", enabled=True)], users=[User("ada", "ada.l", None)])
+        done = import_directory(
+            database, ROOT, mandates=[acme], memberships=[Membership("ada", "acme", enabled=True)], users=[User("ada", "ada.l", None)]
+        )
         assert (done.mandates, done.memberships, done.users) == (1, 1, 1)
-    import_directory(database, memberships=[Membership("ada", "acme", enabled=False)])
+    import_directory(database, ROOT, memberships=[Membership("ada", "acme", enabled=False)])
     assert rows("SELECT user_id, enabled FROM directory_memberships") == [{"user_id": "ada", "enabled": False}]
     assert rows("SELECT name, enabled FROM directory_mandates") == [{"name": "Acme", "enabled": True}]
     assert rows("SELECT username FROM directory_users") == [{"username": "ada.l"}]
@@ -122,14 +125,14 @@ def test_an_import_is_repeatable_and_follows_its_source(database: Database, rows
 def test_enabled_stays_where_it_is_not_given(database: Database, rows: Rows, tmp_path: Path) -> None:
     """An empty or absent `enabled` keeps what the mirror has and makes new rows true; other empty cells clear, given values count."""
     for header, cells in (("enabled,time_zone,id,name,label", "no,UTC,old,Old,OLD"), ("id,name,label,time_zone", "old,,,\nnew,New,,")):
-        import_directory(database, mandates=read_mandates(written(tmp_path, f"{header}\n{cells}\n"), []))
+        import_directory(database, ROOT, mandates=read_mandates(written(tmp_path, f"{header}\n{cells}\n"), []))
     assert rows("SELECT id, name, label, time_zone, enabled FROM directory_mandates ORDER BY id DESC") == [
         {"id": "old", "name": "", "label": None, "time_zone": None, "enabled": False},
         {"id": "new", "name": "New", "label": None, "time_zone": None, "enabled": True},
     ]
     header = "user_id,mandate_id,enabled\n"
     for cells in ("ada,acme,no\nada,beta,no\nbob,acme,yes\n", "ada,acme,\nada,beta,yes\nbob,acme,no\nbob,beta,\n"):
-        import_directory(database, memberships=read_memberships(written(tmp_path, header + cells), []))
+        import_directory(database, ROOT, memberships=read_memberships(written(tmp_path, header + cells), []))
     found = rows("SELECT user_id, mandate_id, enabled FROM directory_memberships ORDER BY user_id, mandate_id")
     assert [tuple(row.values()) for row in found] == [("ada", "acme", False), ("ada", "beta", True), ("bob", "acme", False), ("bob", "beta", True)]
 
@@ -138,13 +141,13 @@ def test_enabled_stays_as_somebody_else_has_just_made_it(connect: Callable[[], D
     """An import that waits for another one's rows keeps what that one has made of `enabled`, not what stood there before."""
     first, second = connect(), connect()
     acme = Mandate("acme", "Acme", None, enabled=True, time_zone=None)
-    import_directory(first, mandates=[acme], memberships=[Membership("ada", "acme", enabled=True)])
+    import_directory(first, ROOT, mandates=[acme], memberships=[Membership("ada", "acme", enabled=True)])
     with ThreadPoolExecutor(1) as threads:
         with first.transaction() as connection:
             put_memberships(connection, [Membership("ada", "acme", enabled=False)])
             put_mandates(connection, [replace(acme, enabled=False)])
             open_ended = [replace(acme, name="Acme Inc.", enabled=None)]
-            waiting = threads.submit(import_directory, second, mandates=open_ended, memberships=[Membership("ada", "acme", enabled=None)])
+            waiting = threads.submit(import_directory, second, ROOT, mandates=open_ended, memberships=[Membership("ada", "acme", enabled=None)])
             deadline = time.monotonic() + 10
             while not rows("SELECT FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted AND datname = current_database()"):
                 assert time.monotonic() < deadline
@@ -156,5 +159,5 @@ def test_enabled_stays_as_somebody_else_has_just_made_it(connect: Callable[[], D
 def test_more_rows_than_a_chunk_are_imported(database: Database, rows: Rows) -> None:
     """Chunks are invisible: every row arrives, one given twice too."""
     users = [User(f"user-{n}", None, None) for n in range(CHUNK_ROWS + 10)]
-    assert import_directory(database, users=iter([*users, users[0], users[0]])).users == CHUNK_ROWS + 12
+    assert import_directory(database, ROOT, users=iter([*users, users[0], users[0]])).users == CHUNK_ROWS + 12
     assert rows("SELECT count(*) AS n FROM directory_users") == [{"n": CHUNK_ROWS + 10}]

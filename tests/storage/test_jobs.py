@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 import worker.job_metrics
 from core.config import Configuration
 from core.domain.job_periods import moment_at, period_at
+from core.domain.rights import ROOT
 from core.errors import RequestRefused, StorageUnavailable
 from core.operations.housekeep import JOB, housekeep
 from core.operations.run_job import run_job
@@ -84,14 +85,14 @@ def test_a_failed_job_tells_why_and_is_done_again(database: Database) -> None:
 
     with pytest.raises(StorageUnavailable):
         run_job(database, "test.job", fail, worker="first", due=lambda _: "noon")
-    (run,) = list_job_runs(database)
+    (run,) = list_job_runs(database, ROOT)
     assert (run.error, run.worker, run.ended_at is not None) == ("away", "first", True)
     assert run_job(database, "test.job", lambda _: {"n": 1}, worker="second", due=lambda _: "noon") == {"n": 1}
-    (run,) = list_job_runs(database, job="test.job")
+    (run,) = list_job_runs(database, ROOT, job="test.job")
     assert (run.error, run.worker, run.counts) == (None, "second", {"n": 1})
-    assert list_job_runs(database, job="other") == []
+    assert list_job_runs(database, ROOT, job="other") == []
     with pytest.raises(RequestRefused):
-        list_job_runs(database, limit=0)
+        list_job_runs(database, ROOT, limit=0)
 
 
 def test_a_run_whose_worker_died_is_done_again(database: Database, rows: Rows) -> None:

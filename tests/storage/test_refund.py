@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from core.domain.billing import BillingModel
+from core.domain.rights import ROOT
 from core.errors import Conflict, NotFound, RequestRefused
 from core.operations.adjust import Adjustment, adjust
 from core.operations.refund import Refund, RefundResult, refund
@@ -29,7 +30,7 @@ def give_back(database: Database, rows: Rows) -> GiveBack:
 
     def call(transaction_id: int | None = None, **fields: Any) -> RefundResult:
         found = transaction_id or rows(USAGE)[0]["id"]
-        return refund(database, Refund.read({"mandate_id": "acme", "transaction_id": found, "key": "ticket-1", "by": "olga", **fields}))
+        return refund(database, ROOT, Refund.read({"mandate_id": "acme", "transaction_id": found, "key": "ticket-1", "by": "olga", **fields}))
 
     return call
 
@@ -126,8 +127,8 @@ def test_a_payment_and_an_adjustment_can_be_voided(
     record(event(price_chf="3"))
     ada = rows("SELECT id FROM accounts")[0]["id"]
     common = {"mandate_id": "acme", "account_id": ada, "by": "olga"}
-    payment = top_up(database, TopUp.read({**common, "amount": "93", "key": "invoice"}))
-    down = adjust(database, Adjustment.read({**common, "amount": "-40", "reason": "typo", "key": "ticket"}))
+    payment = top_up(database, ROOT, TopUp.read({**common, "amount": "93", "key": "invoice"}))
+    down = adjust(database, ROOT, Adjustment.read({**common, "amount": "-40", "reason": "typo", "key": "ticket"}))
     bounced = give_back(payment.transaction_id, key="bounced")
     assert (bounced.amount, bounced.balance, bounced.warning_threshold) == (Decimal(-93), Decimal(-33), Decimal(10))
     assert give_back(down.transaction_id, key="void").balance == Decimal(7)

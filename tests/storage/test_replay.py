@@ -13,6 +13,7 @@ from core.domain.billing import BillingModel
 from core.domain.outcome import BatchResult, Outcome
 from core.domain.parsing import RawEvent
 from core.domain.rejection import Reason, Rejection
+from core.domain.rights import ROOT
 from core.errors import NotFound
 from core.operations.discard_dead_letters import discard_dead_letters
 from core.operations.recording.work import KnownAccounts
@@ -37,7 +38,7 @@ def replay(database: Database, config: Configuration) -> ReplayLetters:
     def call(
         choice: Choice | None = None, *, database: Database = database, progress: Callable[[Replay], None] = lambda _: None, **how: Any
     ) -> Replay:
-        return replay_dead_letters(database, choice or Choice(), Replaying(reopen, config, "test", "olga", **how), progress)
+        return replay_dead_letters(database, ROOT, choice or Choice(), Replaying(reopen, config, "test", "olga", **how), progress)
 
     return call
 
@@ -296,16 +297,16 @@ def test_discarding_is_final_and_seen_when_the_bytes_come_again(
 ) -> None:
     """Discarded letters are replayed by nobody; a redelivery counts, opens nothing, and the list shows it."""
     record(b"bad", b"worse", event(price_chf="-1"))
-    discard = partial(discard_dead_letters, database, by="olga", resolution="test traffic")
+    discard = partial(discard_dead_letters, database, ROOT, by="olga", resolution="test traffic")
     assert discard(Choice(reason="malformed_json")) == 2
     assert discard(Choice(reason="malformed_json")) == 0
     assert {(letter["status"], letter["resolution"]) for letter in letters() if letter["reason"] == "malformed_json"} == {
         ("DISCARDED", "test traffic")
     }
     assert replay().letters == 1
-    assert list_dead_letters(database, seen_again=True) == []
+    assert list_dead_letters(database, ROOT, seen_again=True) == []
     record(b"bad")
-    (again,) = list_dead_letters(database, seen_again=True)
+    (again,) = list_dead_letters(database, ROOT, seen_again=True)
     assert (again.status, again.attempts, again.seen_again) == ("DISCARDED", 2, True)
     with pytest.raises(NotFound, match="there is no dead letter 4711"):
         discard(Choice(ids=[4711]))

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Connection, text
 
 from core.domain.billing import BillingModel
+from core.domain.rights import ROOT
 from core.errors import NotFound, StorageUnavailable
 from core.operations import roll_up_usage as rollup_module
 from core.operations.rebuild_statistics import Rebuild, rebuild_statistics
@@ -209,7 +210,7 @@ def test_a_rollup_that_dies_has_counted_nothing(
         roll_up()
     monkeypatch.undo()
     assert rows(ALL) == []
-    assert rollup_status(database).pending_batches == 1
+    assert rollup_status(database, ROOT).pending_batches == 1
     assert roll_up().events == 1
     assert rows("SELECT DISTINCT cost FROM usage_statistics") == [{"cost": Decimal(1)}]
     assert breaches() == {}
@@ -290,7 +291,7 @@ def test_a_rebuild_of_statistics_in_order_writes_nothing(
     roll_up()
     record(event())
     before = rows("SELECT * FROM usage_statistics ORDER BY 1, 2, 3")
-    assert rebuild_statistics(database) == Rebuild(2, 6, 0, 0)
+    assert rebuild_statistics(database, ROOT) == Rebuild(2, 6, 0, 0)
     assert rows("SELECT * FROM usage_statistics ORDER BY 1, 2, 3") == before
     assert roll_up().events == 1
 
@@ -313,7 +314,7 @@ def test_a_rebuild_gives_the_identical_table(
     roll_up()
     before = rows(ALL)
     rows(damage)
-    done = rebuild_statistics(database)
+    done = rebuild_statistics(database, ROOT)
     assert done.rows_written + done.rows_removed > 0
     assert rows(ALL) == before
     assert breaches() == {}
@@ -328,10 +329,10 @@ def test_a_rebuild_leaves_other_mandates_alone(
         record(event(mandate_id=mandate))
     roll_up()
     rows("UPDATE usage_statistics SET cost = 77")
-    assert rebuild_statistics(database, "acme") == Rebuild(1, 3, 3, 0)
+    assert rebuild_statistics(database, ROOT, "acme") == Rebuild(1, 3, 3, 0)
     assert rows("SELECT DISTINCT mandate_id FROM usage_statistics WHERE cost = 77") == [{"mandate_id": "other"}]
     with pytest.raises(NotFound, match="mandate 'nobody' has neither billing settings nor statistics"):
-        rebuild_statistics(database, "nobody")
+        rebuild_statistics(database, ROOT, "nobody")
 
 
 def test_rebuilds_beside_rollups_and_recording_count_right(
@@ -344,7 +345,7 @@ def test_rebuilds_beside_rollups_and_recording_count_right(
         at_once(
             *[partial(record, *[event() for _ in range(20)], database=one) for one in databases[:2]],
             *[partial(roll_up_usage, one) for one in databases[2:4]],
-            *[partial(rebuild_statistics, one) for one in databases[4:]],
+            *[partial(rebuild_statistics, one, ROOT) for one in databases[4:]],
         )
     assert roll_up_usage(databases[0]).complete
     assert rows("SELECT sum(event_count)::int AS n FROM usage_statistics WHERE period_type = 'YEAR'") == [{"n": 240}]
@@ -356,9 +357,9 @@ def test_the_status_tells_what_is_pending(database: Database, roll_up: Callable[
     put_settings(users=["ada"])
     record(event(), event())
     record(event())
-    before = rollup_status(database)
+    before = rollup_status(database, ROOT)
     assert (before.pending_batches, before.pending_events) == (2, 3)
     assert before.oldest_committed_at is not None
     assert before.oldest_seconds >= 0
     roll_up()
-    assert rollup_status(database) == type(before)(0, 0, None, 0.0, None)
+    assert rollup_status(database, ROOT) == type(before)(0, 0, None, 0.0, None)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from core.domain.billing import BillingModel
 from core.domain.new_price import NewPrice
 from core.domain.periods import PeriodType
+from core.domain.rights import ROOT
 from core.operations.amend_prices import amend_prices
 from core.operations.rebuild_statistics import Rebuild, rebuild_statistics
 from core.operations.refund import Refund, refund
@@ -116,7 +117,7 @@ class Books:
             case ("roll up",):
                 assert roll_up_usage(self.database).complete
             case ("rebuild",):
-                assert rebuild_statistics(self.database, oracle.mandate_id).rows_written == 0
+                assert rebuild_statistics(self.database, ROOT, oracle.mandate_id).rows_written == 0
 
     def _use(self, uses: Iterable[tuple[Any, ...]]) -> None:
         batch = []
@@ -140,14 +141,14 @@ class Books:
             e=entry.event_id,
         )
         asked = {"mandate_id": self.oracle.mandate_id, "transaction_id": standing["id"], "amount": amount, "key": f"k{next(_numbers)}", "by": "test"}
-        refund(self.database, Refund.read(asked))
+        refund(self.database, ROOT, Refund.read(asked))
         entry.refunded[entry.day] = entry.refunded.get(entry.day, Decimal(0)) + amount
 
     def _amend(self, entry: Entry, price: Decimal) -> None:
         if entry.refunded or price == entry.price:
             return
         new = NewPrice.read({"mandate_id": self.oracle.mandate_id, "event_id": entry.event_id, "price_chf": str(price)})
-        amend_prices(self.database, [new], key=f"k{next(_numbers)}", by="test", worker="test")
+        amend_prices(self.database, ROOT, [new], key=f"k{next(_numbers)}", by="test", worker="test")
         self.oracle.emptied.add((entry.user, entry.day, entry.names))
         entry.price, entry.day = price, entry.occurred_at.astimezone(ZoneInfo(self.oracle.zone)).date()
 
@@ -164,9 +165,9 @@ class Books:
         """The rows of this type, by user, start of the period and names."""
         found = {}
         for user in {entry.user for entry in self.oracle.entries}:
-            account = holder_account(self.database, self.oracle.mandate_id, user)
+            account = holder_account(self.database, ROOT, self.oracle.mandate_id, user)
             for year in (2024, 2025, 2026):
-                for row in statistics_of_account(self.database, account.id, period_type, year):
+                for row in statistics_of_account(self.database, ROOT, account.id, period_type, year):
                     sums = (row.event_count, row.cost, row.billed_cost, row.refunded, *(getattr(row, name) for name in TOKENS))
                     found[user, row.period_start, row.provider, row.model, row.feature_code] = sums
         return found
@@ -201,9 +202,9 @@ def test_statistics_are_those_of_the_oracle(
     assert roll_up_usage(database).complete
     for period_type in PeriodType:
         assert books.stored(period_type) == oracle.statistics(period_type)
-    assert rebuild_statistics(database, mandate_id) == Rebuild(1, sum(len(oracle.statistics(p)) for p in PeriodType), 0, 0)
+    assert rebuild_statistics(database, ROOT, mandate_id) == Rebuild(1, sum(len(oracle.statistics(p)) for p in PeriodType), 0, 0)
     rows("DELETE FROM usage_statistics WHERE mandate_id = :m", m=mandate_id)
-    rebuild_statistics(database, mandate_id)
+    rebuild_statistics(database, ROOT, mandate_id)
     for period_type in PeriodType:
         assert books.stored(period_type) == oracle.statistics(period_type)
     first = FIRST.date() + timedelta(days=range_[0])
@@ -217,9 +218,9 @@ def _named(name: str | None) -> str:
 
 def _agree(database: Database, mandate_id: str, user: str, first: date, last: date) -> None:
     """Of these days stored and computed statistics are the same, whatever the stored ones are shown by."""
-    computed = computed_statistics(database, holder_account(database, mandate_id, user).id, first, last)
+    computed = computed_statistics(database, ROOT, holder_account(database, ROOT, mandate_id, user).id, first, last)
     for by in PeriodType:
-        stored = statistics_of(database, mandate_id, user, by, first, last).rows
+        stored = statistics_of(database, ROOT, mandate_id, user, by, first, last).rows
         assert sum(row.event_count for row in stored) == computed.transaction_count
         for name, costs in (("provider", computed.cost_by_provider), ("model", computed.cost_by_model), ("feature_code", computed.cost_by_feature)):
             sums: dict[str, Decimal] = defaultdict(Decimal)

@@ -9,6 +9,7 @@ import pytest
 
 from core.config import Configuration
 from core.domain.billing import BillingModel
+from core.domain.rights import ROOT
 from core.errors import Conflict, NotFound, RequestRefused, TollbookError
 from core.operations.create_settings import create_settings
 from core.operations.get_or_create_settings import get_or_create_settings
@@ -29,7 +30,7 @@ def create(database: Database, config: Configuration) -> Make:
     """Creates settings in the test's database."""
 
     def call(mandate_id: str = "acme", *, database: Database = database, **values: Any) -> MandateSettings:
-        return create_settings(database, mandate_id, values, created_by="olga", config=config)
+        return create_settings(database, ROOT, mandate_id, values, created_by="olga", config=config)
 
     return call
 
@@ -39,7 +40,7 @@ def get(database: Database, config: Configuration) -> Make:
     """Gets or creates settings in the test's database."""
 
     def call(mandate_id: str = "acme", model: str | None = None, *, database: Database = database, config: Configuration = config) -> MandateSettings:
-        return get_or_create_settings(database, mandate_id, billing_model=model, created_by="olga", config=config)
+        return get_or_create_settings(database, ROOT, mandate_id, billing_model=model, created_by="olga", config=config)
 
     return call
 
@@ -114,9 +115,9 @@ def test_the_history_tells_who_changed_what(create: Make, put_mandate: PutMandat
     put_mandate()
     create(billing_address={"city": "Bern"})
     changes = {"default_user_credit": 25, "billing_address": {"city": None, "company": "Acme"}}
-    update_settings(database, "acme", changes, changed_by="oleg", config=config)
-    update_settings(database, "acme", {"time_zone": "Asia/Tokyo"}, changed_by="ada", config=config)
-    newest, second, first = settings_history(database, "acme")
+    update_settings(database, ROOT, "acme", changes, changed_by="oleg", config=config)
+    update_settings(database, ROOT, "acme", {"time_zone": "Asia/Tokyo"}, changed_by="ada", config=config)
+    newest, second, first = settings_history(database, ROOT, "acme")
     assert (newest.version, newest.changed_by, newest.changes) == (3, "ada", {"time_zone": ["UTC", "Asia/Tokyo"]})
     assert second.changes == {
         "default_user_credit": [Decimal(10), Decimal(25)],
@@ -126,12 +127,12 @@ def test_the_history_tells_who_changed_what(create: Make, put_mandate: PutMandat
     assert first.changes["billing_model"] == [None, "PREPAY_USER"]
     assert first.changes["billing_address.city"] == [None, "Bern"]
     assert first.changed_at <= second.changed_at <= newest.changed_at
-    assert settings_history(database, "acme", limit=1, offset=1) == [second]
-    assert settings_history(database, "acme", offset=3) == []
+    assert settings_history(database, ROOT, "acme", limit=1, offset=1) == [second]
+    assert settings_history(database, ROOT, "acme", offset=3) == []
 
 
 def test_no_settings_no_history(database: Database, put_mandate: PutMandate) -> None:
     """A mandate without settings is told as such."""
     put_mandate()
     with pytest.raises(TollbookError, match="has no billing settings yet"):
-        settings_history(database, "acme")
+        settings_history(database, ROOT, "acme")

@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from core.domain.billing import BillingModel
+from core.domain.rights import ROOT
 from core.operations.switch_billing_model import ModelSwitch, switch_billing_model
 from core.storage.database import Database
 from tests.conftest import DatabaseUrls, Rows
@@ -23,7 +24,7 @@ def test_four_processes_on_one_mandate_leave_orderly_books(
     """Checks, debits, top-ups, adjustments, refunds, switches and rules at once: nothing fails, nothing is done twice, each unit is accounted for."""
     put_settings(MANDATE, users=USERS)
     pool = {"mandate_id": MANDATE, "billing_model": BillingModel.PREPAY_MANDATE, "key": "opens the accounts", "by": "test"}
-    switch_billing_model(database, ModelSwitch.read(pool))
+    switch_billing_model(database, ROOT, ModelSwitch.read(pool))
     commands = [[sys.executable, "-m", "tests.storage.stress", database_urls.worker, str(seed), str(ROUNDS)] for seed in range(PROCESSES)]
     root = Path(__file__).parents[2]
     processes = [subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for command in commands]

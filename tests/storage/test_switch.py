@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from core.domain.billing import BillingModel
+from core.domain.rights import ROOT
 from core.domain.switching import Unmoved
 from core.errors import Conflict, NotFound, RequestRefused
 from core.operations.adjust import Adjustment, adjust
@@ -37,7 +38,9 @@ def switch(database: Database) -> Switch:
 
     def call(model: BillingModel, **fields: Any) -> SwitchResult:
         key = f"switch:{_version(database)}"
-        return switch_billing_model(database, ModelSwitch.read({"mandate_id": MANDATE, "billing_model": model, "key": key, "by": "olga", **fields}))
+        return switch_billing_model(
+            database, ROOT, ModelSwitch.read({"mandate_id": MANDATE, "billing_model": model, "key": key, "by": "olga", **fields})
+        )
 
     return call
 
@@ -45,7 +48,7 @@ def switch(database: Database) -> Switch:
 @pytest.fixture
 def plan(database: Database) -> Callable[[BillingModel], SwitchPlan]:
     """What a switch of acme would do."""
-    return lambda model: plan_switch(database, ModelSwitch.read({"mandate_id": MANDATE, "billing_model": model, "key": "plan", "by": "olga"}))
+    return lambda model: plan_switch(database, ROOT, ModelSwitch.read({"mandate_id": MANDATE, "billing_model": model, "key": "plan", "by": "olga"}))
 
 
 @pytest.fixture
@@ -53,9 +56,9 @@ def put_balance(database: Database) -> Adjust:
     """Adjusts the balance of a user of acme, or of its pool."""
 
     def call(user_id: str | None, amount: str) -> None:
-        account = holder_account(database, MANDATE, user_id)
+        account = holder_account(database, ROOT, MANDATE, user_id)
         asked = {"mandate_id": MANDATE, "account_id": account.id, "amount": amount, "reason": "scene", "key": f"{user_id} {amount}", "by": "test"}
-        adjust(database, Adjustment.read(asked))
+        adjust(database, ROOT, Adjustment.read(asked))
 
     return call
 
@@ -66,9 +69,9 @@ def _version(database: Database) -> int:
 
 
 def _disable(database: Database, user_id: str) -> None:
-    account = holder_account(database, MANDATE, user_id)
+    account = holder_account(database, ROOT, MANDATE, user_id)
     fields = {"mandate_id": MANDATE, "account_id": account.id, "enabled": False, "key": user_id, "by": "test"}
-    set_account_enabled(database, AccountEnabling.read(fields))
+    set_account_enabled(database, ROOT, AccountEnabling.read(fields))
 
 
 def test_all_user_balances_go_to_the_pool(
@@ -304,7 +307,7 @@ def test_a_leg_is_not_refunded(switch: Switch, put_settings: PutSettings, record
     switch(POOL)
     for leg in rows("SELECT id FROM transactions WHERE reference_type = 'SWITCH'"):
         with pytest.raises(RequestRefused, match="ADJUSTMENT of kind SWITCH, which is not refunded"):
-            refund(database, Refund.read({"mandate_id": MANDATE, "transaction_id": leg["id"], "key": "k", "by": "olga"}))
+            refund(database, ROOT, Refund.read({"mandate_id": MANDATE, "transaction_id": leg["id"], "key": "k", "by": "olga"}))
 
 
 def test_usage_from_before_a_switch_is_refunded_where_it_was_paid(
@@ -315,7 +318,7 @@ def test_usage_from_before_a_switch_is_refunded_where_it_was_paid(
     record(event(price_chf="9.5"))
     switch(POOL)
     usage = rows("SELECT id FROM transactions WHERE reference_type = 'WORKFLOW'")[0]["id"]
-    refund(database, Refund.read({"mandate_id": MANDATE, "transaction_id": usage, "amount": "4", "key": "k", "by": "olga"}))
+    refund(database, ROOT, Refund.read({"mandate_id": MANDATE, "transaction_id": usage, "amount": "4", "key": "k", "by": "olga"}))
     assert balances() == {(MANDATE, "ada"): Decimal(4), (MANDATE, None): Decimal("0.5")}
     switch(USER)
     assert balances() == {(MANDATE, "ada"): Decimal("4.5"), (MANDATE, None): Decimal(0)}
@@ -381,9 +384,9 @@ def test_who_begins_to_pay_beyond_a_line_is_reported(
     """Judged by the lines of the model under which each pays: whoever didn't pay before was beyond none, whoever stops paying is left out."""
     put_settings(model=POOL, users=["ada"])
     record(event(price_chf="5"))
-    pool = holder_account(database, MANDATE, None)
+    pool = holder_account(database, ROOT, MANDATE, None)
     fields = {"mandate_id": MANDATE, "account_id": pool.id, "credit_limit": "3", "key": "k", "by": "olga"}
-    set_credit_limit(database, CreditLimit.read(fields))
+    set_credit_limit(database, ROOT, CreditLimit.read(fields))
 
     def alerts() -> list[tuple[Any, ...]]:
         found = [tuple(a.values()) for a in rows("SELECT kind, recovered, settings_version, account_id FROM balance_alerts ORDER BY id")]
@@ -395,7 +398,7 @@ def test_who_begins_to_pay_beyond_a_line_is_reported(
     switch(LATER)
     assert alerts() == [("CREDIT_LIMIT", False, 2, pool.id), ("ZERO", True, 2, pool.id)]
     switch(USER)
-    ada = holder_account(database, MANDATE, "ada").id
+    ada = holder_account(database, ROOT, MANDATE, "ada").id
     assert alerts() == [("WARNING", False, 3, ada)]
     put_balance("ada", "4")
     assert alerts() == [("WARNING", True, 3, ada)]

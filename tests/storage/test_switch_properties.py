@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.domain.billing import BillingModel
+from core.domain.rights import ROOT
 from core.domain.switching import Unmoved
 from core.operations.adjust import Adjustment, adjust
 from core.operations.set_account_enabled import AccountEnabling, set_account_enabled
@@ -120,10 +121,10 @@ class Books:
                 self.record(event(mandate_id=self.mandate_id, user_id=user, price_chf=str(price)))
                 model.use(user, price)
             case ("adjust", holder, amount) if holder in model.balances:
-                adjust(self.database, Adjustment.read({**self._asked(holder), "amount": amount, "reason": "because"}))
+                adjust(self.database, ROOT, Adjustment.read({**self._asked(holder), "amount": amount, "reason": "because"}))
                 model.balances[holder] += amount
             case ("enable", user, enabled) if user in model.balances:
-                set_account_enabled(self.database, AccountEnabling.read({**self._asked(user), "enabled": enabled}))
+                set_account_enabled(self.database, ROOT, AccountEnabling.read({**self._asked(user), "enabled": enabled}))
                 (model.disabled.discard if enabled else model.disabled.add)(user)
             case ("join", user):
                 self.put_mandate(self.mandate_id, users=[user])
@@ -131,13 +132,13 @@ class Books:
 
     def _switch(self, new: BillingModel) -> SwitchResult:
         asked = {"mandate_id": self.mandate_id, "billing_model": new, "key": f"k{next(_numbers)}", "by": "test"}
-        done = switch_billing_model(self.database, ModelSwitch.read(asked))
-        again = switch_billing_model(self.database, ModelSwitch.read(asked))
+        done = switch_billing_model(self.database, ROOT, ModelSwitch.read(asked))
+        again = switch_billing_model(self.database, ROOT, ModelSwitch.read(asked))
         assert (again.settings_version, again.leg_count, again.repeated) == (done.settings_version, done.leg_count, True)
         return done
 
     def _asked(self, holder: str | None) -> dict[str, object]:
-        account = holder_account(self.database, self.mandate_id, holder)
+        account = holder_account(self.database, ROOT, self.mandate_id, holder)
         return {"mandate_id": self.mandate_id, "account_id": account.id, "key": f"k{next(_numbers)}", "by": "test"}
 
 

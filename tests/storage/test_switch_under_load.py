@@ -15,6 +15,7 @@ from sqlalchemy import event as sqlalchemy_event
 
 from core.domain.billing import BillingModel
 from core.domain.outcome import Outcome
+from core.domain.rights import ROOT
 from core.errors import StorageUnavailable
 from core.operations.recording.work import KnownAccounts
 from core.operations.switch_billing_model import ModelSwitch, SwitchResult, switch_billing_model
@@ -28,7 +29,7 @@ TABLES = ("accounts", "billing_settings", "billing_settings_history", "transacti
 
 
 def _switch(database: Database, model: BillingModel, key: str) -> SwitchResult:
-    return switch_billing_model(database, ModelSwitch.read({"mandate_id": "acme", "billing_model": model, "key": key, "by": "olga"}))
+    return switch_billing_model(database, ROOT, ModelSwitch.read({"mandate_id": "acme", "billing_model": model, "key": key, "by": "olga"}))
 
 
 def _balances(rows: Rows, model: BillingModel | None) -> dict[int, Decimal]:

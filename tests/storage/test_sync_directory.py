@@ -9,6 +9,7 @@ import pytest
 
 from core.config import Configuration
 from core.domain.outcome import Outcome
+from core.domain.rights import ROOT
 from core.errors import Misconfigured, RequestRefused, StorageUnavailable, TollbookError
 from core.operations.import_directory import import_directory
 from core.operations.sync_directory import sync_directory
@@ -271,6 +272,7 @@ def test_a_sync_and_imports_do_not_wait_in_a_circle(
         for _ in range(10):
             import_directory(
                 database,
+                ROOT,
                 mandates=[Mandate(f"m{n}", "I", None, enabled=True, time_zone=None) for n in range(300, 0, -1)],
                 memberships=[Membership(f"u{n}", "m1", enabled=True) for n in range(400, 0, -1)],
             )

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from core.domain.billing import BillingModel
+from core.domain.rights import ROOT
 from core.errors import Conflict, NotFound, RequestRefused
 from core.operations.moving.result import MovementResult
 from core.operations.top_up import TopUp, top_up
@@ -33,7 +34,7 @@ def credit(database: Database, ada: int) -> Credit:
 
     def call(amount: str = "99", **fields: Any) -> MovementResult:
         asked = {"mandate_id": "acme", "account_id": ada, "amount": amount, "key": "invoice-1", "by": "olga", **fields}
-        return top_up(database, TopUp.read(asked))
+        return top_up(database, ROOT, TopUp.read(asked))
 
     return call
 

@@ -10,6 +10,7 @@ import pytest
 from core.config import Configuration
 from core.domain.billing import BillingModel
 from core.domain.outcome import BatchResult
+from core.domain.rights import ROOT
 from core.errors import Conflict, NotFound, RequestRefused
 from core.operations.update_settings import update_settings, wrong_settings
 from core.storage.database import Database
@@ -27,7 +28,7 @@ def update(database: Database, config: Configuration) -> Update:
     """Changes settings of the test's database."""
 
     def call(mandate_id: str = "acme", *, expected_version: int | None = None, config: Configuration = config, **changes: Any) -> MandateSettings:
-        return update_settings(database, mandate_id, changes, expected_version=expected_version, changed_by="tester", config=config)
+        return update_settings(database, ROOT, mandate_id, changes, expected_version=expected_version, changed_by="tester", config=config)
 
     return call
 
@@ -117,7 +118,7 @@ def test_who_changes_them_is_one_plain_line(database: Database, config: Configur
     """A name with a control character doesn't get into the history."""
     put_settings()
     with pytest.raises(RequestRefused, match="changed_by"):
-        update_settings(database, "acme", {"notify_on_warning": False}, changed_by="a\nb", config=config)
+        update_settings(database, ROOT, "acme", {"notify_on_warning": False}, changed_by="a\nb", config=config)
 
 
 def test_a_stale_version_is_a_conflict(update: Update, put_settings: PutSettings) -> None:
@@ -154,7 +155,7 @@ def test_the_billing_model_is_fixed_once_there_are_transactions(
         update(billing_model="UNLIMITED", notify_on_warning=False)
     assert update(billing_model="PREPAY_USER", time_zone="Asia/Tokyo").version == 2
     record(event())
-    assert not [verdict for verdict in verify(database) if verdict.violations]
+    assert not [verdict for verdict in verify(database, ROOT) if verdict.violations]
 
 
 def test_a_known_mandate_first_gets_the_defaults(update: Update, put_mandate: PutMandate, rows: Rows) -> None:

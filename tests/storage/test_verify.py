@@ -8,6 +8,7 @@ import pytest
 from core.config import Configuration
 from core.domain.billing import BillingModel
 from core.domain.outcome import BatchResult
+from core.domain.rights import ROOT
 from core.storage.database import Database
 from core.storage.invariants.dead_letters import AGED_OUT
 from core.views.verify import SAMPLES_MAX, verify
@@ -66,7 +67,7 @@ SECOND_ALERT = """
 @pytest.fixture
 def broken(database: Database) -> Callable[[], dict[str, int]]:
     """The broken invariants of the test's book, each with its number of violations."""
-    return lambda: {verdict.invariant: verdict.violations for verdict in verify(database) if verdict.violations}
+    return lambda: {verdict.invariant: verdict.violations for verdict in verify(database, ROOT) if verdict.violations}
 
 
 @pytest.fixture
@@ -209,7 +210,7 @@ def test_dead_letters_that_aged_out_are_counted(book: object, broken: Callable[[
 def test_samples_are_few_and_the_count_is_whole(book: object, database: Database, rows: Rows) -> None:
     """Of many breaches all are counted and a handful is shown, each naming what is wrong."""
     rows("UPDATE accounts SET balance = balance + 1")
-    (verdict,) = [v for v in verify(database) if v.invariant == "I3"]
+    (verdict,) = [v for v in verify(database, ROOT) if v.invariant == "I3"]
     assert verdict.violations == len(rows("SELECT FROM accounts"))
     assert len(verdict.samples) == SAMPLES_MAX
     assert verdict.samples[0].subject.startswith("account ")

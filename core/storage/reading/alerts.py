@@ -13,7 +13,7 @@ _LIST = text("""
            a.settings_version, a.batch_id, a.recorded_at, a.published_at, a.withheld_at
       FROM balance_alerts a
       LEFT JOIN accounts c ON c.id = a.account_id
-     WHERE (CAST(:mandate_id AS text) IS NULL OR a.mandate_id = :mandate_id)
+     WHERE (CAST(:mandate_ids AS text[]) IS NULL OR a.mandate_id = ANY(CAST(:mandate_ids AS text[])))
        AND a.kind = ANY(:kinds)
        AND (CAST(:since AS timestamptz) IS NULL OR a.recorded_at >= :since)
        AND (NOT :waiting OR (a.published_at IS NULL AND a.withheld_at IS NULL))
@@ -43,9 +43,9 @@ class Alert:
 
 
 def list_alerts(
-    connection: Connection, mandate_id: str | None, kind: AlertKind | None, since: datetime | None, waiting: bool, limit: int, offset: int
+    connection: Connection, mandate_ids: list[str] | None, kind: AlertKind | None, since: datetime | None, waiting: bool, limit: int, offset: int
 ) -> list[Alert]:
-    """Alerts of this mandate and kind, recorded since then, newest first; None: any. With `waiting` only those still to be published."""
+    """Alerts of these mandates and this kind, recorded since then, newest first; None: any. With `waiting` only those still to be published."""
     kinds = [k.value for k in ([kind] if kind else AlertKind)]
-    parameters = {"mandate_id": mandate_id, "kinds": kinds, "since": since, "waiting": waiting, "limit": limit, "offset": offset}
+    parameters = {"mandate_ids": mandate_ids, "kinds": kinds, "since": since, "waiting": waiting, "limit": limit, "offset": offset}
     return [Alert(*row) for row in connection.execute(_LIST, parameters)]

@@ -24,6 +24,7 @@ _LIST = text("""
            s.version, s.created_at, s.updated_at
       FROM billing_settings s
       LEFT JOIN directory_mandates d ON d.id = s.mandate_id
+     WHERE CAST(:mandate_ids AS text[]) IS NULL OR s.mandate_id = ANY(CAST(:mandate_ids AS text[]))
      ORDER BY s.mandate_id LIMIT :limit OFFSET :offset
 """)
 
@@ -72,9 +73,9 @@ def find_settings(connection: Connection, mandate_id: str) -> MandateSettings | 
     return None if row is None else _settings(row)
 
 
-def list_settings(connection: Connection, limit: int, offset: int) -> list[MandateSettings]:
-    """The settings of every mandate, by mandate id."""
-    return [_settings(row) for row in connection.execute(_LIST, {"limit": limit, "offset": offset})]
+def list_settings(connection: Connection, mandate_ids: list[str] | None, limit: int, offset: int) -> list[MandateSettings]:
+    """The settings of these mandates, None: of every one, by mandate id."""
+    return [_settings(row) for row in connection.execute(_LIST, {"mandate_ids": mandate_ids, "limit": limit, "offset": offset})]
 
 
 def list_versions(connection: Connection, mandate_id: str, limit: int, offset: int) -> list[KeptSettings]:

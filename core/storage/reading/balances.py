@@ -1,0 +1,142 @@
+"""SQL that shows balances over many mandates or users: by each mandate's billing model the own ones or the pool's."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from sqlalchemy import Connection, text
+
+from core.domain.billing import AlertKind, BillingModel, alerts_at
+
+_MANDATE_NAME = "coalesce(nullif(d.label, ''), nullif(d.name, ''), s.mandate_id) AS mandate_name"
+_WANTED = "(CAST(:mandate_ids AS text[]) IS NULL OR s.mandate_id = ANY(CAST(:mandate_ids AS text[])))"
+_POOL_PAYS = "s.billing_model IN ('PREPAY_MANDATE', 'CREDIT_POSTPAY')"
+
+_OF_USER = text(f"""
+    SELECT s.mandate_id, {_MANDATE_NAME}, s.billing_model, coalesce(payer.balance, 0.000000000) AS balance,
+           coalesce(payer.warning_threshold, 0.000000000) AS warning_threshold, payer.credit_limit, s.warning_threshold_percent,
+           payer.id IS NOT NULL AS pays
+      FROM accounts a
+      JOIN billing_settings s ON s.mandate_id = a.mandate_id
+      LEFT JOIN accounts pool ON {_POOL_PAYS} AND pool.mandate_id = a.mandate_id AND pool.user_id IS NULL
+      LEFT JOIN LATERAL (SELECT a.id, a.balance, a.warning_threshold, a.credit_limit WHERE NOT {_POOL_PAYS}
+                         UNION ALL
+                         SELECT pool.id, pool.balance, pool.warning_threshold, pool.credit_limit WHERE pool.id IS NOT NULL) AS payer ON true
+      LEFT JOIN directory_mandates d ON d.id = a.mandate_id
+     WHERE a.user_id = :user_id AND s.billing_model <> 'UNLIMITED' AND {_WANTED} AND s.mandate_id > :after
+     ORDER BY s.mandate_id LIMIT :limit
+""")
+
+_OF_MANDATES = text(f"""
+    SELECT s.mandate_id, {_MANDATE_NAME}, s.billing_model,
+           CASE s.billing_model WHEN 'UNLIMITED' THEN 0.000000000 WHEN 'PREPAY_USER' THEN users.total
+                                ELSE coalesce(pool.balance, 0.000000000) END AS total_balance,
+           users.user_count, s.default_user_credit, s.warning_threshold_percent, s.block_on_zero_balance
+      FROM (SELECT * FROM billing_settings s WHERE {_WANTED} AND s.mandate_id > :after ORDER BY s.mandate_id LIMIT :limit) AS s
+     CROSS JOIN LATERAL (SELECT coalesce(sum(balance), 0.000000000) AS total, count(*) AS user_count
+                           FROM accounts WHERE mandate_id = s.mandate_id AND user_id IS NOT NULL) AS users
+      LEFT JOIN accounts pool ON pool.mandate_id = s.mandate_id AND pool.user_id IS NULL
+      LEFT JOIN directory_mandates d ON d.id = s.mandate_id
+     ORDER BY s.mandate_id
+""")
+
+# The page is found before the names, so that they are looked up for its rows alone.
+_OF_USERS = text(f"""
+    SELECT a.id, s.mandate_id, {_MANDATE_NAME}, a.user_id, coalesce(nullif(u.display_name, ''), nullif(u.username, ''), a.user_id) AS user_name,
+           a.balance, a.warning_threshold, a.enabled, s.billing_model, s.warning_threshold_percent
+      FROM (SELECT * FROM accounts s
+             WHERE s.user_id IS NOT NULL AND {_WANTED} AND (s.mandate_id, s.user_id) > (:after_mandate_id, :after_user_id)
+             ORDER BY s.mandate_id, s.user_id LIMIT :limit) AS a
+      JOIN billing_settings s ON s.mandate_id = a.mandate_id
+      LEFT JOIN directory_mandates d ON d.id = a.mandate_id
+      LEFT JOIN directory_users u ON u.id = a.user_id
+     ORDER BY a.mandate_id, a.user_id
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class UserBalance:
+    """What pays for a user's usage in one mandate: the own balance or the pool's, by model; amounts in CHF."""
+
+    mandate_id: str
+    mandate_name: str
+    billing_model: BillingModel
+    balance: Decimal
+    warning_threshold: Decimal
+    is_warning: bool
+    credit_limit: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class MandateBalance:
+    """What a mandate has: the sum over its users or the pool, by model, 0 under UNLIMITED; amounts in CHF."""
+
+    mandate_id: str
+    mandate_name: str
+    billing_model: BillingModel
+    total_balance: Decimal
+    user_count: int
+    default_user_credit: Decimal
+    warning_threshold_percent: Decimal
+    block_on_zero_balance: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AccountBalance:
+    """A user's own account in one mandate; amounts in CHF. It warns only where it pays under the mandate's model."""
+
+    account_id: int
+    mandate_id: str
+    mandate_name: str
+    user_id: str
+    user_name: str
+    balance: Decimal
+    warning_threshold: Decimal
+    is_warning: bool
+    enabled: bool
+
+
+def list_balances_of_user(connection: Connection, user_id: str, mandate_ids: list[str] | None, after: str, limit: int) -> list[UserBalance]:
+    """One row for each billed mandate in which the user has an account, by mandate id, from after that one on."""
+    rows = connection.execute(_OF_USER, {"user_id": user_id, "mandate_ids": mandate_ids, "after": after, "limit": limit})
+    return [
+        UserBalance(
+            row.mandate_id,
+            row.mandate_name,
+            model := BillingModel(row.billing_model),
+            row.balance,
+            row.warning_threshold,
+            row.pays and _warns(model, row.balance, row.warning_threshold, row.credit_limit, row.warning_threshold_percent),
+            row.credit_limit,
+        )
+        for row in rows
+    ]
+
+
+def list_mandate_balances(connection: Connection, mandate_ids: list[str] | None, after: str, limit: int) -> list[MandateBalance]:
+    """One row for each mandate that has settings, by mandate id, from after that one on."""
+    rows = connection.execute(_OF_MANDATES, {"mandate_ids": mandate_ids, "after": after, "limit": limit})
+    return [MandateBalance(mandate_id, name, BillingModel(model), *rest) for mandate_id, name, model, *rest in rows]
+
+
+def list_account_balances(connection: Connection, mandate_ids: list[str] | None, after: tuple[str, str], limit: int) -> list[AccountBalance]:
+    """One row for each user account, by mandate and user id, from after that one on."""
+    parameters = {"mandate_ids": mandate_ids, "after_mandate_id": after[0], "after_user_id": after[1], "limit": limit}
+    return [
+        AccountBalance(
+            row.id,
+            row.mandate_id,
+            row.mandate_name,
+            row.user_id,
+            row.user_name,
+            row.balance,
+            row.warning_threshold,
+            BillingModel(row.billing_model) is BillingModel.PREPAY_USER
+            and _warns(BillingModel.PREPAY_USER, row.balance, row.warning_threshold, None, row.warning_threshold_percent),
+            row.enabled,
+        )
+        for row in connection.execute(_OF_USERS, parameters)
+    ]
+
+
+def _warns(model: BillingModel, balance: Decimal, threshold: Decimal, credit_limit: Decimal | None, percent: Decimal) -> bool:
+    return AlertKind.WARNING in alerts_at(model, balance, threshold, credit_limit, percent)
