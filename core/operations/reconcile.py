@@ -1,6 +1,6 @@
 """Reconciling: every night the books are looked at, as `tollbook verify` does, and what is wrong is kept as findings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -42,6 +42,12 @@ def reconcile(
         return moment_at(clock()) if at_once else period_at(clock(), PERIOD_SECONDS)
 
     return run_job(database, JOB, lambda _: _reconciled(database, full=full), worker=worker, due=due)
+
+
+def violations_in(counts: Mapping[str, int]) -> dict[str, int]:
+    """Of what a run counted, the invariants that are broken, with their violations."""
+    names = [invariant.name for invariant in (*INVARIANTS, _SUMS)]
+    return {name: counts[name] for name in names if counts.get(name)}
 
 
 def _reconciled(database: Database, *, full: bool) -> dict[str, int]:

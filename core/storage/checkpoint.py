@@ -17,15 +17,16 @@ from core.storage.invariants.sums import sums_of
 HELD_BACK_HOURS = 24
 FULL_DAYS = 7
 
-# Each transaction holds the lock of its own id, which everybody may see; a prepared one only that of what it wrote.
+# Each transaction holds the lock of its own id, which everybody may see, unlike its beginning; a prepared one only that of what it
+# wrote. Who is nobody, such as autovacuum, writes no entries.
 _READ = text(f"""
     SELECT CAST(coalesce(c.recorded_before, '{EVER}') AS text) AS since,
            CASE WHEN NOT c.next_open && o.ids AND NOT EXISTS (SELECT FROM pg_prepared_xacts WHERE database = current_database())
                 THEN CAST(c.next_before AS text) END AS until,
            CAST(now() - :held_back_hours * interval '1 hour' AS text) AS next_before, o.ids AS next_open,
            coalesce(c.full_at < now() - :full_days * interval '1 day' + interval '1 hour', true) AS is_full_due
-      FROM (SELECT coalesce(array_agg(DISTINCT virtualtransaction), '{{}}') AS ids FROM pg_locks
-             WHERE locktype = 'virtualxid' AND pid <> pg_backend_pid()) AS o
+      FROM (SELECT coalesce(array_agg(DISTINCT l.virtualtransaction), '{{}}') AS ids FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+             WHERE l.locktype = 'virtualxid' AND l.pid <> pg_backend_pid() AND a.datname = current_database() AND a.usesysid IS NOT NULL) AS o
       LEFT JOIN reconcile_checkpoint c ON true
 """)
 

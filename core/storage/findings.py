@@ -24,7 +24,8 @@ _KEEP = text("""
 """)
 
 _RESOLVE = text("""
-    UPDATE reconcile_findings SET resolved_at = now(), detail = detail || CAST(:resolution AS jsonb) WHERE invariant = :invariant AND resolved_at IS NULL
+    UPDATE reconcile_findings SET resolved_at = now(), detail = detail || CAST(:resolution AS jsonb)
+     WHERE invariant = :invariant AND resolved_at IS NULL
 """)
 
 _OPEN = text("SELECT DISTINCT invariant FROM reconcile_findings WHERE resolved_at IS NULL")

@@ -61,9 +61,10 @@ def _detail(source: str) -> str:
 
 
 _DIFFER = f"({_of('s')}) IS DISTINCT FROM ({_of('e')})"
-_SUBJECT = f"""
-    format('%s %s of account %s, provider %s, model %s, feature %s',
-           {", ".join(f"coalesce(s.{n}, e.{n})" for n in ("period_type", "period_start", "account_id", "provider", "model", "feature_code"))}) AS subject
+_SUBJECT = """
+    format('%s %s of account %s, provider %s, model %s, feature %s', coalesce(s.period_type, e.period_type),
+           coalesce(s.period_start, e.period_start), coalesce(s.account_id, e.account_id), coalesce(s.provider, e.provider),
+           coalesce(s.model, e.model), coalesce(s.feature_code, e.feature_code)) AS subject
 """
 _SAME_GROUP = " AND ".join(f"s.{name} = e.{name}" for name in _GROUP)
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import Connection, text
 
 _LIST = text("""
-    SELECT id, invariant, subject, detail ->> 'found' AS found, first_seen_at, last_seen_at, resolved_at,
+    SELECT id, invariant, subject, detail -> 'found' AS found, first_seen_at, last_seen_at, resolved_at,
            detail ->> 'by' AS resolved_by, detail ->> 'reason' AS resolution
       FROM reconcile_findings
      WHERE (CAST(:with_resolved AS boolean) OR resolved_at IS NULL) AND (CAST(:invariant AS text) IS NULL OR invariant = :invariant)
@@ -28,7 +28,7 @@ class Finding:
     id: int
     invariant: str
     subject: str
-    found: str
+    found: list[str]
     first_seen_at: datetime
     last_seen_at: datetime
     resolved_at: datetime | None
