@@ -27,12 +27,13 @@ imports = (
     "tasks.rollup",
     "tasks.directory",
     "tasks.backfills",
+    "tasks.views",
 )
 
 # Queues: a plain worker serves all of them. `usage` and `usage.json` are emptied by the pump (worker/intake); producers may write to
-# them and to `checks`, to `maintenance` and `movements` only who may have everything done (worker/guard.py).
+# them and to `checks`, to `views` who may read everything, to `maintenance` and `movements` who may have everything done (worker/guard.py).
 _plain = ["usage.json"] if _config.intake == "pump" else []  # Celery's own consumer can't read plain JSON
-_queues = ["usage", "maintenance", "checks", "movements", *_plain]
+_queues = ["usage", "maintenance", "checks", "views", "movements", *_plain]
 _arguments = QUORUM if _rabbitmq else None  # RabbitMQ: replicated and safe on disk once confirmed
 task_queues = tuple(Queue(name, _direct, routing_key=name, queue_arguments=_arguments) for name in _queues)
 task_default_queue = "maintenance"  # a task that is routed nowhere must not stand among the debits
@@ -53,6 +54,7 @@ task_routes = {
     "settings.*": {"queue": "movements"},
     "movement.*": {"queue": "movements"},
     "alerts.*": {"queue": "maintenance"},
+    "view.*": {"queue": "views"},
 }
 
 # Delivery guarantees of what Celery's own consumer runs.

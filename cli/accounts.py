@@ -35,11 +35,22 @@ def list_all(mandate: Mandate, limit: Limit = 100, offset: Offset = 0, as_json: 
     print_table(columns, rows, free=("name",))
 
 
-@app.command(epilog="Example: tollbook accounts show 42")
-def show(account: Annotated[int, typer.Argument(help="Id of the account.")], as_json: AsJson = False) -> None:
-    """Show one account; amounts in CHF."""
+@app.command(epilog="Example: tollbook accounts show --mandate acme --user ada")
+def show(
+    account: Annotated[int | None, typer.Argument(help="Id of the account.")] = None,
+    *,
+    mandate: Annotated[str | None, typer.Option(help="Id of the mandate, in place of the account's.")] = None,
+    user: OfUser = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show one account: by its id, a user's in a mandate, or the mandate's pool; amounts in CHF."""
+    if (account is None) == (mandate is None) or (account is not None and user is not None):
+        raise typer.BadParameter("name an account's id, or --mandate and maybe --user")
     with open_database() as database:
-        found = accounts.account(database, acting(), account)
+        if mandate is not None:
+            found = accounts.holder_account(database, acting(), mandate, user)
+        else:
+            found = accounts.account(database, acting(), int(account or 0))
     if as_json:
         print_json(found)
     else:

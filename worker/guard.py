@@ -15,6 +15,7 @@ from celery.worker.consumer import Consumer
 
 from core.domain.rejection import shown
 from tasks.answer import error_answer, send_answer
+from tasks.views import VIEWS
 
 log = structlog.get_logger()
 
@@ -22,6 +23,7 @@ TRUSTED_QUEUES = frozenset({"maintenance", "movements"})  # whoever writes to th
 OPEN_TASKS = {
     "usage": frozenset({"usage.record", "usage.record_batch"}),  # with intake=celery; the pump has its own reader
     "checks": frozenset({"balance.check", "settings.get"}),
+    "views": frozenset(VIEWS),
 }
 _ANY_OPEN_TASK = frozenset.union(*OPEN_TASKS.values())
 _HEADERS = ("lang", "task", "id", "root_id", "argsrepr", "kwargsrepr", "expires", "origin", "ignore_result")

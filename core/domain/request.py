@@ -78,12 +78,10 @@ By = Annotated[Label, StringConstraints(min_length=1)]  # who did it, as the boo
 Reason = Annotated[Label, StringConstraints(min_length=1, max_length=500)]
 
 
-class Question(BaseModel):
-    """Something asked about a mandate; each kind is a subclass."""
+class Asked(BaseModel):
+    """What a caller asks; each kind is a subclass with its fields."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-    mandate_id: Id
 
     @classmethod
     def read(cls, fields: Mapping[str, object]) -> Self:
@@ -96,6 +94,12 @@ class Question(BaseModel):
             return cls.model_validate(dict(fields))
         except ValidationError as error:
             raise refusal(error, "this request") from None
+
+
+class Question(Asked):
+    """Something asked about a mandate."""
+
+    mandate_id: Id
 
 
 class Request(Question):

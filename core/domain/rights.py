@@ -7,6 +7,9 @@ a user what is of himself. Only root changes anything, and only root sees what i
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import ClassVar
+
+from pydantic import ConfigDict
 
 from core.domain.rejection import shown
 from core.errors import Forbidden, RequestRefused
@@ -24,9 +27,16 @@ class Role(StrEnum):
 class Actor:
     """As whom something is asked: root, the administrator of `mandate_ids`, or the user `user_id`."""
 
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid")  # a misspelt field must not leave somebody with more rights
+
     role: Role
     mandate_ids: frozenset[str] = field(default_factory=frozenset)
     user_id: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses who is not told completely, or is two things at once."""
+        if bool(self.mandate_ids) != (self.role is Role.ADMINISTRATOR) or (self.user_id is not None) != (self.role is Role.USER):
+            raise ValueError("must have mandate_ids as administrator, user_id as user, and neither as root")
 
     def __str__(self) -> str:
         """The actor as `--as` takes it."""

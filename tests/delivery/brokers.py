@@ -8,7 +8,7 @@ import redis
 from lab.rabbitmq import RabbitServer, amqp_message
 from worker.intake.amqp_connection import QUORUM, connected, publish_confirmed
 
-QUEUES = ("usage", "usage.json", "usage.dead", "usage.json.dead", "maintenance", "checks", "movements")
+QUEUES = ("usage", "usage.json", "usage.dead", "usage.json.dead", "maintenance", "checks", "views", "movements")
 
 
 class Broker(Protocol):

@@ -131,6 +131,7 @@ def test_who_may_write_to_checks_can_have_no_money_moved(
     producer.send_task("celery.starmap", args=[dict(forged), [[]]], queue="checks")
     producer.send_task("celery.group", args=[[dict(forged)], "x", []], queue="checks")
     producer.send_task("books.housekeep", queue="checks")
+    producer.send_task("movement.top_up", kwargs=TOP_UP, queue="views")
     producer.send_task("balance.check", kwargs=CHECK, queue="checks", link=forged, link_error=forged)
     producer.send_task("balance.check", kwargs={}, queue="checks", chain=[dict(forged)], link_error=forged)
     from_elsewhere = {**_waiting("forged"), "delivery_info": {"exchange": "", "routing_key": "movements"}}
@@ -144,6 +145,28 @@ def test_who_may_write_to_checks_can_have_no_money_moved(
     assert not queue.exists("movements")
     assert rows("SELECT DISTINCT reference_type FROM transactions") == [{"reference_type": "SYSTEM"}]
     assert rows("SELECT FROM job_runs") == []
+
+
+@pytest.mark.usefixtures("acme")
+def test_views_are_asked_as_somebody(ask: Ask, start_worker: StartWorker) -> None:
+    """The queue of views answers what the actor may see, refuses what he may not, and does nothing else; checks don't read."""
+    start_worker().ready()
+    ask("balance.check", **CHECK)
+    ada, wanted = {"role": "user", "user_id": "ada"}, {"user_id": "ada"}
+    (balance,) = ask("view.balances_of_user", "views", actor=ada, **wanted)["result"]
+    assert (balance["mandate_id"], balance["balance"]) == ("acme", "10.000000000")
+    (grant,) = ask("view.transactions_of_user", "views", actor=ada, first="2026-01-01", **wanted)["result"]
+    later = ask("view.transactions_of_user", "views", actor=ada, before=[grant["recorded_at"], grant["id"]], **wanted)
+    assert later == {"result": []}
+    assert ask("view.mandate_balances", "views", actor=ada)["error"] == {
+        "kind": "forbidden",
+        "message": "'user:ada' may not read the balances of mandates",
+    }
+    wrong = ask("view.balances_of_user", "views", actor={"role": "root", "user_id": "ada"}, **wanted)["error"]
+    assert (wrong["kind"], wrong["message"].startswith("actor: ")) == ("refused", True)
+    assert ask("view.balances_of_user", "views", **wanted)["error"] == {"kind": "refused", "message": "actor: is missing"}
+    assert ask("view.balances_of_user", actor=ada, **wanted)["error"]["kind"] == "refused"
+    assert ask("balance.check", "views", **CHECK)["error"]["kind"] == "refused"
 
 
 @pytest.mark.usefixtures("acme")
@@ -227,7 +250,7 @@ def test_a_producers_login_reaches_its_queues_alone(own_valkey: ValkeyServer, st
         producer.send_task("balance.check", kwargs=CHECK, queue="checks", reply_to="tollbook.reply.x", ignore_result=True, retry=False)
         popped: Any = client.blpop(["tollbook.reply.x"], timeout=4)
         assert json.loads(popped[1])["result"]["current_balance"] == "4.000000000"
-        for forbidden in ("movements", "maintenance"):
+        for forbidden in ("movements", "views", "maintenance"):
             with pytest.raises(Exception, match=r"(?i)permission|NOPERM"):
                 producer.send_task("movement.top_up", kwargs=TOP_UP, queue=forbidden, ignore_result=True, retry=False)
         for command in (

@@ -1,0 +1,214 @@
+"""The doors for reading: whoever may write to the queue `views` may read all that the `actor` whom he names may see.
+
+Each task is named after its view in `core.views`, takes the view's own arguments by name, and answers with what it returns.
+"""
+
+from collections.abc import Callable
+from datetime import date
+from typing import Annotated, Any
+
+from celery import shared_task
+from pydantic import AwareDatetime, Field
+
+from core.domain.billing import AlertKind
+from core.domain.contract import Id
+from core.domain.periods import PeriodType
+from core.domain.request import Asked, RowId
+from core.domain.rights import Actor
+from core.storage.database import database
+from core.storage.reading.transactions import Page
+from core.views import accounts, alerts, balance, balance_at, balances, billing_settings, settings_history, statistics, transactions
+from core.views.paging import LIMIT_DEFAULT
+from tasks.answer import Answer, AnsweringTask
+
+Limit = Annotated[int, Field(strict=True)]
+Offset = Annotated[int, Field(strict=True)]
+Mandates = Annotated[list[Id], Field(min_length=1)] | None
+
+
+class Viewed(Asked):
+    """What every reader says: as whom he asks."""
+
+    actor: Actor
+
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of the view beside the actor, by name."""
+        return {name: getattr(self, name) for name in type(self).model_fields if name != "actor"}
+
+
+class OfAccount(Viewed):
+    """Which account."""
+
+    account_id: RowId
+
+
+class OfMandate(Viewed):
+    """Which mandate."""
+
+    mandate_id: Id
+
+
+class OfHolder(OfMandate):
+    """Which user in the mandate; without one its pool, or the mandate as a whole."""
+
+    user_id: Id | None = None
+
+
+class OfUser(Viewed):
+    """Which user, in which mandates; without them in all."""
+
+    user_id: Id
+    mandate_ids: Mandates = None
+
+
+class OfMandates(Viewed):
+    """Which mandates; without them all."""
+
+    mandate_ids: Mandates = None
+
+
+class Listed(Asked):
+    """Which rows of a list."""
+
+    limit: Limit = LIMIT_DEFAULT
+    offset: Offset = 0
+
+
+class After(Asked):
+    """Which rows of a list by mandate id."""
+
+    limit: Limit = LIMIT_DEFAULT
+    after: str = ""
+
+
+class Paged(Viewed):
+    """Which page of transactions."""
+
+    limit: Limit = LIMIT_DEFAULT
+    before: tuple[AwareDatetime, RowId] | None = None
+    first: date | None = None
+    last: date | None = None
+
+    def arguments(self) -> dict[str, Any]:
+        """As ever, with the page as one."""
+        arguments = super().arguments()
+        return {name: value for name, value in arguments.items() if name not in Page._fields} | {
+            "page": Page(*(arguments[name] for name in Page._fields))
+        }
+
+
+class AccountPage(Paged, OfAccount):
+    """Which page, of which account."""
+
+
+class MandatePage(Paged, OfMandate):
+    """Which page, of which mandate."""
+
+
+class MandatesPage(Paged, OfMandates):
+    """Which page, of which mandates."""
+
+
+class UserPage(Paged, OfUser):
+    """Which page, of which user."""
+
+
+class MandateList(OfMandate, Listed):
+    """Which rows, of which mandate."""
+
+
+class MandatesList(OfMandates, Listed):
+    """Which rows, of which mandates."""
+
+
+class UserAfter(OfUser, After):
+    """Which rows, of which user."""
+
+
+class MandatesAfter(OfMandates, After):
+    """Which rows, of which mandates."""
+
+
+class AccountsAfter(OfMandates):
+    """Which user accounts, of which mandates."""
+
+    limit: Limit = LIMIT_DEFAULT
+    after: tuple[str, str] = ("", "")
+
+
+class At(OfHolder):
+    """At the end of which day, or at which moment."""
+
+    at: AwareDatetime | date
+
+
+class Stored(OfAccount):
+    """Which stored statistics of an account."""
+
+    period_type: PeriodType
+    year: int
+    month: int | None = None
+
+
+class Days(OfAccount):
+    """Which local days of an account."""
+
+    first: date
+    last: date
+
+
+class Periods(OfHolder):
+    """Which periods of a mandate, or of one user in it."""
+
+    by: PeriodType
+    first: date
+    last: date
+
+
+class Alerts(MandatesList):
+    """Which alerts."""
+
+    kind: AlertKind | None = None
+    since: AwareDatetime | None = None
+    waiting: bool = False
+
+
+VIEWS: dict[str, tuple[type[Viewed], Callable[..., object]]] = {
+    "view.settings_of": (OfMandate, billing_settings.settings_of),
+    "view.list_settings": (MandatesList, billing_settings.list_settings),
+    "view.settings_history": (MandateList, settings_history.settings_history),
+    "view.account": (OfAccount, accounts.account),
+    "view.holder_account": (OfHolder, accounts.holder_account),
+    "view.accounts_of": (MandateList, accounts.accounts_of),
+    "view.balance": (OfHolder, balance.balance),
+    "view.balance_at": (At, balance_at.balance_at),
+    "view.balances_of_user": (UserAfter, balances.balances_of_user),
+    "view.mandate_balances": (MandatesAfter, balances.mandate_balances),
+    "view.user_balances": (AccountsAfter, balances.user_balances),
+    "view.transactions_of_account": (AccountPage, transactions.transactions_of_account),
+    "view.movements_of_account": (AccountPage, transactions.movements_of_account),
+    "view.transactions_of_mandate": (MandatePage, transactions.transactions_of_mandate),
+    "view.transactions_of_mandates": (MandatesPage, transactions.transactions_of_mandates),
+    "view.transactions_of_user": (UserPage, transactions.transactions_of_user),
+    "view.user_transactions": (MandatesPage, transactions.user_transactions),
+    "view.statistics_of_account": (Stored, statistics.statistics_of_account),
+    "view.computed_statistics": (Days, statistics.computed_statistics),
+    "view.statistics_of": (Periods, statistics.statistics_of),
+    "view.list_alerts": (Alerts, alerts.list_alerts),
+}
+
+
+def _open(name: str, question: type[Viewed], view: Callable[..., object]) -> None:
+    """Makes the task: it reads and writes nothing, so a replay answers anew."""
+
+    def seen(fields: dict[str, Any]) -> object:
+        asked = question.read(fields)
+        return view(database(), asked.actor, **asked.arguments())
+
+    @shared_task(base=AnsweringTask, name=name, bind=True)
+    def door(self: Any, *arguments: Any, **fields: Any) -> Answer:
+        return self.answer(arguments, lambda: seen(fields))  # type: ignore[no-any-return]
+
+
+for _name, (_question, _view) in VIEWS.items():
+    _open(_name, _question, _view)

@@ -1,0 +1,158 @@
+"""docs/interface.md is true: each line of its tables can be asked in each way that it names, and all give the same."""
+
+import inspect
+import json
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pytest
+from celery import Celery
+
+import tasks.balance
+import tasks.movements
+import tasks.settings
+import tasks.usage
+import tasks.views
+from core.config import Configuration
+from core.domain.billing import BillingModel
+from core.domain.json_text import json_text
+from core.domain.outcome import Outcome
+from core.domain.rights import ROOT
+from core.operations.create_settings import create_settings
+from core.operations.get_or_create_settings import get_or_create_settings
+from core.operations.recording.work import KnownAccounts
+from core.operations.roll_up_usage import roll_up_usage
+from core.operations.update_settings import update_settings
+from core.storage.database import Database
+from core.views.billing_settings import settings_of
+from tests.conftest import Record
+from tests.events import event
+from tests.storage.conftest import PutMandate, PutSettings
+from tests.storage.test_cli import Run, run
+
+__all__ = ["run"]
+
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "interface.md").read_text(encoding="utf-8")
+_ROW = re.compile(r"^\| ([^|`]+) \| `(core\.[\w.]+)` \| `(tollbook [^`]+)`[^|]*\| `([\w.]+)`(?: `([^`]+)`)?", re.MULTILINE)
+LINES = {f"{line[1]} ({line[4]})": line for line in _ROW.finditer(DOCUMENT)}
+READS = [name for name, line in LINES.items() if line[4].startswith("view.") or line[4] in ("settings.get", "balance.check")]
+CHANGES = [name for name in LINES if name not in READS and "usage.record" not in name]
+MODULES: tuple[Any, ...] = (tasks.balance, tasks.movements, tasks.settings, tasks.usage, tasks.views)
+
+
+@pytest.fixture
+def app(database: Database, config: Configuration, monkeypatch: pytest.MonkeyPatch) -> Iterator[Celery]:
+    """An app whose tasks work on the test's database."""
+    for module in MODULES:
+        monkeypatch.setattr(module, "database", lambda: database)
+        monkeypatch.setattr(module, "configuration", lambda: config, raising=False)
+    monkeypatch.setattr(tasks.usage, "_known_accounts", KnownAccounts())
+    with Celery("test", broker="memory://", set_as_current=False) as app:
+        app.finalize()
+        yield app
+
+
+@pytest.fixture(autouse=True)
+def books(database: Database, record: Record, put_settings: PutSettings, put_mandate: PutMandate) -> None:
+    """The books that the table's examples are about: ada pays for herself in acme, the pool for her in globex."""
+    put_settings("acme", users=["ada", "bob"])
+    put_settings("globex", BillingModel.PREPAY_MANDATE, users=["ada"])
+    put_mandate("initech")
+    clock = partial(datetime.fromisoformat, "2026-02-15T12:00:00Z")
+    moment = "2026-02-14T12:00:00Z"
+    record(event(price_chf="9.5", model="m", occurred_at=moment), clock=clock)
+    record(event(price_chf="2.5", mandate_id="globex", occurred_at=moment), clock=clock)
+    record(event(price_chf="0.5", user_id="bob", occurred_at=moment), clock=clock)
+    roll_up_usage(database)
+
+
+def test_the_tables_name_every_door() -> None:
+    """Each task that answers stands in a table, and each row of it is understood by this test."""
+    rows = [line for line in DOCUMENT.splitlines() if line.startswith("| ") and "`core." in line]
+    assert len(rows) == len(LINES)
+    answering = {name for module in MODULES[:3] for name in re.findall(r'name="([\w.]+)"', inspect.getsource(module))}
+    assert {line[4] for line in LINES.values()} == {*tasks.views.VIEWS, *answering, "usage.record"}
+
+
+@pytest.mark.parametrize("name", READS)
+def test_each_read_is_the_same_in_each_way(name: str, database: Database, config: Configuration, run: Run, app: Celery) -> None:
+    """Function, command and task of the line return the same, and something."""
+    line = LINES[name]
+    fields = json.loads(line[5])
+    returned = plain(called(line[2], line[4], database, config)(fields))
+    assert returned
+    actor = {"actor": {"role": "root"}} if line[4].startswith("view.") else {}
+    assert taken_from(answered(app, line[4], {**actor, **fields}), returned) == returned
+    ended = run(*shlex.split(line[3])[1:], "--json")
+    assert ended.code == 0, ended.err
+    assert taken_from(ended.json, returned) == returned
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_each_change_is_the_same_in_each_way(name: str, database: Database, config: Configuration, run: Run, app: Celery) -> None:
+    """What a function did under a key is what its command and its task answer with under the same key."""
+    line = LINES[name]
+    fields = json.loads(line[5])
+    returned = plain(called(line[2], line[4], database, config)(fields))
+    answer = answered(app, line[4], fields)
+    ended = run(*shlex.split(line[3])[1:], "--json")
+    if line[4] == "settings.create":  # takes no key: a second time is somebody else's
+        assert answer["error"]["kind"] == "conflict"
+        assert (ended.code, "has billing settings already" in ended.err) == (1, True)
+        return
+    first = {**returned, "repeated": True} if "repeated" in returned else returned
+    assert ended.code == 0, ended.err
+    assert answer == ended.json == first
+
+
+def test_usage_is_recorded_by_function_and_task(database: Database, config: Configuration, app: Celery, record: Record) -> None:
+    """What the function recorded is a duplicate to the task."""
+    sent = event(event_id="once")
+    assert record(sent).outcomes == [Outcome.RECORDED]
+    assert app.tasks["usage.record"].apply(args=(sent,)).get() == "duplicate 1"
+
+
+def called(path: str, task: str, database: Database, config: Configuration) -> Callable[[dict[str, Any]], Any]:
+    """The function of that name, as one of a task's fields."""
+    module, _, name = path.rpartition(".")
+    function = getattr(import_module(module), name)
+    if task in tasks.views.VIEWS:
+        question, view = tasks.views.VIEWS[task]
+        assert view is function
+        return lambda fields: function(database, ROOT, **question.read({"actor": ROOT, **fields}).arguments())
+    if function is settings_of:
+        return lambda fields: function(database, ROOT, **fields)
+    if function in (get_or_create_settings, create_settings):
+        given: dict[str, Any] = {} if function is get_or_create_settings else {"values": {}}
+        return lambda fields: function(database, ROOT, fields["mandate_id"], **given, created_by=fields["by"], config=config)
+    if function is update_settings:
+        return lambda fields: function(database, ROOT, fields["mandate_id"], fields["changes"], changed_by=fields["by"], config=config)
+    asked = get_type_hints(function)["asked"]
+    more = {"config": config} if "config" in inspect.signature(function).parameters else {}
+    return lambda fields: function(database, ROOT, asked.read(fields), **more)
+
+
+def answered(app: Celery, task: str, fields: dict[str, Any]) -> Any:
+    """What the task answers with: its result, or the whole answer where that is an error."""
+    answer = plain(app.tasks[task].apply(kwargs=fields).get())
+    return answer.get("result", answer)
+
+
+def plain(value: object) -> Any:
+    """The value as JSON gives it."""
+    return json.loads(json_text(value))
+
+
+def taken_from(shown: Any, returned: Any) -> Any:
+    """What of a command's document stands in what was returned; `stats` shows sums beside its rows."""
+    if isinstance(shown, dict) and isinstance(returned, list):
+        return shown["rows"]
+    if isinstance(shown, dict) and "rows" in shown:
+        return {**{name: value for name, value in shown.items() if name in returned}, "as_of": returned["as_of"]}  # each as of its own moment
+    return shown
