@@ -46,7 +46,7 @@ def _show_plan(plan: RepairPlan, *, as_json: bool) -> None:
         return
     if plan.balances:
         rows = [(b.mandate_id, b.account_id, b.user_id, b.balance, b.ledger, b.ledger - b.balance) for b in plan.balances]
-        print_table(("mandate", "account", "user", "balance", "becomes", "by"), rows)
+        print_table(("mandate", "account", "user", "balance", "ledger", "difference"), rows)
     if plan.statistics:
         print_table(("mandate", "rows of statistics"), [(s.mandate_id, s.rows) for s in plan.statistics])
     _sum_up("to be repaired", len(plan.balances), len(plan.statistics), plan.sums)

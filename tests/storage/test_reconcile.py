@@ -6,21 +6,24 @@ from functools import partial
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 
 import worker.books_metrics
+from core.config import Configuration
 from core.domain.billing import BillingModel
 from core.domain.rights import ROOT
 from core.errors import StorageUnavailable
 from core.operations import reconcile as reconcile_module
 from core.operations.reconcile import JOB, reconcile, violations_in
+from core.operations.recording.work import KnownAccounts
 from core.operations.roll_up_usage import roll_up_usage
 from core.storage import checkpoint
 from core.storage.database import Database
 from core.storage.reading.findings import Finding
 from core.views.findings import list_findings
 from core.views.jobs import list_job_runs
-from tests.conftest import Record, Rows
+from lab.postgres import PostgresServer
+from tests.conftest import DatabaseUrls, Record, Rows, own_database
 from tests.events import event
 from tests.storage.conftest import PutSettings
 from tests.storage.test_verify import SECOND_TRANSACTION, TAMPERINGS, book
@@ -221,6 +224,31 @@ def test_the_checkpoint_waits_for_the_rollup(behind: str, run: Run, record: Reco
     roll_up_usage(database)
     assert violations_in(run()) == {}
     assert rows(CHECKPOINT) == [{"none": False, "after_all": True}]
+    assert violations_in(run()) == {}
+
+
+def test_a_restored_backup_is_in_order(
+    behind: str, run: Run, record: Record, database: Database, owner_database: Database, database_urls: DatabaseUrls, postgres: PostgresServer,
+    config: Configuration,
+) -> None:  # fmt: skip
+    """A copy of the books holds the checkpoint that belongs to it: what is recorded there afterwards adds up, and nothing is taken for wrong."""
+    record(event(mandate_id="old"))
+    database.dispose()
+    owner_database.dispose()
+    with own_database(postgres, str(make_url(database_urls.worker).database)) as urls:
+        restored = Database(urls.worker, config)
+        try:
+            for _ in range(3):
+                record(event(mandate_id="old"), database=restored, known_accounts=KnownAccounts())
+                roll_up_usage(restored)
+                counts = reconcile(restored, worker="test", at_once=True)
+                assert counts is not None
+                assert (counts["full"], violations_in(counts)) == (0, {})
+            counts = reconcile(restored, worker="test", full=True, at_once=True)
+            assert counts is not None
+            assert violations_in(counts) == {}
+        finally:
+            restored.dispose()
     assert violations_in(run()) == {}
 
 
