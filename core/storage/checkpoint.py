@@ -2,8 +2,8 @@
 
 An entry carries the time at which its database transaction began, and is visible only once that has committed. So a time may
 become the checkpoint's when no transaction is open any more that was open when it was chosen: then nothing recorded before it
-can still become visible. It is chosen in one run and used in a later one, and lies a day back, so that each local day is looked
-at whole once it has ended. Nothing that waits for the rollup is taken in.
+can still become visible. It is chosen in one run and used in a later one, and lies three days back, so that each local day is looked
+at whole once it has ended, however often somebody runs this by hand. Nothing that waits for the rollup is taken in.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from core.storage.invariants.invariant import EVER
 from core.storage.invariants.rollups import SUMS
 from core.storage.invariants.sums import sums_of
 
-HELD_BACK_HOURS = 24
+HELD_BACK_HOURS = 72
 FULL_DAYS = 7
 
 # Each transaction holds the lock of its own id, which everybody may see, unlike its beginning; a prepared one only that of what it

@@ -252,13 +252,13 @@ def test_a_restored_backup_is_in_order(
     assert violations_in(run()) == {}
 
 
-def test_the_checkpoint_lies_a_day_back(database: Database, record: Record, put_settings: PutSettings, rows: Rows) -> None:
-    """As shipped, what was recorded within the last day is looked at again by every run."""
+def test_the_checkpoint_lies_three_days_back(database: Database, record: Record, put_settings: PutSettings, rows: Rows) -> None:
+    """As shipped, what was recorded within the last three days is looked at again by every run."""
     put_settings(users=["ada"])
     record(event())
     for _ in range(3):
         assert reconcile(database, worker="test", at_once=True) is not None
-    assert rows("SELECT recorded_before BETWEEN now() - interval '25 hours' AND now() - interval '24 hours' AS yes FROM reconcile_checkpoint") == [
+    assert rows("SELECT recorded_before BETWEEN now() - interval '73 hours' AND now() - interval '72 hours' AS yes FROM reconcile_checkpoint") == [
         {"yes": True}
     ]
     assert rows("SELECT FROM reconcile_sums") == []
