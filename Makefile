@@ -57,7 +57,7 @@ bench-growth: install ## the recorder on 20 million transactions, a worker befor
 
 lock: install ## write the requirements files anew from pyproject.toml
 	@$(BIN)/uv lock --quiet
-	@$(BIN)/uv export --quiet --locked --extra embedded --all-groups --no-emit-project --no-header --no-annotate -o requirements-dev.lock
+	@$(BIN)/uv export --quiet --locked --extra embedded --extra parquet --all-groups --no-emit-project --no-header --no-annotate -o requirements-dev.lock
 	@$(BIN)/uv export --quiet --locked --no-dev --no-emit-project --no-header --no-annotate -o requirements.lock
 
 clean: ## stop the embedded servers and remove what was made here

@@ -34,6 +34,7 @@ COMMANDS = {
     "batches": ("cli.batches", "Committed recording transactions."),
     "rollup": ("cli.rollup", "Statistics: run, rebuild, status."),
     "stats": ("cli.stats", "Usage statistics of a mandate or a user by day, month or year."),
+    "export": ("cli.export", "Transactions and statistics as CSV or Parquet, for other programs."),
     "directory": ("cli.directory", "Which mandates, users and memberships exist: import, sync."),
     "import": ("cli.import_books", "Existing books of a service that billed before: books."),
     "backfill": ("cli.backfill", "What mandates and members lack: settings, accounts."),

@@ -1,11 +1,18 @@
-"""CSV for spreadsheets, on standard output: a header, then one line per row."""
+"""CSV for spreadsheets and programs: UTF-8, a header, then one line per row; a value that is absent is an empty cell."""
 
 import csv
+import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime
 from decimal import Decimal
+from io import RawIOBase
+
+from core.domain.exports import Column, Kind, Row
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_QUOTED = re.compile(r'[",\r\n]')
+_SPECIAL = re.compile(r'\A[=+\-@\t]|[",\r\n]')  # a formula, or to be quoted
 
 
 def print_csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -15,9 +22,55 @@ def print_csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     writer.writerows([_cell(value) for value in row] for row in rows)
 
 
+def write_csv(file: RawIOBase, columns: Sequence[Column], chunks: Iterable[Sequence[Row]]) -> None:
+    """Writes the rows as `print_csv` prints them, but tells an empty text, which is quoted, from an absent one.
+
+    Times are UTC and look alike in all lines of a column.
+    """
+    cells = [_CELLS[column.kind] for column in columns]
+    file.write((",".join(column.name for column in columns) + "\n").encode())
+    for chunk in chunks:
+        lines = [",".join(["" if value is None else cell(value) for cell, value in zip(cells, row, strict=True)]) + "\n" for row in chunk]
+        file.write("".join(lines).encode())
+
+
 def _cell(value: object) -> object:
     if isinstance(value, Decimal):
         return format(value, "f")
-    if isinstance(value, str) and value.startswith(_FORMULA):
-        return f"'{value}"
-    return value
+    return _guarded(value) if isinstance(value, str) else value
+
+
+def _guarded(text: str) -> str:
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def _text(text: str) -> str:
+    """As the standard library's writer quotes, but a carriage return too, which Python before 3.13 leaves bare."""
+    if text and not _SPECIAL.search(text):
+        return text
+    guarded = _guarded(text)
+    return '"' + guarded.replace('"', '""') + '"' if not text or _QUOTED.search(text) else guarded
+
+
+def _decimal(value: Decimal) -> str:
+    return format(value, "f")
+
+
+def _time(value: datetime) -> str:
+    return value.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+
+
+def _bound(value: datetime) -> str:
+    return value.astimezone(UTC).isoformat(timespec="seconds")[:-6] + "Z"
+
+
+_CELLS: Mapping[Kind, Callable[..., str]] = {
+    Kind.TEXT: _text,
+    Kind.INTEGER: str,
+    Kind.AMOUNT: _decimal,
+    Kind.TOTAL: _decimal,
+    Kind.COUNT: _decimal,
+    Kind.TIME: _time,
+    Kind.BOUND: _bound,
+    Kind.DAY: date.isoformat,
+}

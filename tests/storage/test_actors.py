@@ -3,6 +3,7 @@
 import inspect
 import pkgutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from importlib import import_module
 from typing import Any
 
@@ -17,6 +18,7 @@ from core.errors import Forbidden, NotFound
 from core.operations.check_balance import BalanceQuestion, check_balance
 from core.storage.database import Database
 from core.views.accounts import accounts_of
+from core.views.export import statistics_export, transactions_export
 from core.views.transactions import transactions_of_mandates, transactions_of_user, user_transactions
 from tasks.views import VIEWS
 from tests.conftest import Record
@@ -81,7 +83,8 @@ OWN_WORK = {
     "backfill_settings", "backfill_accounts", "housekeep", "run_job",
 }  # fmt: skip
 OPEN = {name.removeprefix("view.") for name in VIEWS}
-OF_ROOT = {name: f for name, f in {**OPERATIONS, **READS}.items() if name not in OWN_WORK | OPEN | {"check_balance", "rows_of_mandates"}}
+EXPORTS = {"transactions_export": transactions_export, "statistics_export": statistics_export}  # no task streams
+OF_ROOT = {name: f for name, f in {**OPERATIONS, **READS}.items() if name not in OWN_WORK | OPEN | {"check_balance", "rows_of_mandates", *EXPORTS}}
 
 
 @pytest.fixture
@@ -121,6 +124,16 @@ def test_only_root_changes_anything_and_sees_the_works(name: str, who: str) -> N
     arguments: dict[str, Any] = dict.fromkeys(inspect.signature(OF_ROOT[name]).parameters)
     with pytest.raises(Forbidden, match=f"^'[a-z]+:{who}' may not "):
         OF_ROOT[name](**{**arguments, "actor": ACTORS[who]})
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+@pytest.mark.parametrize(("mandate_ids", "answered"), [(None, "root acme globex"), (["acme"], OF_ACME), (["acme", "globex"], "root")])
+def test_an_export_as_each_actor(books: None, database: Database, name: str, mandate_ids: list[str] | None, answered: str) -> None:
+    """Who may not see all of the mandates is refused before a row is read."""
+    for who, actor in ACTORS.items():
+        refused = nullcontext() if who in answered.split() else pytest.raises(Forbidden, match="may not export")
+        with refused, EXPORTS[name](database, actor, mandate_ids) as found:
+            assert list(found.columns)
 
 
 def test_a_balance_check_as_each_actor(books: None, database: Database, config: Configuration) -> None:

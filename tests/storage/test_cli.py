@@ -87,7 +87,7 @@ def test_help_names_every_command_without_loading_them() -> None:
         "parked release", "alerts", "alerts withhold", "amend", "batches", "directory import", "import books", "verify",
         "directory sync", "backfill settings", "backfill accounts", "jobs", "reconcile", "findings", "repair",
         "topup", "adjust", "refund", "switch", "stats", "balances user", "balances mandates", "balances users",
-        "rollup run", "rollup rebuild", "rollup status",
+        "rollup run", "rollup rebuild", "rollup status", "export transactions", "export statistics",
         "accounts enable", "accounts disable", "accounts credit-limit",
     ],
 )  # fmt: skip
@@ -111,6 +111,8 @@ def test_every_command_has_help(run: Run, command: str) -> None:
         "topup acme 5", "adjust acme -5 --key k", "adjust acme -5 --key k --reason r --colour red", "refund acme last --key k", "switch acme",
         "switch acme FREE", "accounts disable acme", "accounts credit-limit acme --key k", "balance acme --at yesterday",
         "balance acme --at 2026-01-01T12:00:00", "repair", "repair --key k", "repair --reason r", "findings --limit 0",
+        "export transactions --format xls", "export transactions --json",
+        "export transactions --from yesterday", "export statistics --by week", "export statistics --columns theirs",
     ],
 )  # fmt: skip
 def test_wrong_usage_ends_with_2(run: Run, command: str) -> None:

@@ -10,8 +10,10 @@ import pytest
 
 from core.config import Configuration
 from core.domain.contract import EventContract, TokenCounts
+from core.domain.focus import ENTRY_COLUMNS, USAGE_COLUMNS
 from core.domain.parsing import ALIASES
 from core.domain.rejection import Reason
+from core.storage.reading.exports import STATISTIC_COLUMNS, TRANSACTION_COLUMNS
 from lab import docs
 from lab.docs import ROOT, variable_of
 from tests.conftest import IsolatedConfiguration
@@ -112,6 +114,13 @@ def test_every_reason_is_in_the_runbook() -> None:
     """An operator finds each reason of a dead letter."""
     text = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
     assert [reason.value for reason in Reason if f"| `{reason}` |" not in text] == []
+
+
+def test_every_column_of_an_export_is_documented() -> None:
+    """The tables name each column of the books and of FOCUS, and none that no export has."""
+    tables = re.findall(r"^\| (`.*?`) \|", (ROOT / "docs/exports.md").read_text(encoding="utf-8"), re.MULTILINE)
+    columns = (*TRANSACTION_COLUMNS, *STATISTIC_COLUMNS, *ENTRY_COLUMNS, *USAGE_COLUMNS)
+    assert {name for cell in tables for name in re.findall(r"`(\w+)`", cell)} == {column.name for column in columns}
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=named)

@@ -1,0 +1,134 @@
+"""`tollbook export`: transactions and statistics as CSV or Parquet, for other programs."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.acting import acting
+from cli.context import open_database
+from cli.options import AsJson, FromDay, Mandates, ToDay, day
+from cli.output.csv_out import write_csv
+from cli.output.json_out import print_json
+from cli.output.new_file import Written, new_file, standard_output
+from cli.output.parquet_out import require_pyarrow, write_parquet
+from cli.output.progress import Show, progress
+from cli.output.tables import cell
+from cli.output.text import counted, printable
+from core.domain.exports import Layout, Row
+from core.domain.periods import PeriodType
+from core.storage.database import Database
+from core.views.export import Export, statistics_export, transactions_export
+
+app = typer.Typer(help="The books for other programs, as CSV or Parquet.", no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+STANDARD_OUTPUT = Path("-")
+
+
+class Format(StrEnum):
+    """What an export is written as."""
+
+    CSV = "csv"
+    PARQUET = "parquet"
+
+
+Kind = Annotated[Format, typer.Option("--format", help="Parquet needs the extra `parquet`.")]
+Output = Annotated[Path, typer.Option(metavar="FILE|-", help="The new file; - is standard output.")]
+Columns = Annotated[Layout, typer.Option(help="Columns of the books, or those of FOCUS 1.3 (FinOps).")]
+Force = Annotated[bool, typer.Option("--force", help="Take the place of a file that is there.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was written into a file: rows, bytes, and the moment of the books."""
+
+    file: str
+    format: Format
+    rows: int
+    bytes: int
+    sha256: str
+    as_of: datetime
+
+
+@app.command(epilog="Example: tollbook export transactions --mandate acme --from 2026-01-01 --to 2026-01-31 --output january.csv")
+def transactions(
+    *,
+    mandate: Mandates = None,
+    output: Output = STANDARD_OUTPUT,
+    format_: Kind = Format.CSV,
+    from_day: FromDay = None,
+    to_day: ToDay = None,
+    columns: Columns = Layout.BOOKS,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write the ledger, by the time of recording; amounts are exact, and all of it is of one moment.
+
+    The file is there when it is whole. --json prints what was written: rows, bytes, SHA-256.
+    """
+    first, last = day(from_day, "--from"), day(to_day, "--to")
+
+    def export(database: Database) -> AbstractContextManager[Export]:
+        return transactions_export(database, acting(), mandate or None, first=first, last=last, layout=columns)
+
+    _export(export, output, format_, force=force, as_json=as_json)
+
+
+@app.command(epilog="Example: tollbook export statistics --by month --format parquet --output months.parquet")
+def statistics(
+    *,
+    mandate: Mandates = None,
+    output: Output = STANDARD_OUTPUT,
+    format_: Kind = Format.CSV,
+    by: Annotated[PeriodType, typer.Option(case_sensitive=False, metavar="|".join(PeriodType), help="Period of a row.")] = PeriodType.DAY,
+    from_day: FromDay = None,
+    to_day: ToDay = None,
+    columns: Columns = Layout.BOOKS,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write the usage statistics of each account by provider, model and feature, of the periods that begin on these days.
+
+    What was recorded in the last minutes may be missing: `as_of` of --json says up to when it is in.
+    """
+    first, last = day(from_day, "--from"), day(to_day, "--to")
+
+    def export(database: Database) -> AbstractContextManager[Export]:
+        return statistics_export(database, acting(), mandate or None, by=by, first=first, last=last, layout=columns)
+
+    _export(export, output, format_, force=force, as_json=as_json)
+
+
+def _export(export: Callable[[Database], AbstractContextManager[Export]], output: Path, kind: Format, *, force: bool, as_json: bool) -> None:
+    to_file = output != STANDARD_OUTPUT
+    if as_json and not to_file:
+        raise typer.BadParameter("there is none beside the rows on standard output: name --output FILE", param_hint="--json")
+    if kind is Format.PARQUET:
+        require_pyarrow()
+    write = write_parquet if kind is Format.PARQUET else write_csv
+    target = new_file(output, force=force) if to_file else standard_output()
+    with progress(None) as show, target as file, open_database() as database, export(database) as found:
+        rows = _Counted(found.chunks, show, file)
+        write(file, found.columns, rows)
+    if as_json:
+        print_json(Exported(str(output), kind, rows.count, file.size, file.sha256.hexdigest(), found.as_of))
+    elif to_file:
+        typer.echo(f"{counted(rows.count, 'row')} as of {cell(found.as_of)} UTC in {printable(str(output))}")
+
+
+class _Counted:
+    """The chunks as they come, counted and shown."""
+
+    def __init__(self, chunks: Iterator[Sequence[Row]], show: Show, file: Written) -> None:
+        self._chunks, self._show, self._file = chunks, show, file
+        self.count = 0
+
+    def __iter__(self) -> Iterator[Sequence[Row]]:
+        for chunk in self._chunks:
+            yield chunk
+            self.count += len(chunk)
+            self._show(self._file.size, lambda: f"wrote {self.count:,} rows, {self._file.size:,} bytes")

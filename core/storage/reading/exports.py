@@ -1,0 +1,187 @@
+"""SQL that reads the whole ledger, or all statistics, in an order that never changes and in chunks, however many rows there are."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, TextClause, text
+
+from core.domain.exports import Column, Kind, Row
+from core.domain.focus import Bounds, Entry, Tokens, Usage
+from core.domain.periods import PeriodType
+from core.storage.reading.local_days import entries_in_days
+
+CHUNK_ROWS = 5_000
+_PREPARE = text("SELECT set_config('cursor_tuple_fraction', '1', true), set_config('jit', 'off', true)")  # all rows are wanted, not the first ones
+
+_TOKENS = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens")
+_MANDATE_NAME = "coalesce(nullif(d.label, ''), nullif(d.name, ''), {}.mandate_id)"
+_USER_NAME = "coalesce(nullif({0}.display_name, ''), nullif({0}.username, ''), {1})"
+
+# What an export of the ledger shows: column, kind, where it comes from. Who acted wins over the account's user.
+_TRANSACTION = (
+    ("id", Kind.INTEGER, "t.id"),
+    ("mandate_id", Kind.TEXT, "t.mandate_id"),
+    ("mandate_name", Kind.TEXT, _MANDATE_NAME.format("t")),
+    ("event_id", Kind.TEXT, "t.event_id"),
+    ("account_id", Kind.INTEGER, "t.account_id"),
+    ("account_type", Kind.TEXT, "a.account_type"),
+    ("account_user_id", Kind.TEXT, "a.user_id"),
+    ("user_id", Kind.TEXT, "coalesce(t.created_by_user_id, a.user_id)"),
+    ("user_name", Kind.TEXT, _USER_NAME.format("u", "t.created_by_user_id, a.user_id")),
+    ("balance_account_id", Kind.INTEGER, "t.balance_account_id"),
+    ("transaction_type", Kind.TEXT, "t.transaction_type"),
+    ("amount", Kind.AMOUNT, "t.amount"),
+    ("reference_type", Kind.TEXT, "t.reference_type"),
+    ("description", Kind.TEXT, "t.description"),
+    ("workflow_id", Kind.TEXT, "t.workflow_id"),
+    ("feature_instance_id", Kind.TEXT, "t.feature_instance_id"),
+    ("feature_code", Kind.TEXT, "t.feature_code"),
+    ("provider", Kind.TEXT, "t.provider"),
+    ("model", Kind.TEXT, "t.model"),
+    *[(name, Kind.INTEGER, f"t.{name}") for name in _TOKENS],
+    ("occurred_at", Kind.TIME, "t.occurred_at"),
+    ("recorded_at", Kind.TIME, "t.recorded_at"),
+    ("local_date", Kind.DAY, "t.local_date"),
+    ("settings_version", Kind.INTEGER, "t.settings_version"),
+    ("batch_id", Kind.INTEGER, "t.batch_id"),
+    ("reverses_id", Kind.INTEGER, "t.reverses_id"),
+    ("operation_key", Kind.TEXT, "t.operation_key"),
+)
+_STATISTIC = (
+    ("mandate_id", Kind.TEXT, "s.mandate_id"),
+    ("mandate_name", Kind.TEXT, _MANDATE_NAME.format("s")),
+    ("account_id", Kind.INTEGER, "s.account_id"),
+    ("user_id", Kind.TEXT, "a.user_id"),
+    ("user_name", Kind.TEXT, _USER_NAME.format("u", "a.user_id")),
+    ("period_type", Kind.TEXT, "s.period_type"),
+    ("period_start", Kind.DAY, "s.period_start"),
+    ("provider", Kind.TEXT, "s.provider"),
+    ("model", Kind.TEXT, "s.model"),
+    ("feature_code", Kind.TEXT, "s.feature_code"),
+    ("event_count", Kind.INTEGER, "s.event_count"),
+    *[(name, Kind.TOTAL, f"s.{name}") for name in ("cost", "billed_cost", "refunded")],
+    *[(name, Kind.COUNT, f"s.{name}") for name in _TOKENS],
+)
+TRANSACTION_COLUMNS = tuple(Column(name, kind) for name, kind, _ in _TRANSACTION)
+STATISTIC_COLUMNS = tuple(Column(name, kind) for name, kind, _ in _STATISTIC)
+
+# The lookup is left out for the many that correct nothing: their time is what an export takes.
+_ENTRY = f"""
+    SELECT t.id, t.mandate_id, {_MANDATE_NAME.format("t")}, t.account_id, a.account_type, {_USER_NAME.format("u", "a.user_id")},
+           t.balance_account_id, t.transaction_type, t.amount, t.reference_type, t.description, t.event_id,
+           coalesce(t.created_by_user_id, a.user_id), coalesce(o.provider, t.provider), coalesce(o.model, t.model),
+           coalesce(o.feature_code, t.feature_code), t.occurred_at, t.recorded_at, t.local_date, t.reverses_id, o.transaction_type, o.reference_type,
+           {", ".join(f"CASE WHEN t.reference_type = 'AMENDMENT' AND o.id IS NOT NULL THEN -o.{name} ELSE t.{name} END" for name in _TOKENS)},
+           {{bounds}}
+      FROM ({{entries}}) AS t
+      LEFT JOIN LATERAL (SELECT * FROM transactions WHERE t.reverses_id IS NOT NULL AND id = t.reverses_id OFFSET 0) AS o ON true
+      LEFT JOIN billing_settings_history h ON h.mandate_id = t.mandate_id AND h.version = coalesce(o.settings_version, t.settings_version)
+      LEFT JOIN accounts a ON a.id = t.account_id
+      LEFT JOIN directory_mandates d ON d.id = t.mandate_id
+      LEFT JOIN directory_users u ON u.id = a.user_id
+"""
+_LEDGER = f"""
+    SELECT {", ".join(source for _, _, source in _TRANSACTION)}
+      FROM ({{entries}}) AS t
+      LEFT JOIN accounts a ON a.id = t.account_id
+      LEFT JOIN directory_mandates d ON d.id = t.mandate_id
+      LEFT JOIN directory_users u ON u.id = coalesce(t.created_by_user_id, a.user_id)
+"""
+_FIRST_TO_LAST = " ORDER BY t.recorded_at, t.id"
+
+_USAGE = f"""
+    SELECT s.mandate_id, {_MANDATE_NAME.format("s")}, s.account_id, {_USER_NAME.format("u", "a.user_id")}, s.period_type, s.period_start,
+           s.provider, s.model, s.feature_code, s.event_count, s.cost, s.billed_cost, s.refunded, {", ".join(f"s.{name}" for name in _TOKENS)},
+           {{bounds}}
+"""
+_STATISTICS = """
+      FROM usage_statistics s
+      LEFT JOIN accounts a ON a.id = s.account_id
+      LEFT JOIN billing_settings h ON h.mandate_id = s.mandate_id
+      LEFT JOIN directory_mandates d ON d.id = s.mandate_id
+      LEFT JOIN directory_users u ON u.id = a.user_id
+     WHERE s.period_type = :period_type AND s.period_start BETWEEN :first AND :last AND {of}
+     ORDER BY s.mandate_id, s.account_id, s.period_start, s.provider, s.model, s.feature_code
+"""
+
+
+class Wanted(NamedTuple):
+    """Of which mandates (None: of all), and of which local days, both included; None: of all."""
+
+    mandate_ids: Sequence[str] | None
+    first: date | None
+    last: date | None
+
+
+def read_transactions(connection: Connection, wanted: Wanted) -> Iterator[list[Row]]:
+    """The entries as rows of `TRANSACTION_COLUMNS`, by `recorded_at`, then id."""
+    for chunk in _read(connection, *_of_entries(_LEDGER, wanted)):
+        yield [tuple(row) for row in chunk]
+
+
+def read_entries(connection: Connection, wanted: Wanted) -> Iterator[list[Entry]]:
+    """The entries with all that FOCUS asks of them, by `recorded_at`, then id."""
+    day = "coalesce(o.local_date, t.local_date)"
+    statement, parameters = _of_entries(_ENTRY, wanted, bounds=_bounds(day, "day", "month"))
+    for chunk in _read(connection, statement, parameters):
+        yield [Entry._make((*row[:22], Tokens._make(row[22:27]), Bounds._make(row[27:]))) for row in chunk]
+
+
+def read_statistics(connection: Connection, wanted: Wanted, by: PeriodType) -> Iterator[list[Row]]:
+    """The stored statistics of such periods, as rows of `STATISTIC_COLUMNS`, by mandate, account, period, provider, model and feature."""
+    columns = f"SELECT {', '.join(source for _, _, source in _STATISTIC)}"
+    for chunk in _read(connection, *_of_statistics(columns, wanted, by)):
+        yield [tuple(row) for row in chunk]
+
+
+def read_usage(connection: Connection, wanted: Wanted, by: PeriodType) -> Iterator[list[Usage]]:
+    """As `read_statistics`, with all that FOCUS asks of them."""
+    billed = "year" if by is PeriodType.YEAR else "month"
+    columns = _USAGE.format(bounds=_bounds("s.period_start", by.value.lower(), billed))
+    for chunk in _read(connection, *_of_statistics(columns, wanted, by)):
+        yield [Usage._make((*row[:13], Tokens._make(row[13:18]), Bounds._make(row[18:]))) for row in chunk]
+
+
+def _read(connection: Connection, statement: TextClause, parameters: Mapping[str, object]) -> Iterator[Sequence[Sequence[Any]]]:
+    """The rows of the statement through a cursor on the server: neither side ever holds them all."""
+    connection.execute(_PREPARE)
+    with connection.execute(statement, parameters, execution_options={"stream_results": True}) as result:
+        yield from result.yield_per(CHUNK_ROWS).partitions()
+
+
+def _of_entries(shown: str, wanted: Wanted, **parts: str) -> tuple[TextClause, dict[str, object]]:
+    of, parameters = _of_mandates("t", wanted.mandate_ids)
+    if wanted.first is None and wanted.last is None:
+        entries = f"SELECT t.* FROM transactions t WHERE {of}"
+    else:
+        entries = entries_in_days("t.*", of)
+        parameters |= _days(wanted)
+    return text(shown.format(entries=entries, **parts) + _FIRST_TO_LAST), parameters
+
+
+def _of_statistics(columns: str, wanted: Wanted, by: PeriodType) -> tuple[TextClause, dict[str, object]]:
+    of, parameters = _of_mandates("s", wanted.mandate_ids)
+    return text(columns + _STATISTICS.format(of=of)), {**parameters, **_days(wanted), "period_type": by.value}
+
+
+def _of_mandates(table: str, mandate_ids: Sequence[str] | None) -> tuple[str, dict[str, object]]:
+    """A condition on the mandate; of a single one as an index that goes on with the order likes it."""
+    if mandate_ids is None:
+        return "true", {}
+    if len(mandate_ids) == 1:
+        return f"{table}.mandate_id = :mandate_id", {"mandate_id": mandate_ids[0]}
+    return f"{table}.mandate_id = ANY(CAST(:mandate_ids AS text[]))", {"mandate_ids": list(mandate_ids)}
+
+
+def _days(wanted: Wanted) -> dict[str, object]:
+    return {"first": wanted.first or date.min, "last": wanted.last or date.max}
+
+
+def _bounds(day: str, charge: str, billing: str) -> str:
+    """SQL for where the periods around a local day begin and end: in the time zone of the settings `h`, where there are such."""
+    bounds = []
+    for unit in (charge, billing):
+        start = f"date_trunc('{unit}', CAST({day} AS timestamp))"
+        bounds += [f"({start}{step}) AT TIME ZONE coalesce(h.time_zone, 'UTC')" for step in ("", f" + interval '1 {unit}'")]
+    return ", ".join(bounds)
