@@ -3,34 +3,39 @@
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 
+from sqlalchemy import Connection
+
 from core.domain.periods import last_ended_day
 from core.errors import TollbookError
-from core.operations.record_usage import utc_now
 from core.operations.roll_up_usage import Rollup, roll_up_usage
-from core.storage.database import Database
+from core.storage.database import Database, transaction_time
 from core.storage.jobs import begin_job, end_job, fail_job, last_done
 
 JOB = "usage.close_day"
 CATCH_UP_DAYS_MAX = 400  # of one run; as far back as usage may come late
 
 
-def close_day(database: Database, *, worker: str, clock: Callable[[], datetime] = utc_now) -> list[date] | None:
+def close_day(database: Database, *, worker: str, clock: Callable[[Connection], datetime] = transaction_time) -> list[date] | None:
     """Closes every day that has ended in all time zones since the last one that was closed, each once; returns them, the oldest first.
 
     A closed day is one before whose row in `job_runs` everything that was pending has been rolled up. It freezes nothing:
     usage that comes later still changes its day, month and year. None: all are closed already, or somebody else is rolling
     up just now, and it is for the next run. A failure is kept in `job_runs`. A replay does nothing.
 
+    Args:
+        database: under the worker's login.
+        worker: the name that the runs carry.
+        clock: tells the time (aware). The database's: a worker whose own clock is wrong must not close a day that hasn't ended.
+
     Raises:
         StorageUnavailable, Misconfigured: the days are still to be closed.
     """
-    newest = last_ended_day(clock())
+    with database.transaction() as connection:
+        newest = last_ended_day(clock(connection))
+        days = _days_after(last_done(connection, JOB), newest)
+    if not days:
+        return None
     try:
-        with database.transaction() as connection:
-            closed = last_done(connection, JOB)
-        days = _days_after(closed, newest)
-        if not days:
-            return None
         rollup = roll_up_usage(database)
         return _close(database, days, rollup, worker) if rollup.complete else None
     except TollbookError as error:

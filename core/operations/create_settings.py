@@ -8,7 +8,7 @@ from core.config import Configuration
 from core.domain.rejection import shown
 from core.domain.rights import Actor, require_root
 from core.errors import Conflict
-from core.operations.update_settings import checked_settings, merged_address, zone_of_new
+from core.operations.update_settings import checked_settings, merged_address, require_known_zone, zone_of_new
 from core.storage.billing_settings import default_settings, insert_settings
 from core.storage.database import Database
 from core.storage.locks import hold_mandates
@@ -50,6 +50,7 @@ def created_settings(
     checked = checked_settings(values, created_by)
     new = {**default_settings(zone_of_new(connection, mandate_id, config)), **checked}
     new["billing_address"] = merged_address({}, checked.get("billing_address", {}))
+    require_known_zone(connection, str(new["time_zone"]))
     insert_settings(connection, mandate_id, new, created_by)
     created = find_settings(connection, mandate_id)
     assert created is not None, "settings just made are there"

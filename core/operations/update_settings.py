@@ -15,7 +15,7 @@ from core.domain.rejection import shown
 from core.domain.rights import Actor, require_root
 from core.domain.time_zones import is_time_zone
 from core.errors import Conflict, NotFound, RequestRefused
-from core.storage.billing_settings import change_settings, has_transactions, open_settings
+from core.storage.billing_settings import change_settings, has_transactions, knows_zone, open_settings
 from core.storage.database import Database
 from core.storage.directory.mirror import mandate_states
 from core.storage.locks import hold_mandates
@@ -143,12 +143,30 @@ def update_settings(
         after = {**before, **checked, "billing_address": merged_address(current.billing_address, checked.get("billing_address", {}))}
         if after == before:
             return current
-        if after["billing_model"] != current.billing_model and has_transactions(connection, mandate_id):
-            raise RequestRefused(_model_switch_needed(current, after["billing_model"]))
+        _require_possible(connection, current, after)
         change_settings(connection, mandate_id, {**after, "billing_model": after["billing_model"].value}, changed_by)
         changed = find_settings(connection, mandate_id)
     assert changed is not None, "settings are never deleted"
     return changed
+
+
+def _require_possible(connection: Connection, current: MandateSettings, after: Mapping[str, Any]) -> None:
+    if after["billing_model"] != current.billing_model and has_transactions(connection, current.mandate_id):
+        raise RequestRefused(_model_switch_needed(current, after["billing_model"]))
+    if after["time_zone"] != current.time_zone:
+        require_known_zone(connection, after["time_zone"])
+
+
+def require_known_zone(connection: Connection, time_zone: str) -> None:
+    """The database, which takes local days by it, knows the zone: its time zones may be older than Python's.
+
+    Raises:
+        RequestRefused: it doesn't; usage of the mandate could not be recorded.
+    """
+    if not knows_zone(connection, time_zone):
+        raise RequestRefused(
+            f"time_zone: {shown(time_zone)} is not a time zone that the database knows; its own list may be older: `pg_timezone_names`"
+        )
 
 
 def _require_version(current: MandateSettings, expected: int | None) -> None:

@@ -12,6 +12,7 @@ RABBITMQ, RABBITMQ_2 = "RabbitMQ, single messages, 1 process", "RabbitMQ, single
 LATENCY = "publish to committed debit at 1,000 events/s, p99"
 CHECK, CHECK_TASK = "balance check as a function, p99", "balance check by task, p99"
 CHECK_STREAM = "balance check by task at 1,000 events/s, p99"
+BACKFILL, BACKFILL_FLOOR = "backfill of 1 M memberships, accounts/s", "bare INSERT of the same accounts and grants, accounts/s"
 ROLLUP = "rollup of 1 M events in 50,000 groups, times a bare GROUP BY"
 
 
@@ -52,6 +53,7 @@ GOALS: list[Ratio | Limit] = [
     Limit(CHECK_TASK, 10, "ms"),
     Limit(CHECK_STREAM, 50, "ms"),
     Limit(ROLLUP, 2, "times"),
+    Ratio(BACKFILL, BACKFILL_FLOOR, 0.1),
 ]
 
 

@@ -4,6 +4,7 @@ import ast
 import json
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,6 +61,21 @@ def test_every_test_states_its_fact() -> None:
         if path.name.startswith("test_") and function.name.startswith("test_") and not ast.get_docstring(function)
     ]
     assert silent == []
+
+
+def test_the_model_knows_nothing_of_the_program() -> None:
+    """What the tests hold the books against imports the standard library and itself alone."""
+    known = {*sys.stdlib_module_names, "tests.model"}
+    foreign = [
+        f"{path}: {name}"
+        for path, tree in modules()
+        if path.parts[:2] == ("tests", "model")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names])
+        if not {name.split(".")[0], ".".join(name.split(".")[:2])} & known
+    ]
+    assert foreign == []
 
 
 def test_every_celery_setting_is_known() -> None:

@@ -27,7 +27,7 @@ RUNS = "SELECT period, counts, error, ended_at IS NOT NULL AS ended FROM job_run
 @pytest.fixture
 def close(database: Database) -> Close:
     """Closes days at a time in UTC."""
-    return lambda now: close_day(database, worker="test", clock=partial(datetime.fromisoformat, f"{now}+00:00"))
+    return lambda now: close_day(database, worker="test", clock=lambda _: datetime.fromisoformat(f"{now}+00:00"))
 
 
 def test_a_day_is_closed_once_after_all_that_was_pending(
@@ -77,8 +77,8 @@ def test_two_beats_close_a_day_once(
     """Of several at once at most one closes it; whoever came in between leaves it to the next run, and then it is closed."""
     put_settings(users=["ada"])
     record(event())
-    clock = partial(datetime.fromisoformat, "2026-02-01T12:00:00Z")
-    jobs = [partial(close_day, connect(), worker=f"w{n}", clock=clock) for n in range(4)]
+    now = datetime.fromisoformat("2026-02-01T12:00:00Z")
+    jobs = [partial(close_day, connect(), worker=f"w{n}", clock=lambda _: now) for n in range(4)]
     closed = [days for days in at_once(*jobs) if days]
     closed += [days for days in [jobs[0]()] if days]
     assert closed == [[date(2026, 1, 31)]]

@@ -15,6 +15,7 @@ from core.domain.job_periods import moment_at, period_at
 from core.domain.rights import ROOT
 from core.errors import RequestRefused, StorageUnavailable
 from core.operations.housekeep import JOB, housekeep
+from core.operations.roll_up_usage import roll_up_usage
 from core.operations.run_job import run_job
 from core.storage.database import Database
 from core.storage.invariants.dead_letters import AGED_OUT
@@ -113,13 +114,36 @@ def test_metrics_tell_how_old_the_schedule_is(database: Database, rows: Rows, mo
     monkeypatch.setattr(worker.job_metrics, "database", lambda: database)
     lines = dict(line.rsplit(" ", 1) for line in generate_latest(registry).decode().splitlines() if not line.startswith("#"))
     assert 3600 <= float(lines.pop('tollbook_job_age_seconds{job="a.job"}')) < 3900
-    assert lines == {'tollbook_job_failed{job="a.job"}': "1.0", 'tollbook_job_failed{job="b.job"}': "0.0"}
+    assert lines == {
+        'tollbook_job_failed{job="a.job"}': "1.0",
+        'tollbook_job_failed{job="b.job"}': "0.0",
+        "tollbook_rollup_pending_batches": "0.0",
+        "tollbook_rollup_pending_seconds": "0.0",
+    }
 
     def away() -> Database:
         raise StorageUnavailable("away")
 
     monkeypatch.setattr(worker.job_metrics, "database", away)
-    assert b"tollbook_job" not in generate_latest(registry)
+    assert b"tollbook_" not in generate_latest(registry)
+
+
+def test_metrics_tell_how_far_the_statistics_are_behind(
+    database: Database, record: Record, rows: Rows, put_mandate: PutMandate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every batch that recorded something waits until it is rolled up; the oldest tells for how long."""
+    registry = CollectorRegistry()
+    registry.register(JobMetrics())
+    monkeypatch.setattr(worker.job_metrics, "database", lambda: database)
+    put_mandate(users=["ada"])
+    for _ in range(2):
+        record(event(), event())
+    record(b"no event")
+    rows("UPDATE batches SET committed_at = committed_at - interval '1 h' WHERE id = (SELECT min(id) FROM batches)")
+    assert registry.get_sample_value("tollbook_rollup_pending_batches") == 2
+    assert 3600 <= (registry.get_sample_value("tollbook_rollup_pending_seconds") or 0) < 3900
+    roll_up_usage(database)
+    assert registry.get_sample_value("tollbook_rollup_pending_batches") == 0
 
 
 def test_partitions_are_there_ahead_of_time(database: Database, config: Configuration, rows: Rows) -> None:

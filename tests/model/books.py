@@ -1,0 +1,222 @@
+"""The rules of the books written down a second time, in plain Python: no database, no batches that fold, nothing of the program."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+
+from tests.model.entries import NOTHING, POOL, UNIT, Account, Entry, Event, Mandate, Names, Settings, Sums, shares
+
+LATENESS, SKEW = timedelta(days=400), timedelta(minutes=5)
+Key = tuple[str, str]
+Group = tuple[str, str, str, date, Names]  # mandate, user, period type, its first day, names
+PERIODS: dict[str, Callable[[date], date]] = {
+    "DAY": lambda day: day,
+    "MONTH": lambda day: date(day.year, day.month, 1),
+    "YEAR": lambda day: date(day.year, 1, 1),
+}
+
+
+class Refused(Exception):
+    """What was asked for isn't possible; nothing has changed."""
+
+
+class Books:
+    """Any number of mandates: each method is one thing that can happen, done whole."""
+
+    def __init__(self) -> None:
+        self.directory: dict[str, tuple[bool, str | None]] = {}  # mandate: enabled, zone
+        self.members: dict[Key, bool] = {}  # (mandate, user): enabled
+        self.mandates: dict[str, Mandate] = {}
+        self.keys: dict[Key, Event] = {}
+        self.parked: dict[Key, Event] = {}
+        self.dead: Counter[Event] = Counter()
+        self.pending: list[list[tuple[str, Entry]]] = []  # what each batch has booked, the oldest first
+        self.statistics: dict[Group, Sums] = {}
+
+    def deliver(self, events: Sequence[Event], now: datetime) -> list[str]:
+        """One batch: what becomes of each event."""
+        readable = [event for event in events if event.at <= now + SKEW]
+        for mandate in {event.mandate for event in readable}:
+            if self.directory.get(mandate, (False, None))[0]:
+                self._open_settings(mandate)
+        outcomes, recorded = [], []
+        for event in events:
+            outcomes.append(self._outcome(event, now) if event in readable else "rejected")
+            if outcomes[-1] == "recorded":
+                self.keys[event.key] = event
+                recorded.append(event)
+            elif outcomes[-1] == "parked":
+                self.parked[event.key] = event
+            elif outcomes[-1] in ("conflict", "rejected"):
+                self.dead[event] += 1
+        self._debit(recorded)
+        return outcomes
+
+    def _outcome(self, event: Event, now: datetime) -> str:
+        first = self.keys.get(event.key) or self.parked.get(event.key)
+        if first is not None:
+            return "duplicate" if first == event else "conflict"
+        if event.at < now - LATENESS:
+            return "rejected"
+        return "recorded" if event.mandate in self.mandates else "parked"
+
+    def _debit(self, events: Iterable[Event]) -> None:
+        batch: list[tuple[str, Entry]] = []
+        users: dict[str, set[str]] = defaultdict(set)
+        for event in events:
+            users[event.mandate].add(event.user)
+        for mandate, unmet in users.items():
+            self._open_accounts(mandate, unmet)
+        for event in events:
+            own, settings = self.mandates[event.mandate], self.mandates[event.mandate].settings
+            payer, day = settings.payer(event.user), settings.local_day(event.at)
+            batch.append((event.mandate, own.book("DEBIT WORKFLOW", event.user, payer, event.price, event=event, day=day)))
+        if batch:
+            self.pending.append(batch)
+
+    def _open_settings(self, mandate: str) -> int:
+        if mandate in self.mandates:
+            return 0
+        self.mandates[mandate] = Mandate([Settings(zone=self.directory[mandate][1] or "UTC")])
+        return 1
+
+    def _open_accounts(self, mandate: str, users: Iterable[str]) -> Counter[str]:
+        """The pool first, then users by name; each with the grant that belongs to it, or the wait for one."""
+        own, opened = self.mandates[mandate], Counter[str]()
+        settings = own.settings
+        for user in [POOL, *sorted(users)] if settings.pool_pays else sorted(users):
+            if user in own.accounts:
+                continue
+            opened["pools" if user == POOL else "accounts"] += 1
+            known = self.members.get((mandate, user), False)
+            waits = settings.model == "UNLIMITED" or (settings.model == "PREPAY_USER" and not known)
+            own.accounts[user] = Account(grant_due=user != POOL and waits)
+            if settings.model == "PREPAY_USER" and known and settings.credit > 0:
+                own.book("CREDIT SYSTEM", user, user, settings.credit)
+        return opened
+
+    def backfill_settings(self) -> int:
+        """Every enabled mandate of the directory has settings; how many were made."""
+        return sum(self._open_settings(mandate) for mandate, (enabled, _) in self.directory.items() if enabled)
+
+    def backfill_accounts(self) -> Counter[str]:
+        """Members have accounts, pools are there, grants that are due are made, what is parked and can be recorded is."""
+        made: Counter[str] = Counter(accounts=0, pools=0, grants_due=0, parked_released=0)
+        for mandate, own in self.mandates.items():
+            if own.settings.model != "UNLIMITED":
+                made.update(self._open_accounts(mandate, {user for (of, user), enabled in self.members.items() if of == mandate and enabled}))
+            for user, account in own.accounts.items():
+                if account.grant_due and own.settings.model == "PREPAY_USER" and self.members.get((mandate, user), False):
+                    account.grant_due = False
+                    if own.settings.credit > 0:
+                        own.book("CREDIT SYSTEM", user, user, own.settings.credit)
+                        made["grants_due"] += 1
+        released = [event for event in self.parked.values() if event.mandate in self.mandates or self.directory.get(event.mandate, (False, None))[0]]
+        for event in released:
+            self._open_settings(event.mandate)
+            self.keys[event.key] = self.parked.pop(event.key)
+        self._debit(released)
+        made["parked_released"] += len(released)
+        return made
+
+    def change(self, mandate: str, **changes: object) -> None:
+        """New settings, never the model once anything is booked."""
+        if mandate not in self.mandates and mandate not in self.directory:
+            raise Refused
+        self._open_settings(mandate)
+        own = self.mandates[mandate]
+        new = replace(own.settings, **changes)  # type: ignore[arg-type]
+        if new.model != own.settings.model and own.ledger:
+            raise Refused
+        if new != own.settings:
+            own.versions.append(new)
+
+    def switch(self, mandate: str, model: str) -> Decimal:
+        """Another model, and the balances go where they are paid from; how much has moved."""
+        own = self._present(mandate)
+        if model == own.settings.model:
+            return NOTHING
+        source, was_free = own.model_of_balances, own.settings.model == "UNLIMITED"
+        own.versions.append(replace(own.settings, model=model))
+        absent = sorted(user for (of, user), enabled in self.members.items() if of == mandate and enabled and user not in own.accounts)
+        for user in [POOL, *absent] if own.settings.pool_pays and POOL not in own.accounts else absent:
+            own.accounts[user] = Account(grant_due=was_free and user != POOL)
+        if model == "UNLIMITED":
+            return NOTHING
+        from_pool = not own.settings.pool_pays if source is None else Settings(source).pool_pays
+        if from_pool == own.settings.pool_pays:
+            return NOTHING
+        return self._split(own) if from_pool else self._gather(own)
+
+    def _gather(self, own: Mandate) -> Decimal:
+        total = NOTHING
+        for user, account in own.accounts.items():
+            if user != POOL and account.balance:
+                total += account.balance
+                own.book("ADJUSTMENT SWITCH", user, user, -account.balance)
+        if total:
+            own.book("ADJUSTMENT SWITCH", POOL, POOL, total)
+        return total
+
+    def _split(self, own: Mandate) -> Decimal:
+        pool = own.accounts.get(POOL, Account()).balance
+        users = [user for user, account in own.accounts.items() if user != POOL and account.enabled]
+        if pool <= 0 or not users:
+            return NOTHING
+        for user, part in zip(users, shares(pool, len(users)), strict=True):
+            if part:
+                own.book("ADJUSTMENT SWITCH", user, user, part)
+        own.book("ADJUSTMENT SWITCH", POOL, POOL, -pool)
+        return pool
+
+    def refund(self, mandate: str, entry: Entry, amount: Decimal) -> None:
+        """A part of an entry is given back on the balance that it moved."""
+        if entry.amended or not UNIT <= amount <= abs(entry.amount) - entry.refunded:
+            raise Refused
+        entry.refunded += amount
+        signed = amount if entry.is_debit or entry.amount < 0 else -amount
+        self.pending.append([(mandate, self.mandates[mandate].book("ADJUSTMENT REFUND", entry.about, entry.payer, signed, of=entry))])
+
+    def amend(self, mandate: str, event_id: str, price: Decimal) -> None:
+        """Another price for an event: what stood for it is taken back, and paid anew by whoever paid."""
+        own = self._present(mandate)
+        old = own.standing(event_id)
+        if old is None or old.event is None or (old.refunded and price != old.amount):
+            raise Refused
+        if price == old.amount:
+            return
+        old.amended = True
+        reversal = own.book("ADJUSTMENT AMENDMENT", old.about, old.payer, old.amount, of=old)
+        day = own.settings.local_day(old.event.at)
+        debit = own.book("DEBIT AMENDMENT", old.about, old.payer, price, event=old.event, day=day)
+        self.pending.append([(mandate, reversal), (mandate, debit)])
+
+    def move(self, mandate: str, holder: str, kind: str, amount: Decimal) -> Entry:
+        """A top-up or an adjustment."""
+        return self._present(mandate).book(kind, holder, holder, amount)
+
+    def roll_up(self, batches: int | None = None) -> tuple[int, int]:
+        """The oldest pending batches (all, unless a number is given) are counted: how many, and their events."""
+        counted, self.pending = (self.pending, []) if batches is None else (self.pending[:batches], self.pending[batches:])
+        for batch in counted:
+            for mandate, entry in batch:
+                for debit, sums in entry.sums():
+                    self._count(mandate, debit, sums)
+        return len(counted), sum(entry.kind == "DEBIT WORKFLOW" for batch in counted for _, entry in batch)
+
+    def _count(self, mandate: str, debit: Entry, sums: Sums) -> None:
+        assert debit.event is not None
+        assert debit.day is not None
+        provider, model, feature = ("unknown" if name is None else name for name in debit.event.names)
+        for period, start in PERIODS.items():
+            group = (mandate, debit.about, period, start(debit.day), (provider, model, feature))
+            events, cost, billed, refunded, tokens = self.statistics.get(group, (0, NOTHING, NOTHING, NOTHING, (0, 0, 0, 0, 0)))
+            one, two, three, four, five = (had + more for had, more in zip(tokens, sums[4], strict=True))
+            self.statistics[group] = (events + sums[0], cost + sums[1], billed + sums[2], refunded + sums[3], (one, two, three, four, five))
+
+    def _present(self, mandate: str) -> Mandate:
+        if mandate not in self.mandates:
+            raise Refused
+        return self.mandates[mandate]
