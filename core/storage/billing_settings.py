@@ -20,7 +20,8 @@ _OPEN = text("""
     WITH opened AS (
         INSERT INTO billing_settings (mandate_id, billing_model, default_user_credit, warning_threshold_percent,
                                       block_on_zero_balance, notify_on_warning, time_zone)
-        SELECT m.id, :billing_model, :default_user_credit, :warning_threshold_percent, true, true, m.time_zone
+        SELECT m.id, :billing_model, :default_user_credit, :warning_threshold_percent, true, true,
+               CASE WHEN m.time_zone = 'UTC' OR m.time_zone IN (SELECT name FROM pg_timezone_names) THEN m.time_zone ELSE 'UTC' END
           FROM unnest(CAST(:mandate_ids AS text[]), CAST(:time_zones AS text[])) AS m(id, time_zone)
          ORDER BY m.id COLLATE "C"
         ON CONFLICT DO NOTHING
@@ -90,6 +91,7 @@ def load_settings(connection: Connection, mandate_ids: Iterable[str]) -> tuple[d
 def open_settings(connection: Connection, time_zones: dict[str, str], changed_by: str) -> int:
     """Each mandate of `time_zones` has settings afterwards, with the defaults and that zone where it had none.
 
+    A zone that the database doesn't know, since its own list may be older than Python's, becomes UTC.
     Returns the number made. Race-free: any number of callers at once make one row. A replay makes none.
     """
     rows = connection.execute(

@@ -200,3 +200,21 @@ def test_a_zone_that_the_database_does_not_know_is_refused(
         create_settings(database, ROOT, "other", nowhere, created_by="test", config=config)
     assert rows("SELECT mandate_id, version, time_zone FROM billing_settings") == [{"mandate_id": "acme", "version": 1, "time_zone": "UTC"}]
     assert record(event()).outcomes == [Outcome.RECORDED]
+
+
+@pytest.mark.usefixtures("other_zones")
+def test_a_zone_of_the_directory_that_the_database_does_not_know_stops_nothing(
+    database: Database, config: Configuration, record: Record, rows: Rows, put_mandate: PutMandate
+) -> None:
+    """Settings opened by usage and by the backfill take UTC in its place, and usage is recorded."""
+    put_mandate("acme", users=["ada"], time_zone="Europe/Nowhere")
+    assert record(event()).outcomes == [Outcome.RECORDED]
+    put_mandate("other", users=["ada"], time_zone="Europe/Nowhere")
+    put_mandate("third", users=["ada"], time_zone="Europe/Zurich")
+    backfill_settings(database, config=config, worker="test")
+    assert record(event(mandate_id="other")).outcomes == [Outcome.RECORDED]
+    assert rows("SELECT mandate_id, time_zone FROM billing_settings ORDER BY 1") == [
+        {"mandate_id": "acme", "time_zone": "UTC"},
+        {"mandate_id": "other", "time_zone": "UTC"},
+        {"mandate_id": "third", "time_zone": "Europe/Zurich"},
+    ]
