@@ -23,13 +23,16 @@ def repair(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and change nothing.")] = False,
     reason: Annotated[str | None, typer.Option(help="Why; kept in the books.")] = None,
     key: Annotated[str | None, typer.Option(help="Yours, such as the ticket's number: under it each balance is repaired once.")] = None,
+    by_adjustment: Annotated[
+        bool, typer.Option("--by-adjustment", help="The balances are right, the ledger lacks something: it gets an ADJUSTMENT of the difference.")
+    ] = False,
     by: By = None,
     as_json: AsJson = False,
 ) -> None:
     """Bring balances to the sum of their movements, and statistics to what the transactions give. The ledger stays as it is.
 
-    Where the ledger itself lacks something, adjust the balance afterwards. Sums kept until the checkpoint that are no longer
-    true (I18) begin anew: find out first which transactions were changed, from a backup.
+    Where entries were lost and the balances are right, --by-adjustment keeps these and makes the ledger agree. Sums kept until the
+    checkpoint that are no longer true (I18) begin anew: find out first which transactions were changed, from a backup.
     """
     if not dry_run and not (reason and key):
         raise typer.BadParameter("a repair needs --reason and --key; look with --dry-run first")
@@ -37,7 +40,8 @@ def repair(
         if dry_run:
             _show_plan(plan_repairs(database, acting(), mandate), as_json=as_json)
         else:
-            _show(repair_books(database, acting(), key=key or "", reason=reason or "", by=by or login(), mandate_id=mandate), as_json=as_json)
+            asked = {"key": key or "", "reason": reason or "", "by": by or login()}
+            _show(repair_books(database, acting(), **asked, mandate_id=mandate, by_adjustment=by_adjustment), as_json=as_json)
 
 
 def _show_plan(plan: RepairPlan, *, as_json: bool) -> None:
@@ -58,7 +62,8 @@ def _show(repairs: Repairs, *, as_json: bool) -> None:
         return
     if repairs.balances:
         print_table(
-            ("mandate", "account", "balance before", "balance"), [(b.mandate_id, b.account_id, b.old_balance, b.balance) for b in repairs.balances]
+            ("mandate", "account", "balance before", "balance", "adjustment"),
+            [(b.mandate_id, b.account_id, b.old_balance, b.balance, b.adjustment) for b in repairs.balances],
         )
     if repairs.statistics:
         print_table(("mandate", "rows written", "rows removed"), [(s.mandate_id, s.rows_written, s.rows_removed) for s in repairs.statistics])

@@ -23,10 +23,13 @@ class Repairs:
     sums: int
 
 
-def repair_books(database: Database, actor: Actor, *, key: str, reason: str, by: str, mandate_id: str | None = None) -> Repairs:
+def repair_books(
+    database: Database, actor: Actor, *, key: str, reason: str, by: str, mandate_id: str | None = None, by_adjustment: bool = False
+) -> Repairs:
     """Repairs what `plan_repairs` finds, each balance and each mandate's statistics in a transaction of its own.
 
-    A balance becomes the ledger's sum, under `key` and the account's id; statistics are counted anew, under `key`; sums kept
+    A balance becomes the ledger's sum, under `key` and the account's id; `by_adjustment` the balance stays, and the ledger gets an
+    ADJUSTMENT of the difference. Statistics are counted anew, under `key`; sums kept
     until the checkpoint that are no longer true are forgotten, and the reason stands in their findings. After an interruption
     the same call does the rest; of books in order nothing is written.
 
@@ -40,13 +43,10 @@ def repair_books(database: Database, actor: Actor, *, key: str, reason: str, by:
     """
     plan = plan_repairs(database, actor, mandate_id)
     asked = {"reason": reason, "by": by}
-    balances = [
-        repair_balance(
-            database,
-            BalanceRepair.read({**asked, "mandate_id": wrong.mandate_id, "account_id": wrong.account_id, "key": f"{key}:{wrong.account_id}"}),
-        )
-        for wrong in plan.balances
-    ]
+    balances = []
+    for wrong in plan.balances:
+        account = {"mandate_id": wrong.mandate_id, "account_id": wrong.account_id, "key": f"{key}:{wrong.account_id}"}
+        balances.append(repair_balance(database, BalanceRepair.read({**asked, **account, "by_adjustment": by_adjustment})))
     statistics = [
         repair_statistics(database, StatisticsRepair.read({**asked, "mandate_id": wrong.mandate_id, "key": key})) for wrong in plan.statistics
     ]

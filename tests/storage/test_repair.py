@@ -126,6 +126,21 @@ def test_what_the_ledger_lacks_is_adjusted_afterwards(account: int, repair: Repa
     assert breaches() == {}
 
 
+def test_a_ledger_that_lacks_something_is_adjusted_to_the_balance(
+    account: int, repair: Repair, database: Database, rows: Rows, balances: Balances, breaches: Breaches
+) -> None:
+    """By an adjustment the balance stays, the ledger gets one entry with the reason, and both agree; again it does nothing."""
+    rows("UPDATE accounts SET balance = 4 WHERE id = :id", id=account)
+    (done,) = repair(by_adjustment=True).balances
+    assert [done.old_balance, done.balance, done.adjustment] == [Decimal(4), Decimal(4), Decimal(-3)]
+    (entry,) = rows("SELECT * FROM transactions WHERE id = :id", id=done.transaction_id)
+    assert (entry["transaction_type"], entry["reference_type"], entry["amount"]) == ("ADJUSTMENT", "ADJUSTMENT", -3)
+    assert (entry["description"], entry["created_by_user_id"], entry["operation_key"]) == (done.reason, "olga", f"ticket-1:{account}")
+    assert balances()["acme", "ada"] == 4
+    assert (plan_repairs(database, ROOT), breaches()) == (NOTHING, {})
+    assert repair(by_adjustment=True) == Repairs([], [], 0)
+
+
 def test_a_balance_is_repaired_while_usage_is_recorded(account: int, repair: Repair, record: Record, rows: Rows, breaches: Breaches) -> None:
     """Every debit is in the balance once, whether it was committed before the repair or waited for it."""
     for _ in range(5):
