@@ -52,7 +52,7 @@ format: install ## write the format and what the linter can mend
 bench: install ## events per second of each path into PostgreSQL, in one run (BENCH_ARGS=--json)
 	@$(BIN)/python -m lab.bench $(BENCH_ARGS)
 
-bench-growth: install ## the recorder on 20 million transactions, a worker before a million messages (BENCH_ARGS="--rows 1000000"); an hour, 40 GB
+bench-growth: install ## the recorder on 20 million transactions, a worker before a million messages (BENCH_ARGS="--rows 1000000"); an hour and a half, 40 GB
 	@$(BIN)/python -m lab.bench.growth $(BENCH_ARGS)
 
 lock: install ## write the requirements files anew from pyproject.toml

@@ -120,6 +120,11 @@ beat_schedule = {
         "schedule": crontab(minute="17"),
         "options": {"expires": 3600},  # a worker that was away for days finds no pile
     },
+    "books.reconcile": {
+        "task": "books.reconcile",
+        "schedule": crontab(minute="37"),  # done at the first of a UTC day
+        "options": {"expires": 3600},
+    },
     "directory.sync": {
         "task": "directory.sync",
         "schedule": 15.0,  # seconds; the task itself knows when it is due

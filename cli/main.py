@@ -42,6 +42,9 @@ COMMANDS = {
     "backfill": ("cli.backfill", "What mandates and members lack: settings, accounts."),
     "jobs": ("cli.jobs", "Scheduled jobs: when they were done, by whom, and why not."),
     "verify": ("cli.verify", "Check the invariants of the books."),
+    "reconcile": ("cli.reconcile", "Check the invariants as the nightly job does, and keep what is found."),
+    "findings": ("cli.findings", "What broke an invariant, from when to when."),
+    "repair": ("cli.repair", "Bring balances and statistics back to what the ledger says."),
     "publish": ("cli.publish", "Usage events out of a JSONL or CSV file into the queue."),
     "demo": ("cli.demo", "Everything at work, on servers of its own: a day of usage, a crash, a statement."),
 }

@@ -7,6 +7,7 @@ from celery import shared_task
 
 from core.config import configuration
 from core.operations.housekeep import housekeep
+from core.operations.reconcile import reconcile, violations_in
 from core.storage.database import database
 
 log = structlog.get_logger()
@@ -20,4 +21,15 @@ def run_housekeep(self: Any) -> dict[str, int] | None:
         log.info("books.kept", **counts)
         if counts["rows_moved_from_default"]:
             log.warning("books.default_partition_used", rows=counts["rows_moved_from_default"])
+    return counts
+
+
+@shared_task(name="books.reconcile", bind=True)
+def run_reconcile(self: Any) -> dict[str, int] | None:
+    """Looks at every invariant, once per day; see `core.operations.reconcile`. A replay does nothing."""
+    counts = reconcile(database(), worker=self.request.hostname or "local")
+    if counts is not None:
+        log.info("books.reconciled", **counts)
+        for invariant, violations in violations_in(counts).items():
+            log.error("books.invariant_broken", invariant=invariant, violations=violations, see="tollbook findings")
     return counts

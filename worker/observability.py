@@ -9,6 +9,7 @@ from celery.signals import celeryd_init, setup_logging, task_postrun, task_preru
 from prometheus_client import REGISTRY, start_http_server
 
 from core.config import Configuration, configuration
+from worker.books_metrics import BooksMetrics
 from worker.job_metrics import JobMetrics
 from worker.preflight import refuse
 
@@ -66,6 +67,7 @@ def serve_metrics(**_: Any) -> None:
         try:
             start_http_server(config.metrics_port, config.metrics_host)
             REGISTRY.register(JobMetrics())
+            REGISTRY.register(BooksMetrics())
         except OSError as error:
             address = f"{config.metrics_host}:{config.metrics_port}"
             refuse(f"TOLLBOOK_METRICS_PORT: {address} can't be listened on ({error.strerror or error}); each process needs its own")

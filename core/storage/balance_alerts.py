@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from sqlalchemy import Connection, text
 
-from core.domain.billing import Crossing
+from core.domain.billing import AlertKind, Crossing
 from core.domain.settings import BillingSettings
 from core.storage.accounts import LockedAccount
 
@@ -14,6 +14,8 @@ _WRITE = text("""
     INSERT INTO balance_alerts (mandate_id, account_id, kind, recovered, balance_before, balance_after, threshold, settings_version, batch_id)
     VALUES (:mandate_id, :account_id, :kind, :recovered, :balance_before, :balance_after, :threshold, :settings_version, :batch_id)
 """)
+
+_LAST = text("SELECT DISTINCT ON (kind) kind, recovered FROM balance_alerts WHERE account_id = :account_id ORDER BY kind, id DESC")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +49,8 @@ def write_alerts(connection: Connection, alerts: Sequence[BalanceAlert], batch_i
             for a in alerts
         ],
     )
+
+
+def last_alerts(connection: Connection, account_id: int) -> dict[AlertKind, bool]:
+    """For each line of which the account has an alert, whether the last one says that it recovered."""
+    return {AlertKind(row.kind): row.recovered for row in connection.execute(_LAST, {"account_id": account_id})}

@@ -1,4 +1,4 @@
-"""`python -m lab.bench.growth`: the recorder's rate and the rollup on books of many transactions, and a worker's memory before a long queue."""
+"""`python -m lab.bench.growth`: recorder, rollup and nightly check on books of many transactions, and a worker's memory before a long queue."""
 
 import argparse
 import sys
@@ -16,6 +16,8 @@ from lab.bench.books import benchmark_services
 from lab.bench.drains import queue_is_drained, workers
 from lab.bench.floors import schema_floor
 from lab.bench.goals import Limit, Ratio, verdicts
+from lab.bench.reconcile import goals as reconcile_goals
+from lab.bench.reconcile import reconcile_seconds
 from lab.bench.report import print_json, print_tables
 from lab.bench.rollup import rollup_ratios
 from lab.bench.traffic import MANDATES, USERS, fill, random_id, time_ordered_id
@@ -65,6 +67,8 @@ def main() -> int:
     with benchmark_services() as own:
         console.print(f"{arguments.queued:,} queued messages …")
         limits = {MEMORY: [_peak_memory_mib(own, arguments.queued)]}
+    with benchmark_services() as own:
+        limits |= reconcile_seconds(own, arguments.rows // 2, console.print)
     for random in (False, True):
         with benchmark_services() as own:
             rates |= _growing(own, arguments.rows, arguments.rounds, random=random, say=console.print)
@@ -72,6 +76,7 @@ def main() -> int:
                 console.print(f"{GROWN_ROLLUP} …")
                 limits[GROWN_ROLLUP] = rollup_ratios(own, _CHUNK, arguments.rounds)
     goals: list[Ratio | Limit] = [Ratio(recorder(arguments.rows), recorder(0), 0.85), Limit(MEMORY, 200, "MiB"), Limit(GROWN_ROLLUP, 2, "times")]
+    goals += reconcile_goals(arguments.rows // 2)
     show = print_json if arguments.json else print_tables
     show(rates, {}, verdicts(rates | limits, goals), dict.fromkeys([*rates, *limits], "make bench-growth"))
     return 0

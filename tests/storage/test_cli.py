@@ -85,7 +85,7 @@ def test_help_names_every_command_without_loading_them() -> None:
         "settings create", "settings get-or-create", "check", "accounts list", "accounts show", "balance", "transactions",
         "deadletters list", "deadletters show", "deadletters replay", "deadletters discard", "deadletters accept", "parked list",
         "parked release", "alerts", "alerts withhold", "amend", "batches", "directory import", "import books", "verify",
-        "directory sync", "backfill settings", "backfill accounts", "jobs",
+        "directory sync", "backfill settings", "backfill accounts", "jobs", "reconcile", "findings", "repair",
         "topup", "adjust", "refund", "switch", "stats", "balances user", "balances mandates", "balances users",
         "rollup run", "rollup rebuild", "rollup status", "export transactions", "export statistics",
         "accounts enable", "accounts disable", "accounts credit-limit",
@@ -110,7 +110,8 @@ def test_every_command_has_help(run: Run, command: str) -> None:
         "parked list --mandate acme --per-mandate", "directory import --users /nowhere/users.csv",
         "topup acme 5", "adjust acme -5 --key k", "adjust acme -5 --key k --reason r --colour red", "refund acme last --key k", "switch acme",
         "switch acme FREE", "accounts disable acme", "accounts credit-limit acme --key k", "balance acme --at yesterday",
-        "balance acme --at 2026-01-01T12:00:00", "export transactions --format xls", "export transactions --json",
+        "balance acme --at 2026-01-01T12:00:00", "repair", "repair --key k", "repair --reason r", "findings --limit 0",
+        "export transactions --format xls", "export transactions --json",
         "export transactions --from yesterday", "export statistics --by week", "export statistics --columns theirs",
     ],
 )  # fmt: skip

@@ -123,3 +123,31 @@ def test_parked_events_are_released_by_hand(run: Run, record: Record, put_mandat
     assert run("parked", "release").out == "released: nothing\n"
     assert len(run("parked", "list", "--json").json) == 1
     assert breaches() == {}
+
+
+def test_the_books_are_reconciled_and_repaired(run: Run, put_settings: PutSettings, record: Record, rows: Rows, breaches: Breaches) -> None:
+    """A wrong balance is found (exit code 1), listed, planned and repaired; then the finding is gone, and still to be seen when asked for."""
+    put_settings(users=["ada"])
+    record(event(price_chf="3"))
+    assert run("reconcile").out.endswith("reconcile: ok\n")
+    rows("UPDATE accounts SET balance = 6.5")
+    found = run("reconcile", "--json")
+    assert (found.code, found.json["full"], found.json["I3"], found.json["findings_new"]) == (1, 1, 1, 1)
+    assert "1 violation, see tollbook findings" in run("reconcile", "--full").out
+    (finding,) = run("findings", "--json").json
+    assert (finding["invariant"], finding["found"]) == ("I3", ["balance 6.500000000 CHF, movements sum to 7.000000000 CHF"])
+    assert "movements sum to" in run("findings", "--invariant", "I3").out
+    assert run("repair", "--dry-run", "--json").json["balances"][0]["ledger"] == "7.000000000"
+    dry = run("repair", "--dry-run").out
+    assert dry.endswith("to be repaired: 1 balance, statistics of 0 mandates, kept sums of 0 accounts\n")
+    assert list(breaches()) == ["I3"]
+    done = run("repair", "--reason", "console", "--key", "ticket-1", "--by", "olga")
+    assert done.out.endswith("repaired: 1 balance, statistics of 0 mandates, kept sums of 0 accounts\n")
+    assert breaches() == {}
+    assert run("reconcile").code == 0
+    assert run("findings", "--json").json == []
+    (gone,) = run("findings", "--resolved", "--json").json
+    assert gone["resolved_at"] is not None
+    assert [r["job"] for r in run("jobs", "--json").json] == ["books.reconcile"] * 4
+    for command in (["reconcile"], ["findings"], ["repair", "--dry-run"]):
+        assert run(*command, "--as", "administrator:acme").code == 1

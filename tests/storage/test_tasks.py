@@ -113,6 +113,20 @@ def test_usage_is_rolled_up_and_days_are_closed_by_their_tasks(
     assert rows("SELECT sum(event_count)::int AS n FROM usage_statistics WHERE period_type = 'DAY'") == [{"n": 2}]
 
 
+def test_the_books_are_reconciled_by_their_task(
+    app: Celery, put_mandate: PutMandate, record: Callable[..., object], rows: Rows, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`books.reconcile` returns the violations of each invariant and says in the log which is broken; again on the day it does nothing."""
+    put_mandate(users=["ada"])
+    record(event())
+    rows("UPDATE accounts SET balance = balance + 0.000000001")
+    counts = app.tasks["books.reconcile"].apply().get()
+    assert (counts["full"], counts["I1"], counts["I3"]) == (1, 0, 1)
+    assert app.tasks["books.reconcile"].apply().get() is None
+    assert [r["invariant"] for r in rows("SELECT invariant FROM reconcile_findings WHERE resolved_at IS NULL")] == ["I3"]
+    assert "books.invariant_broken" in capsys.readouterr().out
+
+
 def test_scheduled_jobs_go_to_the_maintenance_queue(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each entry of beat's schedule is a task that exists, routed away from the queues of debits, and it expires."""
     monkeypatch.setenv("CELERY_BROKER_URL", "redis://127.0.0.1:1/0")

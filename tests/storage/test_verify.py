@@ -64,6 +64,49 @@ SECOND_ALERT = """
       FROM balance_alerts WHERE """
 
 
+# What the owner of the tables may change behind the program's back, and the invariant that it breaks.
+TAMPERINGS = [
+    ("I1", "DELETE FROM event_keys WHERE event_id = :first"),
+    ("I1", "DELETE FROM transactions WHERE event_id = :first"),
+    ("I1", "UPDATE event_keys SET transaction_id = transaction_id + 1000 WHERE event_id = :first"),
+    ("I1", SECOND_TRANSACTION + "t.event_id = :first"),
+    ("I2", "UPDATE transactions SET model = 'other' WHERE event_id = :first"),
+    ("I2", "UPDATE transactions SET provider = NULL WHERE event_id = :first"),
+    ("I2", "UPDATE transactions SET occurred_at = occurred_at + interval '1 microsecond' WHERE event_id = :first"),
+    ("I2", "UPDATE event_keys SET hash_version = 9 WHERE event_id = :first"),
+    ("I3", "UPDATE accounts SET balance = balance + 0.000000001 WHERE mandate_id = 'pool' AND user_id IS NULL"),
+    ("I4", "UPDATE transactions SET amount = 'NaN' WHERE event_id = :first"),
+    ("I5", "UPDATE transactions SET transaction_type = 'ADJUSTMENT', reference_type = 'SWITCH', operation_key = 's' WHERE event_id = :first"),
+    ("I8", "UPDATE dead_letters SET body = 'not JSON' WHERE reason = 'malformed_json'"),
+    ("I8", "UPDATE dead_letters SET body = 'not' WHERE reason = 'malformed_json'"),
+    ("I8", "UPDATE dead_letters SET reason = '' WHERE reason = 'malformed_json'"),
+    ("I8", "UPDATE dead_letters SET attempts = 1"),
+    ("I8", "DELETE FROM dead_letters WHERE reason = 'malformed_json'"),
+    ("I10", "UPDATE transactions SET amount = 1 WHERE event_id = :first"),
+    ("I11", "UPDATE transactions SET account_id = (SELECT min(id) FROM accounts WHERE mandate_id = 'pool') WHERE event_id = :first"),
+    ("I11", "UPDATE transactions SET balance_account_id = 4711 WHERE event_id = :first"),
+    ("I11", "UPDATE transactions SET account_id = (SELECT id FROM accounts WHERE user_id = 'bob') WHERE event_id = :first"),
+    ("I11", "UPDATE transactions SET reverses_id = 4711 WHERE event_id = :first"),
+    ("I11", "UPDATE balance_alerts SET mandate_id = 'pool' WHERE mandate_id = 'acme'"),
+    ("I13", "UPDATE transactions SET settings_version = 2 WHERE event_id = :first"),
+    ("I13", "UPDATE transactions SET balance_account_id = NULL WHERE event_id = :first"),
+    ("I13", "UPDATE billing_settings SET time_zone = 'Europe/Zurich' WHERE mandate_id = 'free'"),
+    ("I14", "DELETE FROM transactions WHERE reference_type = 'SYSTEM' AND mandate_id = 'elsewhere'"),
+    ("I14", SECOND_TRANSACTION + "t.reference_type = 'SYSTEM' AND t.mandate_id = 'elsewhere'"),
+    ("I14", "DELETE FROM operation_keys WHERE mandate_id = 'elsewhere'"),
+    ("I14", "UPDATE accounts SET grant_due = false WHERE user_id = 'stranger'"),
+    ("I15", "DELETE FROM balance_alerts WHERE kind = 'WARNING' AND mandate_id = 'acme'"),
+    ("I15", "DELETE FROM balance_alerts WHERE kind = 'ZERO' AND mandate_id = 'pool'"),
+    ("I15", SECOND_ALERT + "kind = 'CREDIT_LIMIT'"),
+    ("I15", "UPDATE balance_alerts SET recovered = true WHERE kind = 'ZERO' AND mandate_id = 'pool'"),
+    ("I15", "UPDATE balance_alerts SET balance_after = balance_before WHERE kind = 'CREDIT_LIMIT'"),
+    ("I15", "UPDATE balance_alerts SET balance_before = balance_before + 100 WHERE kind = 'WARNING' AND mandate_id = 'acme'"),
+    ("I15", "UPDATE balance_alerts SET batch_id = NULL, settings_version = 7 WHERE kind = 'WARNING' AND mandate_id = 'later'"),
+    ("I16", "UPDATE transactions SET local_date = local_date + 1 WHERE event_id = :first"),
+    ("I16", "UPDATE billing_settings_history SET time_zone = 'Mars/Olympus' WHERE mandate_id = 'acme'"),
+]  # fmt: skip
+
+
 @pytest.fixture
 def broken(database: Database) -> Callable[[], dict[str, int]]:
     """The broken invariants of the test's book, each with its number of violations."""
@@ -114,49 +157,7 @@ def test_rolled_up_statistics_are_compared(book: object, broken: Callable[[], di
     assert broken() == {"I6": 1}
 
 
-@pytest.mark.parametrize(
-    ("invariant", "tampering"),
-    [
-        ("I1", "DELETE FROM event_keys WHERE event_id = :first"),
-        ("I1", "DELETE FROM transactions WHERE event_id = :first"),
-        ("I1", "UPDATE event_keys SET transaction_id = transaction_id + 1000 WHERE event_id = :first"),
-        ("I1", SECOND_TRANSACTION + "t.event_id = :first"),
-        ("I2", "UPDATE transactions SET model = 'other' WHERE event_id = :first"),
-        ("I2", "UPDATE transactions SET provider = NULL WHERE event_id = :first"),
-        ("I2", "UPDATE transactions SET occurred_at = occurred_at + interval '1 microsecond' WHERE event_id = :first"),
-        ("I2", "UPDATE event_keys SET hash_version = 9 WHERE event_id = :first"),
-        ("I3", "UPDATE accounts SET balance = balance + 0.000000001 WHERE mandate_id = 'pool' AND user_id IS NULL"),
-        ("I4", "UPDATE transactions SET amount = 'NaN' WHERE event_id = :first"),
-        ("I5", "UPDATE transactions SET transaction_type = 'ADJUSTMENT', reference_type = 'SWITCH', operation_key = 's' WHERE event_id = :first"),
-        ("I8", "UPDATE dead_letters SET body = 'not JSON' WHERE reason = 'malformed_json'"),
-        ("I8", "UPDATE dead_letters SET body = 'not' WHERE reason = 'malformed_json'"),
-        ("I8", "UPDATE dead_letters SET reason = '' WHERE reason = 'malformed_json'"),
-        ("I8", "UPDATE dead_letters SET attempts = 1"),
-        ("I8", "DELETE FROM dead_letters WHERE reason = 'malformed_json'"),
-        ("I10", "UPDATE transactions SET amount = 1 WHERE event_id = :first"),
-        ("I11", "UPDATE transactions SET account_id = (SELECT min(id) FROM accounts WHERE mandate_id = 'pool') WHERE event_id = :first"),
-        ("I11", "UPDATE transactions SET balance_account_id = 4711 WHERE event_id = :first"),
-        ("I11", "UPDATE transactions SET account_id = (SELECT id FROM accounts WHERE user_id = 'bob') WHERE event_id = :first"),
-        ("I11", "UPDATE transactions SET reverses_id = 4711 WHERE event_id = :first"),
-        ("I11", "UPDATE balance_alerts SET mandate_id = 'pool' WHERE mandate_id = 'acme'"),
-        ("I13", "UPDATE transactions SET settings_version = 2 WHERE event_id = :first"),
-        ("I13", "UPDATE transactions SET balance_account_id = NULL WHERE event_id = :first"),
-        ("I13", "UPDATE billing_settings SET time_zone = 'Europe/Zurich' WHERE mandate_id = 'free'"),
-        ("I14", "DELETE FROM transactions WHERE reference_type = 'SYSTEM' AND mandate_id = 'elsewhere'"),
-        ("I14", SECOND_TRANSACTION + "t.reference_type = 'SYSTEM' AND t.mandate_id = 'elsewhere'"),
-        ("I14", "DELETE FROM operation_keys WHERE mandate_id = 'elsewhere'"),
-        ("I14", "UPDATE accounts SET grant_due = false WHERE user_id = 'stranger'"),
-        ("I15", "DELETE FROM balance_alerts WHERE kind = 'WARNING' AND mandate_id = 'acme'"),
-        ("I15", "DELETE FROM balance_alerts WHERE kind = 'ZERO' AND mandate_id = 'pool'"),
-        ("I15", SECOND_ALERT + "kind = 'CREDIT_LIMIT'"),
-        ("I15", "UPDATE balance_alerts SET recovered = true WHERE kind = 'ZERO' AND mandate_id = 'pool'"),
-        ("I15", "UPDATE balance_alerts SET balance_after = balance_before WHERE kind = 'CREDIT_LIMIT'"),
-        ("I15", "UPDATE balance_alerts SET balance_before = balance_before + 100 WHERE kind = 'WARNING' AND mandate_id = 'acme'"),
-        ("I15", "UPDATE balance_alerts SET batch_id = NULL, settings_version = 7 WHERE kind = 'WARNING' AND mandate_id = 'later'"),
-        ("I16", "UPDATE transactions SET local_date = local_date + 1 WHERE event_id = :first"),
-        ("I16", "UPDATE billing_settings_history SET time_zone = 'Mars/Olympus' WHERE mandate_id = 'acme'"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("invariant", "tampering"), TAMPERINGS)
 def test_tampering_is_reported_under_its_number(
     book: dict[str, object], broken: Callable[[], dict[str, int]], rows: Rows, invariant: str, tampering: str
 ) -> None:

@@ -10,6 +10,8 @@ What the database can tell for certain:
   zero; nor is it at its threshold where the account began above it, with a grant. (An account without one begins at zero,
   which is its threshold: on the wrong side for ever, until credit comes.)
 
+Alerts of recording batches are looked at with the entries of their time; the others all of them, whatever the time.
+
 A postpaid pool's lines move beside the ledger, with its limit and with the percentage of the settings. So there it is only
 seen when the same line is crossed twice although nothing ever raised the balance. Across a switch of the billing model
 nothing is compared.
@@ -34,17 +36,11 @@ _STATES = """
         WINDOW same AS (PARTITION BY l.account_id, l.kind, v.span ORDER BY l.id)
     ), debited AS (
         SELECT batch_id, balance_account_id, sum(amount) AS amount FROM transactions
-         WHERE transaction_type = 'DEBIT' AND batch_id IN (SELECT batch_id FROM balance_alerts) GROUP BY batch_id, balance_account_id
-    ), raised AS (
-        SELECT DISTINCT balance_account_id FROM transactions WHERE transaction_type <> 'DEBIT' AND amount > 0
+         WHERE recorded_at >= :since AND transaction_type = 'DEBIT' AND batch_id IN (SELECT batch_id FROM balance_alerts)
+         GROUP BY batch_id, balance_account_id
     ), payers AS (
-        SELECT a.*, v.span, o.span AS opened_span, k.kind,
-               CASE k.kind WHEN 'ZERO' THEN a.balance < 0 ELSE a.balance <= a.warning_threshold END AS beyond,
-               EXISTS (SELECT FROM transactions g
-                        WHERE g.balance_account_id = a.id AND g.account_id = a.id AND g.reference_type = 'SYSTEM' AND g.recorded_at = a.opened_at
-                          AND round(g.amount * o.warning_threshold_percent / 100, 9) < g.amount) AS began_above,
-               a.id IN (SELECT balance_account_id FROM transactions
-                         WHERE reference_type = 'SWITCH' AND balance_account_id IS NOT NULL) AS switched
+        SELECT a.*, v.span, o.span AS opened_span, o.warning_threshold_percent AS opened_percent, k.kind,
+               CASE k.kind WHEN 'ZERO' THEN a.balance < 0 ELSE a.balance <= a.warning_threshold END AS beyond
           FROM accounts a
           JOIN billing_settings s ON s.mandate_id = a.mandate_id
           JOIN versions v ON v.mandate_id = s.mandate_id AND v.version = s.version
@@ -71,17 +67,22 @@ _BREACHES = """
                                    WHEN l.billing_model LIKE 'PREPAY%' AND l.kind = 'ZERO' THEN m.balance < 0 END AS beyond
                          FROM (VALUES ('before', l.balance_before), ('after', l.balance_after)) AS m(moment, balance)) AS x
            ) AS beyond
-     WHERE l.billing_model IS NULL
-        OR (l.from_usage AND (l.in_batch > 1 OR l.recovered OR beyond.before IS DISTINCT FROM false OR beyond.after IS DISTINCT FROM true
-                              OR l.balance_before - l.balance_after > coalesce(d.amount, 0)))
+     WHERE l.recorded_at >= :since
+       AND (l.billing_model IS NULL
+            OR (l.from_usage AND (l.in_batch > 1 OR l.recovered OR beyond.before IS DISTINCT FROM false OR beyond.after IS DISTINCT FROM true
+                                  OR l.balance_before - l.balance_after > coalesce(d.amount, 0))))
     UNION ALL
     SELECT format('alert %s of account %s', l.id, l.account_id),
            format('%s %s twice in a row', l.kind, CASE WHEN l.recovered THEN 'recovered' ELSE 'crossed' END)
       FROM alerts l
      WHERE l.recovered = l.recovered_before
        AND (l.billing_model LIKE 'PREPAY%'
-            OR (NOT l.recovered AND l.threshold = l.threshold_before AND l.account_id NOT IN (SELECT balance_account_id FROM raised
-                                                                                               WHERE balance_account_id IS NOT NULL)))
+            OR (NOT l.recovered AND l.threshold = l.threshold_before AND NOT EXISTS (
+                   SELECT FROM transactions r WHERE r.account_id = l.account_id AND r.balance_account_id = l.account_id
+                      AND r.transaction_type <> 'DEBIT' AND r.amount > 0
+                   UNION ALL
+                   SELECT FROM transactions r WHERE r.balance_account_id = l.account_id AND r.balance_account_id <> r.account_id
+                      AND r.reference_type <> 'WORKFLOW' AND r.transaction_type <> 'DEBIT' AND r.amount > 0)))
     UNION ALL
     SELECT format('account %s', p.id),
            format('balance %s CHF (threshold %s CHF) is %s the line of %s, but the last alert says %s', p.balance, p.warning_threshold,
@@ -92,8 +93,13 @@ _BREACHES = """
     SELECT format('account %s', p.id), format('balance %s CHF (threshold %s CHF) is beyond the line of %s, but no alert says so',
                                               p.balance, p.warning_threshold, p.kind)
       FROM payers p
-     WHERE p.beyond AND p.opened_span = p.span AND NOT p.switched AND (p.kind = 'ZERO' OR p.began_above)
+     WHERE p.beyond AND p.opened_span = p.span
        AND NOT EXISTS (SELECT FROM balance_alerts l WHERE l.account_id = p.id AND l.kind = p.kind)
+       AND NOT EXISTS (SELECT FROM transactions g WHERE g.account_id = p.id AND g.recorded_at = p.opened_at AND g.reference_type = 'SWITCH')
+       AND (p.kind = 'ZERO'
+            OR EXISTS (SELECT FROM transactions g
+                        WHERE g.balance_account_id = p.id AND g.account_id = p.id AND g.reference_type = 'SYSTEM' AND g.recorded_at = p.opened_at
+                          AND round(g.amount * p.opened_percent / 100, 9) < g.amount))
 """
 
 

@@ -22,16 +22,17 @@ BROKEN_CHAINS = """
                               AND d.transaction_type = 'DEBIT' AND d.reference_type = 'AMENDMENT' AND d.batch_id = r.batch_id
       LEFT JOIN (SELECT DISTINCT mandate_id, transaction_id FROM refunds) AS f
         ON f.mandate_id = c.mandate_id AND f.transaction_id = c.reversed_id
-     WHERE c.number <> c.position OR c.reversed_id IS DISTINCT FROM coalesce(c.debit_before, k.transaction_id)
+     WHERE c.recorded_at >= :since
+       AND (c.number <> c.position OR c.reversed_id IS DISTINCT FROM coalesce(c.debit_before, k.transaction_id)
         OR f.transaction_id IS NOT NULL OR d.id IS NULL OR o.id IS NULL
         OR (r.mandate_id, r.transaction_type, r.reference_type, r.reverses_id, r.amount, r.account_id, r.balance_account_id)
            IS DISTINCT FROM (c.mandate_id, 'ADJUSTMENT', 'AMENDMENT', o.id, o.amount, o.account_id, o.balance_account_id)
-        OR d.balance_account_id IS DISTINCT FROM CASE WHEN o.balance_account_id = o.account_id THEN d.account_id ELSE o.balance_account_id END
+        OR d.balance_account_id IS DISTINCT FROM CASE WHEN o.balance_account_id = o.account_id THEN d.account_id ELSE o.balance_account_id END)
     UNION ALL
     SELECT format('transaction %s of mandate %s', t.id, t.mandate_id), 'it amends an event, but no amendment names it'
       FROM transactions t
       LEFT JOIN (SELECT reversal_id AS id FROM amendments UNION ALL SELECT debit_id FROM amendments) AS named ON named.id = t.id
-     WHERE t.reference_type = 'AMENDMENT' AND named.id IS NULL
+     WHERE t.recorded_at >= :since AND t.reference_type = 'AMENDMENT' AND named.id IS NULL
 """
 
 # Part of I10: a conflict moves money only by an operator's word, and then it does.

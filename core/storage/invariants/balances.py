@@ -4,20 +4,29 @@ from sqlalchemy import text
 
 from core.storage.invariants.invariant import Invariant
 
+# What each movement adds to its balance: only a DEBIT takes off, an ADJUSTMENT carries its own sign.
+DELTA = "CASE transaction_type WHEN 'DEBIT' THEN -amount ELSE amount END"
+
+# Entries from :since on are added up, and before them stand the sums of the checkpoint.
+WRONG_BALANCES = f"""
+    SELECT a.id AS account_id, a.mandate_id, a.user_id, a.balance, coalesce(c.movements, 0) + coalesce(m.total, 0.000000000) AS ledger
+      FROM accounts a
+      LEFT JOIN reconcile_sums c ON c.account_id = a.id AND CAST(:since AS timestamptz) > '-infinity'
+      LEFT JOIN (SELECT balance_account_id, sum({DELTA}) AS total
+                   FROM transactions WHERE recorded_at >= :since AND balance_account_id IS NOT NULL GROUP BY balance_account_id) AS m
+        ON m.balance_account_id = a.id
+     WHERE a.balance <> coalesce(c.movements, 0) + coalesce(m.total, 0)
+"""
+
 
 def balances_are_sums() -> Invariant:
-    """I3. Only a DEBIT takes off; an ADJUSTMENT carries its own sign."""
+    """I3, of every account, whatever the time that is looked at."""
     return Invariant(
         "I3",
         "every account's balance is the sum of the movements on it",
-        text("""
-            SELECT format('account %s', a.id) AS subject,
-                   format('balance %s CHF, movements sum to %s CHF', a.balance, coalesce(m.total, 0.000000000)) AS detail
-              FROM accounts a
-              LEFT JOIN (SELECT balance_account_id, sum(CASE transaction_type WHEN 'DEBIT' THEN -amount ELSE amount END) AS total
-                           FROM transactions WHERE balance_account_id IS NOT NULL GROUP BY balance_account_id) AS m
-                ON m.balance_account_id = a.id
-             WHERE a.balance <> coalesce(m.total, 0)
+        text(f"""
+            SELECT format('account %s', account_id) AS subject, format('balance %s CHF, movements sum to %s CHF', balance, ledger) AS detail
+              FROM ({WRONG_BALANCES}) AS wrong
         """),
     )
 
@@ -29,7 +38,7 @@ def amounts_are_exact() -> Invariant:
         "no amount is NaN, infinite or missing, and each has nine decimal places",
         text("""
             SELECT format('transaction %s', id) AS subject, format('amount %s', amount) AS detail
-              FROM transactions WHERE scale(amount) IS DISTINCT FROM 9
+              FROM transactions WHERE recorded_at >= :since AND scale(amount) IS DISTINCT FROM 9
             UNION ALL
             SELECT format('account %s', id), format('balance %s, warning threshold %s, credit limit %s', balance, warning_threshold, credit_limit)
               FROM accounts
@@ -59,11 +68,11 @@ def switches_conserve() -> Invariant:
             WITH legs AS (
                 SELECT mandate_id, operation_key, count(*) AS legs, sum(amount) AS total, coalesce(sum(amount) FILTER (WHERE amount > 0), 0) AS moved,
                        bool_and(balance_account_id IS NOT NULL AND transaction_type = 'ADJUSTMENT') AS sound
-                  FROM transactions WHERE reference_type = 'SWITCH' GROUP BY mandate_id, operation_key
+                  FROM transactions WHERE recorded_at >= :since AND reference_type = 'SWITCH' GROUP BY mandate_id, operation_key
             ), switches AS (
                 SELECT mandate_id, idempotency_key, CAST(result ->> 'leg_count' AS bigint) AS legs,
                        CAST(result ->> 'settings_version' AS int) AS version, result ->> 'new_model' AS model
-                  FROM operation_keys WHERE operation = 'switch_billing_model'
+                  FROM operation_keys WHERE recorded_at >= :since AND operation = 'switch_billing_model'
             )
             SELECT format('switch %s of mandate %s', coalesce(l.operation_key, s.idempotency_key, '?'),
                           coalesce(l.mandate_id, s.mandate_id)) AS subject,
@@ -77,7 +86,7 @@ def switches_conserve() -> Invariant:
               FROM billing_settings_history n
               JOIN billing_settings_history p ON p.mandate_id = n.mandate_id AND p.version = n.version - 1 AND p.billing_model <> n.billing_model
               LEFT JOIN switches s ON s.mandate_id = n.mandate_id AND s.version = n.version AND s.model = n.billing_model
-             WHERE s.mandate_id IS NULL
+             WHERE n.changed_at >= :since AND s.mandate_id IS NULL
                AND EXISTS (SELECT FROM transactions t WHERE t.mandate_id = n.mandate_id AND t.recorded_at < n.changed_at)
         """),
     )

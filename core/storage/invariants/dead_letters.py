@@ -21,8 +21,9 @@ def bad_inputs_are_kept() -> Invariant:
                         THEN format('%s bytes of %s are kept', octet_length(body), body_length)
                         ELSE 'its bytes are not those of its hash' END AS detail
               FROM dead_letters
-             WHERE reason = '' OR attempts < 1 OR octet_length(body) <> least(body_length, :body_bytes_kept)
-                OR (octet_length(body) = body_length AND sha256(body) <> body_sha256)
+             WHERE last_seen_at >= :since
+               AND (reason = '' OR attempts < 1 OR octet_length(body) <> least(body_length, :body_bytes_kept)
+                    OR (octet_length(body) = body_length AND sha256(body) <> body_sha256))
             UNION ALL
             SELECT 'all dead letters',
                    format('%s attempts kept, %s aged out; batches have %s events rejected or in conflict', d.kept, j.aged_out, b.refused)

@@ -15,18 +15,20 @@ _STRAYS = """
       FROM transactions t
       LEFT JOIN accounts a ON a.id = t.account_id
       LEFT JOIN accounts b ON b.id = t.balance_account_id
-     WHERE a.id IS NULL OR a.mandate_id <> t.mandate_id OR b.mandate_id <> t.mandate_id
-        OR (t.balance_account_id IS NOT NULL AND b.id IS NULL)
-        OR ((t.reference_type = 'WORKFLOW' OR (t.reference_type = 'AMENDMENT' AND t.transaction_type = 'DEBIT'))
-            AND a.user_id IS DISTINCT FROM t.created_by_user_id)
+     WHERE t.recorded_at >= :since
+       AND (a.id IS NULL OR a.mandate_id <> t.mandate_id OR b.mandate_id <> t.mandate_id
+            OR (t.balance_account_id IS NOT NULL AND b.id IS NULL)
+            OR ((t.reference_type = 'WORKFLOW' OR (t.reference_type = 'AMENDMENT' AND t.transaction_type = 'DEBIT'))
+                AND a.user_id IS DISTINCT FROM t.created_by_user_id))
     UNION ALL
     SELECT format('transaction %s of mandate %s', t.id, t.mandate_id),
            format('it reverses %s, which is not one of its mandate', t.reverses_id)
       FROM transactions t LEFT JOIN transactions o ON o.id = t.reverses_id AND o.mandate_id = t.mandate_id
-     WHERE t.reverses_id IS NOT NULL AND o.id IS NULL
+     WHERE t.recorded_at >= :since AND t.reverses_id IS NOT NULL AND o.id IS NULL
     UNION ALL
     SELECT format('alert %s of mandate %s', l.id, l.mandate_id), format('its account %s is not one of its mandate', l.account_id)
-      FROM balance_alerts l LEFT JOIN accounts a ON a.id = l.account_id AND a.mandate_id = l.mandate_id WHERE a.id IS NULL
+      FROM balance_alerts l LEFT JOIN accounts a ON a.id = l.account_id AND a.mandate_id = l.mandate_id
+     WHERE l.recorded_at >= :since AND a.id IS NULL
 """
 
 # A refund gives back a part of the entry that it names, where that entry stands, and all parts together are no more than the whole.
@@ -36,9 +38,9 @@ _REFUNDS = """
            CASE WHEN r.transaction_id IS NULL THEN 'it is in the ledger alone'
                 WHEN t.id IS NULL THEN 'it is not in the ledger'
                 ELSE format('it does not give %s CHF of transaction %s back where that stands', r.amount, r.transaction_id) END
-      FROM refunds r
+      FROM (SELECT * FROM refunds WHERE recorded_at >= :since) AS r
       FULL JOIN (SELECT e.* FROM transactions e LEFT JOIN batches b ON b.id = e.batch_id
-                  WHERE e.reference_type = 'REFUND' AND b.kind IS DISTINCT FROM 'import') AS t
+                  WHERE e.recorded_at >= :since AND e.reference_type = 'REFUND' AND b.kind IS DISTINCT FROM 'import') AS t
         ON t.id = r.refund_transaction_id AND t.mandate_id = r.mandate_id
       LEFT JOIN transactions o ON o.id = r.transaction_id AND o.mandate_id = r.mandate_id
      WHERE r.transaction_id IS NULL OR t.id IS NULL OR t.reverses_id IS DISTINCT FROM o.id
@@ -46,7 +48,8 @@ _REFUNDS = """
         OR (t.account_id, t.balance_account_id) IS DISTINCT FROM (o.account_id, o.balance_account_id)
     UNION ALL
     SELECT format('transaction %s of mandate %s', o.id, o.mandate_id), format('refunds of %s CHF exceed its %s CHF', r.total, abs(o.amount))
-      FROM (SELECT mandate_id, transaction_id, sum(amount) AS total FROM refunds GROUP BY mandate_id, transaction_id) AS r
+      FROM (SELECT mandate_id, transaction_id, sum(amount) AS total FROM refunds GROUP BY mandate_id, transaction_id
+            HAVING max(recorded_at) >= :since) AS r
       JOIN transactions o ON o.id = r.transaction_id AND o.mandate_id = r.mandate_id
      WHERE r.total > abs(o.amount)
 """
@@ -79,12 +82,13 @@ def settings_are_those_of_the_time() -> Invariant:
               LEFT JOIN billing_settings_history h ON h.mandate_id = t.mandate_id AND h.version = t.settings_version
               LEFT JOIN accounts b ON b.id = t.balance_account_id
               LEFT JOIN batches i ON i.id = t.batch_id
-             WHERE h.version IS NULL
-                OR (i.kind = 'import' AND t.balance_account_id IS NOT NULL)
-                OR (t.reference_type = 'WORKFLOW' AND i.kind IS DISTINCT FROM 'import'
-                    AND NOT CASE h.billing_model WHEN 'UNLIMITED' THEN t.balance_account_id IS NULL
-                                                 WHEN 'PREPAY_USER' THEN t.balance_account_id IS NOT DISTINCT FROM t.account_id
-                                                 ELSE coalesce(b.account_type = 'MANDATE', false) END)
+             WHERE t.recorded_at >= :since
+               AND (h.version IS NULL
+                    OR (i.kind = 'import' AND t.balance_account_id IS NOT NULL)
+                    OR (t.reference_type = 'WORKFLOW' AND i.kind IS DISTINCT FROM 'import'
+                        AND NOT CASE h.billing_model WHEN 'UNLIMITED' THEN t.balance_account_id IS NULL
+                                                     WHEN 'PREPAY_USER' THEN t.balance_account_id IS NOT DISTINCT FROM t.account_id
+                                                     ELSE coalesce(b.account_type = 'MANDATE', false) END))
             UNION ALL
             SELECT format('mandate %s', s.mandate_id),
                    format('its settings, version %s, are not the newest of their history, version %s', s.version, n.newest)
@@ -114,7 +118,8 @@ def local_days_are_those_of_the_time() -> Invariant:
                       FROM billing_settings_history h LEFT JOIN pg_timezone_names n ON n.name = h.time_zone) AS z
                 ON z.mandate_id = t.mandate_id AND z.version = t.settings_version
               LEFT JOIN transactions o ON o.id = t.reverses_id AND o.mandate_id = t.mandate_id
-             WHERE CASE WHEN z.known THEN CAST(t.occurred_at AT TIME ZONE z.time_zone AS date) <> t.local_date ELSE true END
+             WHERE t.recorded_at >= :since
+               AND CASE WHEN z.known THEN CAST(t.occurred_at AT TIME ZONE z.time_zone AS date) <> t.local_date ELSE true END
                AND t.local_date IS DISTINCT FROM o.local_date
         """),
     )

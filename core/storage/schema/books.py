@@ -127,6 +127,7 @@ transactions = Table(
     Index(None, "account_id", "recorded_at", "id"),
     Index(None, "mandate_id", "recorded_at", "id"),
     Index(None, "reverses_id", postgresql_where=text("reverses_id IS NOT NULL")),
+    Index(None, "recorded_at", postgresql_using="brin"),
     Index(
         None,
         "balance_account_id",
@@ -155,6 +156,7 @@ event_keys = Table(
     Column("transaction_id", BigInteger, nullable=False),
     time("recorded_at"),
     PrimaryKeyConstraint("mandate_id", "event_id"),
+    Index(None, "recorded_at", postgresql_using="brin"),
 )
 
 operation_keys = Table(

@@ -1,9 +1,9 @@
-"""Jobs, findings and the directory's mirror."""
+"""Jobs, findings, the checkpoint and the directory's mirror."""
 
-from sqlalchemy import BigInteger, Boolean, Column, Identity, Index, PrimaryKeyConstraint, Table, Text, UniqueConstraint, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Identity, Index, PrimaryKeyConstraint, Table, Text, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from core.storage.schema.columns import key, metadata, time
+from core.storage.schema.columns import TOKEN_COLUMNS, count, key, metadata, time, token_total, total
 
 job_runs = Table(
     "job_runs",
@@ -29,6 +29,27 @@ reconcile_findings = Table(
     time("last_seen_at", now=True),
     time("resolved_at", nullable=True),
     UniqueConstraint("invariant", "subject"),
+)
+
+reconcile_checkpoint = Table(
+    "reconcile_checkpoint",
+    metadata,
+    Column("one", Boolean, primary_key=True, server_default=text("true")),
+    time("recorded_before"),
+    time("next_before", nullable=True),
+    Column("next_open", ARRAY(Text), nullable=False, server_default=text("'{}'")),
+    time("full_at", nullable=True),
+    CheckConstraint("one", name="one"),
+)
+
+reconcile_sums = Table(
+    "reconcile_sums",
+    metadata,
+    Column("account_id", BigInteger, primary_key=True, autoincrement=False),
+    total("movements"),
+    count("event_count"),
+    *[total(name) for name in ("cost", "billed_cost", "refunded")],
+    *[token_total(name) for name in TOKEN_COLUMNS],
 )
 
 directory_mandates = Table(

@@ -1,0 +1,60 @@
+"""Repairing the books: what doesn't follow from the ledger is made to, by an operator's word; the ledger stays as it is."""
+
+from dataclasses import dataclass
+
+from core.domain.rejection import shown
+from core.domain.rights import Actor
+from core.errors import Conflict
+from core.operations.plan_repairs import plan_repairs
+from core.operations.repairing.balance import BalanceRepair, BalanceRepaired, repair_balance
+from core.operations.repairing.statistics import StatisticsRepair, StatisticsRepaired, repair_statistics
+from core.storage.checkpoint import forget_checkpoint
+from core.storage.database import Database
+from core.storage.findings import resolve_findings
+from core.storage.invariants.sums import sums_are_those_of_then
+
+
+@dataclass(frozen=True, slots=True)
+class Repairs:
+    """What was repaired: balances, statistics by mandate, and the number of accounts whose kept sums are to begin anew."""
+
+    balances: list[BalanceRepaired]
+    statistics: list[StatisticsRepaired]
+    sums: int
+
+
+def repair_books(
+    database: Database, actor: Actor, *, key: str, reason: str, by: str, mandate_id: str | None = None, by_adjustment: bool = False
+) -> Repairs:
+    """Repairs what `plan_repairs` finds, each balance and each mandate's statistics in a transaction of its own.
+
+    A balance becomes the ledger's sum, under `key` and the account's id; `by_adjustment` the balance stays, and the ledger gets an
+    ADJUSTMENT of the difference. Statistics are counted anew, under `key`; sums kept
+    until the checkpoint that are no longer true are forgotten, and the reason stands in their findings. After an interruption
+    the same call does the rest; of books in order nothing is written.
+
+    Raises:
+        Forbidden: the actor is not root.
+        RequestRefused: key, reason or by is no such text, or a mandate with a wrong balance has no settings.
+        Conflict: what is wrong now was repaired under this key before: use another one.
+        BadData: a ledger's sum is more than a balance can hold.
+        StorageUnavailable: what was committed stays; call it again.
+        Misconfigured: only an operator can help.
+    """
+    plan = plan_repairs(database, actor, mandate_id)
+    asked = {"reason": reason, "by": by}
+    balances = []
+    for wrong in plan.balances:
+        account = {"mandate_id": wrong.mandate_id, "account_id": wrong.account_id, "key": f"{key}:{wrong.account_id}"}
+        balances.append(repair_balance(database, BalanceRepair.read({**asked, **account, "by_adjustment": by_adjustment})))
+    statistics = [
+        repair_statistics(database, StatisticsRepair.read({**asked, "mandate_id": wrong.mandate_id, "key": key})) for wrong in plan.statistics
+    ]
+    again = [b.mandate_id for b in balances if b.repeated] + [s.mandate_id for s in statistics if s.repeated]
+    if again:
+        raise Conflict(f"key: {shown(key)} has repaired mandate {shown(again[0])} before, and it is wrong again: use another key")
+    if plan.sums:
+        with database.transaction() as connection:
+            forget_checkpoint(connection)
+            resolve_findings(connection, sums_are_those_of_then().name, asked)
+    return Repairs(balances, statistics, plan.sums)

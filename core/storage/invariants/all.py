@@ -1,0 +1,26 @@
+"""Every invariant that the database can answer, in the order of their numbers: what `verify` and the nightly job both ask."""
+
+from core.storage.invariants.alerts import crossings_are_reported_once
+from core.storage.invariants.balances import amounts_are_exact, balances_are_sums, switches_conserve
+from core.storage.invariants.dead_letters import bad_inputs_are_kept
+from core.storage.invariants.events import conflicts_move_nothing, debits_are_what_came, one_debit_per_event
+from core.storage.invariants.grants import grants_are_single
+from core.storage.invariants.invariant import Invariant
+from core.storage.invariants.references import local_days_are_those_of_the_time, mandates_stay_apart, settings_are_those_of_the_time
+from core.storage.invariants.rollups import rollups_are_recomputable
+
+INVARIANTS: tuple[Invariant, ...] = (
+    one_debit_per_event(),
+    debits_are_what_came(),
+    balances_are_sums(),
+    amounts_are_exact(),
+    switches_conserve(),
+    rollups_are_recomputable(),
+    bad_inputs_are_kept(),
+    conflicts_move_nothing(),
+    mandates_stay_apart(),
+    settings_are_those_of_the_time(),
+    grants_are_single(),
+    crossings_are_reported_once(),
+    local_days_are_those_of_the_time(),
+)

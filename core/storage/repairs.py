@@ -1,0 +1,58 @@
+"""SQL of repairs: what of the books doesn't follow from the ledger and can be made to."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from sqlalchemy import Connection, text
+
+from core.storage.invariants.balances import DELTA, WRONG_BALANCES
+from core.storage.invariants.invariant import EVER
+from core.storage.invariants.rollups import DIFFERENCES
+
+_BALANCES = text(f"""
+    SELECT mandate_id, account_id, user_id, balance, ledger FROM ({WRONG_BALANCES}) AS wrong
+     WHERE CAST(:mandate_id AS text) IS NULL OR mandate_id = :mandate_id ORDER BY mandate_id, account_id
+""")
+
+_STATISTICS = text(f"""
+    SELECT mandate_id, count(*) AS rows FROM ({DIFFERENCES}) AS differences
+     WHERE CAST(:mandate_id AS text) IS NULL OR mandate_id = :mandate_id GROUP BY mandate_id ORDER BY mandate_id
+""")
+
+# All of the ledger, whatever mandate an entry names: an entry of a strange one counts on this balance as well (I11 tells of it).
+_LEDGER = text(f"SELECT coalesce(sum({DELTA}), 0) + 0.000000000 FROM transactions WHERE balance_account_id = :account_id")
+
+
+@dataclass(frozen=True, slots=True)
+class WrongBalance:
+    """An account whose balance is not the sum of the movements on it, `ledger`; both in CHF."""
+
+    mandate_id: str
+    account_id: int
+    user_id: str | None
+    balance: Decimal
+    ledger: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class WrongStatistics:
+    """A mandate with this many rows of statistics that are wrong, missing or too many."""
+
+    mandate_id: str
+    rows: int
+
+
+def find_wrong_balances(connection: Connection, mandate_id: str | None) -> list[WrongBalance]:
+    """Every account, or those of the mandate, that breaks I3."""
+    return [WrongBalance(*row) for row in connection.execute(_BALANCES, {"mandate_id": mandate_id, "since": EVER})]
+
+
+def find_wrong_statistics(connection: Connection, mandate_id: str | None) -> list[WrongStatistics]:
+    """Every mandate, or this one, whose statistics break I6."""
+    return [WrongStatistics(*row) for row in connection.execute(_STATISTICS, {"mandate_id": mandate_id, "since": EVER})]
+
+
+def ledger_balance(connection: Connection, account_id: int) -> Decimal:
+    """The sum of the movements on an account that the caller has locked, in CHF: what its balance has to be."""
+    balance: Decimal = connection.execute(_LEDGER, {"account_id": account_id}).scalar_one()
+    return balance
