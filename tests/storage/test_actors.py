@@ -83,7 +83,7 @@ OPERATIONS, READS = functions_of(core.operations), functions_of(core.views)
 # What the worker does by itself, at nobody's request: recording and the scheduled jobs.
 OWN_WORK = {
     "record_usage", "release_parked", "release_all_parked", "publish_alerts", "roll_up_usage", "close_day", "sync_directory",
-    "backfill_settings", "backfill_accounts", "housekeep", "run_job",
+    "backfill_settings", "backfill_accounts", "housekeep", "reconcile", "run_job",
 }  # fmt: skip
 OPEN = {name.removeprefix("view.") for name in VIEWS}
 EXPORTS = {"transactions_export": transactions_export, "statistics_export": statistics_export}  # no task streams
