@@ -116,7 +116,7 @@ def test_an_answer_that_would_fill_the_broker_is_refused(app: Celery) -> None:
         error = queue.get(block=False).payload["error"]
         assert (error["kind"], error["message"]) == (
             "refused",
-            "the answer has 8,000,013 characters, more than 8,000,000: ask for fewer rows, or by command",
+            "the answer has 8,000,014 characters, more than 8,000,000: ask for fewer rows, or by command",
         )
         send_answer(app, name, None, {"result": "x" * 1_000_000})
         assert queue.get(block=False).payload == {"result": "x" * 1_000_000}
