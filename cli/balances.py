@@ -1,5 +1,6 @@
 """`tollbook balances`: who has how much, over many mandates and users."""
 
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, fields
 from typing import Annotated, Any
@@ -11,6 +12,7 @@ from cli.context import open_database
 from cli.options import AsJson, Limit, Mandates
 from cli.output.json_out import print_json
 from cli.output.tables import print_table
+from cli.output.text import printable
 from core.storage.reading.balances import AccountBalance, MandateBalance, UserBalance
 from core.views.balances import balances_of_user, mandate_balances, user_balances
 
@@ -31,7 +33,7 @@ def user(
     """Show what pays for a user's usage in each of his mandates: his own balance or the pool's; amounts in CHF."""
     with open_database() as database:
         found = balances_of_user(database, acting(), user, mandates or None, limit=limit, after=after)
-    _print(UserBalance, found, limit, lambda row: f"--after {row.mandate_id}", as_json=as_json)
+    _print(UserBalance, found, limit, lambda row: ("--after", row.mandate_id), as_json=as_json)
 
 
 @app.command(epilog="Example: tollbook balances mandates --mandate acme --mandate globex")
@@ -45,7 +47,7 @@ def mandates(
     """Show the balance of each mandate: the sum over its users or the pool, by billing model; amounts in CHF."""
     with open_database() as database:
         found = mandate_balances(database, acting(), mandates or None, limit=limit, after=after)
-    _print(MandateBalance, found, limit, lambda row: f"--after {row.mandate_id}", as_json=as_json)
+    _print(MandateBalance, found, limit, lambda row: ("--after", row.mandate_id), as_json=as_json)
 
 
 @app.command(epilog="Example: tollbook balances users --mandate acme")
@@ -61,14 +63,14 @@ def users(
     """Show every user's own account in every mandate; amounts in CHF. It warns only where it pays."""
     with open_database() as database:
         found = user_balances(database, acting(), mandates or None, limit=limit, after=after)
-    _print(AccountBalance, found, limit, lambda row: f"--after {row.mandate_id} {row.user_id}", as_json=as_json)
+    _print(AccountBalance, found, limit, lambda row: ("--after", row.mandate_id, row.user_id), as_json=as_json)
 
 
-def _print(kind: type[Any], found: Sequence[Any], limit: int, after: Callable[[Any], str], *, as_json: bool) -> None:
+def _print(kind: type[Any], found: Sequence[Any], limit: int, after: Callable[[Any], Sequence[str]], *, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
     names = [field.name for field in fields(kind)]
     print_table([f"{name} CHF" if name in _AMOUNTS else name for name in names], map(astuple, found), free=("mandate_name", "user_name"))
     if len(found) == limit:
-        typer.echo(f"next page: {after(found[-1])}")
+        typer.echo(f"next page: {printable(shlex.join(after(found[-1])))}")

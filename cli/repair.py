@@ -20,6 +20,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 def repair(
     *,
     mandate: Annotated[str | None, typer.Option(help="Only the balances and statistics of this mandate. Default: of all.")] = None,
+    account: Annotated[int | None, typer.Option(help="Only the balance of this account, by its id.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and change nothing.")] = False,
     reason: Annotated[str | None, typer.Option(help="Why; kept in the books.")] = None,
     key: Annotated[str | None, typer.Option(help="Yours, such as the ticket's number: under it each balance is repaired once.")] = None,
@@ -38,10 +39,10 @@ def repair(
         raise typer.BadParameter("a repair needs --reason and --key; look with --dry-run first")
     with open_database() as database:
         if dry_run:
-            _show_plan(plan_repairs(database, acting(), mandate), as_json=as_json)
+            _show_plan(plan_repairs(database, acting(), mandate, account), as_json=as_json)
         else:
             asked = {"key": key or "", "reason": reason or "", "by": by or login()}
-            _show(repair_books(database, acting(), **asked, mandate_id=mandate, by_adjustment=by_adjustment), as_json=as_json)
+            _show(repair_books(database, acting(), **asked, mandate_id=mandate, account_id=account, by_adjustment=by_adjustment), as_json=as_json)
 
 
 def _show_plan(plan: RepairPlan, *, as_json: bool) -> None:
@@ -53,6 +54,10 @@ def _show_plan(plan: RepairPlan, *, as_json: bool) -> None:
         print_table(("mandate", "account", "user", "balance", "ledger", "difference"), rows)
     if plan.statistics:
         print_table(("mandate", "rows of statistics"), [(s.mandate_id, s.rows) for s in plan.statistics])
+    if plan.ledger:
+        broken = ", ".join(f"{name} ({counted(violations, 'violation')})" for name, violations in plan.ledger.items())
+        typer.echo(f"entries are missing or wrong: {broken}, see `tollbook verify`")
+        typer.echo("repair account by account (--account), with --by-adjustment where it is the balance that is right")
     _sum_up("to be repaired", len(plan.balances), len(plan.statistics), plan.sums)
 
 

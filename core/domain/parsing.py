@@ -2,7 +2,7 @@
 
 import re
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -69,12 +69,17 @@ def read_any(raw: RawEvent) -> UsageEvent:
     if not fields.keys() <= _FIELDS:
         fields = _merged(_canonical(fields))
         if unknown := [name for name in fields if name not in _FIELDS]:
-            raise Rejection(Reason.UNKNOWN_FIELD, f"{', '.join(map(shown, unknown[:5]))} is not a field of the contract")
+            raise _about(fields, Rejection(Reason.UNKNOWN_FIELD, f"{', '.join(map(shown, unknown[:5]))} is not a field of the contract"))
     try:
         return EventContract.read(fields)
     except Rejection as rejection:
-        rejection.mandate_id, rejection.event_id = _id(fields.get("mandate_id"), 64), _id(fields.get("event_id"), 128)
-        raise
+        raise _about(fields, rejection) from None
+
+
+def _about(fields: Mapping[str, object], rejection: Rejection) -> Rejection:
+    """The rejection, with the ids that could be read."""
+    rejection.mandate_id, rejection.event_id = _id(fields.get("mandate_id"), 64), _id(fields.get("event_id"), 128)
+    return rejection
 
 
 def _id(value: object, length_max: int) -> str | None:

@@ -1,33 +1,50 @@
 """Planning repairs: what of the books doesn't follow from the ledger, and can be made to without touching the ledger."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from core.domain.rejection import shown
 from core.domain.rights import Actor, require_root
+from core.errors import NotFound
 from core.storage.database import Database, allow_time
+from core.storage.invariants.all import INVARIANTS
 from core.storage.invariants.invariant import judge
 from core.storage.invariants.sums import sums_are_those_of_then
+from core.storage.reading.mandates import unknown_mandates
 from core.storage.repairs import WrongBalance, WrongStatistics, find_wrong_balances, find_wrong_statistics
+
+_OF_ENTRIES = ("I1", "I2", "I14")  # broken, they tell that an entry is missing, changed or there twice
 
 
 @dataclass(frozen=True, slots=True)
 class RepairPlan:
-    """Balances that break I3, mandates whose statistics break I6, and the number of accounts whose kept sums break I18."""
+    """Balances that break I3, mandates whose statistics break I6, and the number of accounts whose kept sums break I18.
+
+    `ledger` has the invariants that entries themselves break, with their violations: entries were lost, changed or made twice.
+    """
 
     balances: list[WrongBalance]
     statistics: list[WrongStatistics]
     sums: int
+    ledger: dict[str, int] = field(default_factory=dict)
 
 
-def plan_repairs(database: Database, actor: Actor, mandate_id: str | None = None) -> RepairPlan:
-    """What a repair of the mandate, or of all and the checkpoint's sums, would do now; it reads the whole books and writes nothing.
+def plan_repairs(database: Database, actor: Actor, mandate_id: str | None = None, account_id: int | None = None) -> RepairPlan:
+    """What a repair of the account's balance, of the mandate, or of all and the checkpoint's sums, would do now.
+
+    It reads the whole books and writes nothing.
 
     Raises:
         Forbidden: the actor is not root.
+        NotFound: there is no such mandate.
         StorageUnavailable, Misconfigured: the database can't be asked.
     """
     require_root(actor, "repair the books")
     with database.snapshot() as connection:
         allow_time(connection)
-        balances, statistics = find_wrong_balances(connection, mandate_id), find_wrong_statistics(connection, mandate_id)
-        sums = 0 if mandate_id is not None else judge(connection, sums_are_those_of_then(), 1).violations
-    return RepairPlan(balances, statistics, sums)
+        if mandate_id is not None and unknown_mandates(connection, [mandate_id]):
+            raise NotFound(f"there is no mandate {shown(mandate_id)}")
+        balances = [wrong for wrong in find_wrong_balances(connection, mandate_id) if account_id in (None, wrong.account_id)]
+        statistics = [] if account_id is not None else find_wrong_statistics(connection, mandate_id)
+        sums = 0 if mandate_id is not None or account_id is not None else judge(connection, sums_are_those_of_then(), 1).violations
+        verdicts = [judge(connection, invariant, 1) for invariant in INVARIANTS if invariant.name in _OF_ENTRIES] if balances else []
+    return RepairPlan(balances, statistics, sums, {v.invariant: v.violations for v in verdicts if v.violations})

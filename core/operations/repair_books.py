@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from core.domain.rejection import shown
 from core.domain.rights import Actor
-from core.errors import Conflict
+from core.errors import Conflict, RequestRefused
 from core.operations.plan_repairs import plan_repairs
 from core.operations.repairing.balance import BalanceRepair, BalanceRepaired, repair_balance
 from core.operations.repairing.statistics import StatisticsRepair, StatisticsRepaired, repair_statistics
@@ -24,24 +24,37 @@ class Repairs:
 
 
 def repair_books(
-    database: Database, actor: Actor, *, key: str, reason: str, by: str, mandate_id: str | None = None, by_adjustment: bool = False
+    database: Database,
+    actor: Actor,
+    *,
+    key: str,
+    reason: str,
+    by: str,
+    mandate_id: str | None = None,
+    account_id: int | None = None,
+    by_adjustment: bool = False,
 ) -> Repairs:
     """Repairs what `plan_repairs` finds, each balance and each mandate's statistics in a transaction of its own.
 
     A balance becomes the ledger's sum, under `key` and the account's id; `by_adjustment` the balance stays, and the ledger gets an
-    ADJUSTMENT of the difference. Statistics are counted anew, under `key`; sums kept
-    until the checkpoint that are no longer true are forgotten, and the reason stands in their findings. After an interruption
+    ADJUSTMENT of the difference. Statistics are counted anew, under `key`; sums kept until the checkpoint that are no longer true are
+    forgotten, and the reason stands in their findings. With `account_id` it is that account's balance alone. After an interruption
     the same call does the rest; of books in order nothing is written.
 
     Raises:
         Forbidden: the actor is not root.
-        RequestRefused: key, reason or by is no such text, or a mandate with a wrong balance has no settings.
+        NotFound: there is no such mandate.
+        RequestRefused: key, reason or by is no such text, a mandate with a wrong balance has no settings, or entries themselves are
+            missing or wrong and no account is named: then an operator has to say for each whether ledger or balance is right.
         Conflict: what is wrong now was repaired under this key before: use another one.
         BadData: a ledger's sum is more than a balance can hold.
         StorageUnavailable: what was committed stays; call it again.
         Misconfigured: only an operator can help.
     """
-    plan = plan_repairs(database, actor, mandate_id)
+    plan = plan_repairs(database, actor, mandate_id, account_id)
+    if plan.ledger and account_id is None:
+        broken = ", ".join(plan.ledger)
+        raise RequestRefused(f"the ledger itself breaks {broken}, see `tollbook verify`: name an account, and say whether its balance is right")
     asked = {"reason": reason, "by": by}
     balances = []
     for wrong in plan.balances:

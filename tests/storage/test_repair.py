@@ -8,7 +8,7 @@ import pytest
 
 from core.domain.billing import BillingModel
 from core.domain.rights import ROOT, administrator
-from core.errors import Conflict, Forbidden, RequestRefused
+from core.errors import Conflict, Forbidden, NotFound, RequestRefused
 from core.operations.adjust import Adjustment, adjust
 from core.operations.plan_repairs import RepairPlan, plan_repairs
 from core.operations.reconcile import reconcile, violations_in
@@ -139,6 +139,30 @@ def test_a_ledger_that_lacks_something_is_adjusted_to_the_balance(
     assert balances()["acme", "ada"] == 4
     assert (plan_repairs(database, ROOT), breaches()) == (NOTHING, {})
     assert repair(by_adjustment=True) == Repairs([], [], 0)
+
+
+def test_where_entries_are_missing_an_operator_decides_account_by_account(
+    account: int, repair: Repair, database: Database, rows: Rows, balances: Balances
+) -> None:
+    """While the ledger itself breaks an invariant no balance follows it by itself; the named one does, or keeps what it is."""
+    adjust(database, ROOT, Adjustment.read({"mandate_id": "acme", "account_id": account, "amount": "-2", "reason": "x", "key": "k", "by": "olga"}))
+    rows("DELETE FROM transactions WHERE reference_type = 'ADJUSTMENT'")
+    rows("UPDATE accounts SET balance = balance + 1 WHERE mandate_id = 'pool' AND user_id IS NULL")
+    assert plan_repairs(database, ROOT).ledger == {"I14": 1}
+    with pytest.raises(RequestRefused, match="the ledger itself breaks I14, see `tollbook verify`: name an account"):
+        repair()
+    assert balances()["acme", "ada"] == 5
+    (done,) = repair(account_id=account, by_adjustment=True).balances
+    assert (done.adjustment, balances()["acme", "ada"]) == (Decimal(-2), Decimal(5))
+    (pool,) = rows("SELECT id FROM accounts WHERE mandate_id = 'pool' AND user_id IS NULL")
+    assert [done.account_id for done in repair(account_id=pool["id"]).balances] == [pool["id"]]
+    assert plan_repairs(database, ROOT) == NOTHING
+
+
+def test_a_repair_of_a_mandate_that_does_not_exist_is_an_error(repair: Repair, database: Database) -> None:
+    """A typing error must not look like books in order."""
+    with pytest.raises(NotFound, match="there is no mandate 'nope'"):
+        plan_repairs(database, ROOT, "nope")
 
 
 def test_a_balance_is_repaired_while_usage_is_recorded(account: int, repair: Repair, record: Record, rows: Rows, breaches: Breaches) -> None:

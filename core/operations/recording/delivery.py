@@ -69,8 +69,7 @@ def judge(raw_events: Iterable[RawEvent], now: datetime, lateness_days: int, *, 
             deliveries.append(_refused(raw, rejection))
             continue
         if event.occurred_at > latest and not received_before:
-            ahead = f"occurred_at is more than 5 minutes ahead of {now:%Y-%m-%dT%H:%M:%SZ} (got {shown(event.occurred_at.isoformat())})"
-            deliveries.append(_refused(raw, Rejection(Reason.FUTURE, ahead)))
+            deliveries.append(_refused(raw, _future(event, now)))
         else:
             deliveries.append(
                 Delivery(
@@ -78,6 +77,13 @@ def judge(raw_events: Iterable[RawEvent], now: datetime, lateness_days: int, *, 
                 )
             )
     return deliveries
+
+
+def _future(event: UsageEvent, now: datetime) -> Rejection:
+    ahead = f"occurred_at is more than 5 minutes ahead of {now:%Y-%m-%dT%H:%M:%SZ} (got {shown(event.occurred_at.isoformat())})"
+    rejection = Rejection(Reason.FUTURE, ahead)
+    rejection.mandate_id, rejection.event_id = event.mandate_id, event.event_id
+    return rejection
 
 
 def _refused(raw: RawEvent, rejection: Rejection) -> Delivery:
