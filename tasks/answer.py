@@ -17,6 +17,7 @@ from core.metrics import REQUESTS, UNDELIVERED
 log = structlog.get_logger()
 
 ANSWER_SECONDS = 60  # a caller that hasn't fetched its answer by then never will
+ANSWER_CHARACTERS_MAX = 8_000_000  # it stands in the broker's memory, beside the usage that waits
 REPLY_PREFIX = "tollbook.reply."  # no other list may be named: it would be filled, and then expire
 _BROKER_NAMED = "amq."  # queues that RabbitMQ itself names for a caller
 _KINDS = {
@@ -91,6 +92,9 @@ def send_answer(app: Celery, reply_to: object, correlation_id: object, answer: A
     if not isinstance(reply_to, str):
         return
     body = json_text(answer)
+    if len(body) > ANSWER_CHARACTERS_MAX:
+        why = f"the answer has {len(body):,} characters, more than {ANSWER_CHARACTERS_MAX:,}: ask for fewer rows, or by command"
+        body = json_text(error_answer("refused", why))
     try:
         with app.producer_or_acquire() as producer:
             producer.connection.ensure_connection(max_retries=1, interval_start=0.1)  # by itself kombu would try for ever

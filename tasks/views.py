@@ -4,16 +4,15 @@ Each task is named after its view in `core.views`, takes the view's own argument
 """
 
 from collections.abc import Callable
-from datetime import date
 from typing import Annotated, Any
 
 from celery import shared_task
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from core.domain.billing import AlertKind
-from core.domain.contract import EventId, Id
+from core.domain.contract import EventId, Id, Label
 from core.domain.periods import PeriodType
-from core.domain.request import Asked, RowId
+from core.domain.request import Asked, Day, DayOrMoment, Moment, RowId
 from core.domain.rights import Actor
 from core.storage.database import database
 from core.storage.reading.transactions import Page
@@ -34,7 +33,9 @@ from core.views.paging import LIMIT_DEFAULT
 from tasks.answer import Answer, AnsweringTask
 
 Limit = Annotated[int, Field(strict=True)]
-Offset = Annotated[int, Field(strict=True)]
+Offset = Annotated[int, Field(strict=True, ge=0, le=2**63 - 1)]
+Year = Annotated[int, Field(strict=True, ge=1, le=9999)]
+MonthNumber = Annotated[int, Field(strict=True, ge=1, le=12)]
 Mandates = Annotated[list[Id], Field(min_length=1)] | None
 
 
@@ -90,16 +91,16 @@ class After(Asked):
     """Which rows of a list by mandate id."""
 
     limit: Limit = LIMIT_DEFAULT
-    after: str = ""
+    after: Label = ""
 
 
 class Paged(Viewed):
     """Which page of transactions."""
 
     limit: Limit = LIMIT_DEFAULT
-    before: tuple[AwareDatetime, RowId] | None = None
-    first: date | None = None
-    last: date | None = None
+    before: tuple[Moment, RowId] | None = None
+    first: Day | None = None
+    last: Day | None = None
 
     def arguments(self) -> dict[str, Any]:
         """As ever, with the page as one."""
@@ -145,43 +146,43 @@ class AccountsAfter(OfMandates):
     """Which user accounts, of which mandates."""
 
     limit: Limit = LIMIT_DEFAULT
-    after: tuple[str, str] = ("", "")
+    after: tuple[Label, Label] = ("", "")
 
 
 class At(OfHolder):
     """At the end of which day, or at which moment."""
 
-    at: AwareDatetime | date
+    at: DayOrMoment
 
 
 class Stored(OfAccount):
     """Which stored statistics of an account."""
 
     period_type: PeriodType
-    year: int
-    month: int | None = None
+    year: Year
+    month: MonthNumber | None = None
 
 
 class Days(OfAccount):
     """Which local days of an account."""
 
-    first: date
-    last: date
+    first: Day
+    last: Day
 
 
 class Periods(OfHolder):
     """Which periods of a mandate, or of one user in it."""
 
     by: PeriodType
-    first: date
-    last: date
+    first: Day
+    last: Day
 
 
 class Month(OfMandate):
     """Which month of a mandate, by any day of it, and as of when."""
 
-    month: date
-    as_of: AwareDatetime | None = None
+    month: Day
+    as_of: Moment | None = None
 
 
 class OfTransaction(Viewed):
@@ -200,7 +201,7 @@ class Alerts(MandatesList):
     """Which alerts."""
 
     kind: AlertKind | None = None
-    since: AwareDatetime | None = None
+    since: Moment | None = None
     waiting: bool = False
 
 

@@ -25,7 +25,7 @@ OPEN_TASKS = {
     "checks": frozenset({"balance.check", "settings.get"}),
     "views": frozenset(VIEWS),
 }
-_ANY_OPEN_TASK = frozenset.union(*OPEN_TASKS.values())
+_OF_PRODUCERS = OPEN_TASKS["usage"] | OPEN_TASKS["checks"]  # what came past the queues' own exchanges may be theirs
 _HEADERS = ("lang", "task", "id", "root_id", "argsrepr", "kwargsrepr", "expires", "origin", "ignore_result")
 _HEADERS_OF_RETRIES = ("eta", "retries")  # of usage, which Celery itself sends again
 
@@ -70,7 +70,7 @@ def confine(message: Any) -> None:
     if "task" not in headers and isinstance(body, dict):  # Celery's old protocol has everything in the body
         headers, body = body, [body.get("args", []), body.get("kwargs", {}), {}]
     task, message_id = headers.get("task"), headers.get("id")
-    if not isinstance(task, str) or task not in OPEN_TASKS.get(queue or "", _ANY_OPEN_TASK):
+    if not isinstance(task, str) or task not in OPEN_TASKS.get(queue or "", _OF_PRODUCERS):
         raise ValueError(f"task: {shown(task)} is not served on the queue {shown(queue)}")
     if not isinstance(message_id, str):
         raise ValueError(f"id: {shown(message_id)} is not a text")  # noqa: TRY004 - one kind of refusal

@@ -1,6 +1,8 @@
 """What a caller asks for beside usage: fields checked before anything is written, each problem named with field and value."""
 
+import re
 from collections.abc import Mapping
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Self
 
@@ -9,9 +11,10 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from core.domain.contract import Id, Label
 from core.domain.money import QUANTUM, parse_decimal
 from core.domain.rejection import shown
-from core.domain.usage_event import parse_price
+from core.domain.usage_event import parse_price, parse_time
 from core.errors import RequestRefused
 
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 AMOUNT_MAX = 10_000_000_000  # CHF, what a column of the books holds
 
 
@@ -44,6 +47,45 @@ def parse_cost(value: object) -> Decimal:
     return parse_price(value)
 
 
+def parse_day(value: object) -> date:
+    """A calendar day such as 2026-01-31.
+
+    Raises:
+        ValueError: it is anything else, a moment too.
+    """
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    if isinstance(value, str) and _DAY.fullmatch(value):
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            pass
+    raise ValueError("is not a day such as 2026-01-31")
+
+
+def parse_moment(value: object) -> datetime:
+    """An RFC 3339 time with offset, as UTC.
+
+    Raises:
+        ValueError: it is anything else.
+    """
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return value
+    return parse_time(value)
+
+
+def parse_day_or_moment(value: object) -> date | datetime:
+    """A day, or an RFC 3339 time with offset.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    try:
+        return parse_day(value)
+    except ValueError:
+        return parse_moment(value)
+
+
 def _no_float(value: object) -> None:
     if isinstance(value, float):
         raise ValueError("is a float, which is not exact: send a decimal string")  # noqa: TRY004 - pydantic collects ValueError
@@ -72,6 +114,9 @@ SignedAmount = Annotated[Decimal, BeforeValidator(parse_amount), AfterValidator(
 PositiveAmount = Annotated[Decimal, BeforeValidator(parse_amount), AfterValidator(_above_zero)]
 Amount = Annotated[Decimal, BeforeValidator(parse_amount), AfterValidator(_not_negative)]  # 0 is one too
 Cost = Annotated[Decimal, PlainValidator(parse_cost)]
+Day = Annotated[date, PlainValidator(parse_day)]
+Moment = Annotated[datetime, PlainValidator(parse_moment)]
+DayOrMoment = Annotated[date | datetime, PlainValidator(parse_day_or_moment)]
 RowId = Annotated[int, Field(strict=True, ge=1, le=2**63 - 1)]
 Key = Annotated[Label, StringConstraints(min_length=1)]  # what a caller makes, so that asking twice does it once
 By = Annotated[Label, StringConstraints(min_length=1)]  # who did it, as the books keep it

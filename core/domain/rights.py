@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from pydantic import ConfigDict
 
+from core.domain.contract import Id
 from core.domain.rejection import shown
 from core.errors import Forbidden, RequestRefused
 
@@ -30,8 +31,8 @@ class Actor:
     __pydantic_config__: ClassVar = ConfigDict(extra="forbid")  # a misspelt field must not leave somebody with more rights
 
     role: Role
-    mandate_ids: frozenset[str] = field(default_factory=frozenset)
-    user_id: str | None = None
+    mandate_ids: frozenset[Id] = field(default_factory=frozenset)
+    user_id: Id | None = None
 
     def __post_init__(self) -> None:
         """Refuses who is not told completely, or is two things at once."""
@@ -78,6 +79,11 @@ def parse_actor(text: str) -> Actor:
     raise RequestRefused(f"as: {shown(text)} is none of root, administrator:MANDATE[,MANDATE] and user:USER")
 
 
+def is_root(actor: Actor) -> bool:
+    """Whether the actor is root, who alone may change or open anything."""
+    return actor.role is Role.ROOT
+
+
 def require_root(actor: Actor, asked: str) -> None:
     """Returns if the actor is root.
 
@@ -88,7 +94,7 @@ def require_root(actor: Actor, asked: str) -> None:
     Raises:
         Forbidden: he is not.
     """
-    if actor.role is not Role.ROOT:
+    if not is_root(actor):
         raise _forbidden(actor, asked)
 
 
@@ -148,7 +154,7 @@ def visible_mandates_of(actor: Actor, user_id: str, wanted: Collection[str] | No
 
 
 def _sees_mandate(actor: Actor, mandate_id: str) -> bool:
-    return actor.role is Role.ROOT or (actor.role is Role.ADMINISTRATOR and mandate_id in actor.mandate_ids)
+    return is_root(actor) or (actor.role is Role.ADMINISTRATOR and mandate_id in actor.mandate_ids)
 
 
 def _is(actor: Actor, user_id: str) -> bool:

@@ -9,8 +9,10 @@ from core.domain.balance_check import Refusal, Standing
 from core.domain.billing import BillingModel
 from core.domain.contract import Id
 from core.domain.money import ZERO
+from core.domain.rejection import shown
 from core.domain.request import Cost, Question
-from core.domain.rights import Actor, require_member
+from core.domain.rights import Actor, is_root, require_member
+from core.errors import NotFound
 from core.metrics import CHECK_SECONDS, CHECKS
 from core.operations.recording.holders import open_accounts_of
 from core.operations.recording.mandates import admit
@@ -40,25 +42,33 @@ class BalanceCheck:
 def check_balance(database: Database, actor: Actor, asked: BalanceQuestion, *, config: Configuration) -> BalanceCheck:
     """Answers by the balances that are committed now; reserves nothing, so calls at the same time may together overdraw.
 
-    Reads without a lock. Only where settings or accounts are missing it first opens them as recording does: default settings
+    Reads without a lock. Only where settings or accounts are missing, and only for root, it first opens them as recording does: default settings
     of a mandate that may have some, the user's account with its grant, and the pool where it pays. A mandate that may have
     none is allowed as UNLIMITED, and nothing is written; nor is it under UNLIMITED. A replay opens nothing anew.
 
     Raises:
         Forbidden: the actor may not ask about this user.
+        NotFound: the user has no account, the mandate no settings or no pool yet, and the actor, who is not root, may open none.
         StorageUnavailable, Misconfigured: the database can't be asked.
     """
     require_member(actor, asked.mandate_id, asked.user_id, "check the balance")
     started = perf_counter()
     with database.transaction() as connection:
         standing = find_standing(connection, asked.mandate_id, asked.user_id)
-    if standing is None or not standing.complete:
+    if standing is None or not standing.complete or (standing.user is None and not is_root(actor)):
+        _require_opener(actor, asked)
         with database.transaction() as connection:
             standing = _opened(OpeningAlone(connection, config, KnownAccounts()), asked)
     answer = _answer(standing, asked.estimated_cost)
     CHECK_SECONDS.observe(perf_counter() - started)
     CHECKS.labels(answer.reason or "allowed").inc()
     return answer
+
+
+def _require_opener(actor: Actor, asked: BalanceQuestion) -> None:
+    """Returns if the actor may have something opened; to others no mandate in which the user isn't tells anything."""
+    if not is_root(actor):
+        raise NotFound(f"mandate {shown(asked.mandate_id)} has no account that pays for user {shown(asked.user_id)}")
 
 
 def _opened(opening: OpeningAlone, asked: BalanceQuestion) -> Standing | None:

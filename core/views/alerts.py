@@ -8,6 +8,7 @@ from core.domain.rights import Actor, visible_mandates
 from core.storage.database import Database
 from core.storage.reading import alerts
 from core.storage.reading.alerts import Alert
+from core.views.mandates import rows_of_mandates
 from core.views.paging import LIMIT_DEFAULT, check_page
 
 
@@ -28,10 +29,10 @@ def list_alerts(
 
     Raises:
         Forbidden: the actor may not see those of one of the mandates.
+        NotFound: there is no such mandate.
         RequestRefused: a limit or offset out of range.
         StorageUnavailable, Misconfigured: the database can't be asked.
     """
     visible = visible_mandates(actor, mandate_ids, "list the alerts")
     check_page(limit, offset)
-    with database.snapshot() as connection:
-        return alerts.list_alerts(connection, visible, kind, since, waiting, limit, offset)
+    return rows_of_mandates(database, mandate_ids, lambda connection: alerts.list_alerts(connection, visible, kind, since, waiting, limit, offset))

@@ -6,7 +6,7 @@ from core.domain.rights import Actor, require_mandate, visible_mandates
 from core.storage.database import Database
 from core.storage.reading import billing_settings
 from core.storage.reading.billing_settings import MandateSettings
-from core.views.mandates import without_settings
+from core.views.mandates import rows_of_mandates, without_settings
 from core.views.paging import LIMIT_DEFAULT, check_page
 
 
@@ -33,10 +33,10 @@ def list_settings(
 
     Raises:
         Forbidden: the actor may not see one of them.
+        NotFound: there is no such mandate.
         RequestRefused: a limit or offset out of range.
         StorageUnavailable, Misconfigured: the database can't be asked.
     """
     visible = visible_mandates(actor, mandate_ids, "list the settings")
     check_page(limit, offset)
-    with database.snapshot() as connection:
-        return billing_settings.list_settings(connection, visible, limit, offset)
+    return rows_of_mandates(database, mandate_ids, lambda connection: billing_settings.list_settings(connection, visible, limit, offset))

@@ -15,17 +15,16 @@ Row = TypeVar("Row")
 
 
 def rows_of_mandates(database: Database, mandate_ids: Collection[str] | None, read: Callable[[Connection], list[Row]]) -> list[Row]:
-    """What `read` finds; that it finds nothing is an error where one of the named mandates does not exist.
+    """What `read` finds of the named mandates, each of which must exist; None: of all.
 
     Raises:
         NotFound: there is no such mandate.
         StorageUnavailable, Misconfigured: the database can't be asked.
     """
     with database.snapshot() as connection:
-        found = read(connection)
-        if not found:
-            require_known(connection, mandate_ids or ())
-        return found
+        if mandate_ids is not None:
+            require_known(connection, mandate_ids)
+        return read(connection)
 
 
 def require_known(connection: Connection, mandate_ids: Iterable[str]) -> None:

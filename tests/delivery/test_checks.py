@@ -136,9 +136,13 @@ def test_who_may_write_to_checks_can_have_no_money_moved(
     producer.send_task("balance.check", kwargs={}, queue="checks", chain=[dict(forged)], link_error=forged)
     from_elsewhere = {**_waiting("forged"), "delivery_info": {"exchange": "", "routing_key": "movements"}}
     queue.lpush("checks", in_envelope(json.dumps([[], TOP_UP, {}]).encode(), "movement.top_up", properties=from_elsewhere))
+    all_of_it = {"actor": {"role": "root"}}
+    from_views = {**_waiting("forged.view"), "delivery_info": {"exchange": "", "routing_key": "views"}}
+    queue.lpush("checks", in_envelope(json.dumps([[], all_of_it, {}]).encode(), "view.mandate_balances", properties=from_views))
     smuggled = {"task": "balance.check", "id": "1", "callbacks": [dict(forged)], "chain": [dict(forged)]}
     queue.lpush("checks", in_envelope(json.dumps([[], CHECK, {}]).encode(), "balance.check", headers=smuggled))
     assert answered(queue, "tollbook.reply.forged")["error"]["kind"] == "refused"
+    assert answered(queue, "tollbook.reply.forged.view")["error"]["kind"] == "refused"
     eventually(lambda: not queue.exists("checks") and not queue.hlen("tollbook.unacked"), "all of them are settled")
     assert ask("balance.check", **CHECK)["result"]["current_balance"] == "10.000000000"
     assert ask("settings.update", mandate_id="acme", by="mallory", changes={})["error"]["kind"] == "refused"

@@ -71,3 +71,18 @@ def test_a_producers_login_reaches_its_queues_alone(restricted: Celery, rabbit: 
     for exchange in ("movements", ""):
         with pytest.raises(AccessRefused):
             ask(restricted, "movement.top_up", TOP_UP, exchange=exchange, routing_key="movements", declare=[])
+
+
+def test_a_producers_own_exchange_opens_nothing_more(restricted: Celery, start_worker: StartWorker) -> None:
+    """What a producer sends to `checks` through an exchange of its own making is what producers may ask: it reads no books."""
+    start_worker().ready()
+    name = f"tollbook.reply.{uuid4()}"
+    with restricted.connection_for_write() as connection:
+        channel: Any = connection.default_channel
+        channel.exchange_declare(exchange=name, type="fanout", durable=False, auto_delete=True)
+        channel.queue_bind(queue="checks", exchange=name, routing_key="views")
+    for routing_key in ("views", name):
+        past = {"exchange": name, "routing_key": routing_key, "declare": []}
+        assert ask(restricted, "balance.check", CHECK, **past)["result"]["allowed"]
+        assert ask(restricted, "view.mandate_balances", {"actor": {"role": "root"}}, **past)["error"]["kind"] == "refused"
+        assert ask(restricted, "movement.top_up", TOP_UP, **past)["error"]["kind"] == "refused"

@@ -21,9 +21,9 @@ from core.views.accounts import accounts_of
 from core.views.export import statistics_export, transactions_export
 from core.views.transactions import transactions_of_mandates, transactions_of_user, user_transactions
 from tasks.views import VIEWS
-from tests.conftest import Record
+from tests.conftest import Record, Rows
 from tests.events import event
-from tests.storage.conftest import PutSettings
+from tests.storage.conftest import PutMandate, PutSettings
 
 ACTORS = {"root": ROOT, "acme": administrator("acme"), "globex": administrator("globex"), "ada": user("ada"), "bob": user("bob")}
 OF_ACME, OF_ADA = "root acme", "root acme ada"  # who sees what is of the mandate, and of ada in it
@@ -148,6 +148,20 @@ def test_a_balance_check_as_each_actor(books: None, database: Database, config: 
             continue
         with pytest.raises(Forbidden, match="may not check the balance of user 'ada' in mandate 'acme'"):
             check_balance(database, actor, asked, config=config)
+
+
+def test_only_root_has_anything_opened_by_a_check(
+    books: None, put_mandate: PutMandate, database: Database, config: Configuration, rows: Rows
+) -> None:
+    """Who is in no account of a mandate learns nothing of its pool, and neither he nor an administrator makes accounts or settings."""
+    put_mandate("initech", users=["eve"])
+    before = rows("SELECT (SELECT count(*) FROM accounts) AS accounts, (SELECT count(*) FROM billing_settings) AS settings")
+    for mandate_id, actor in (("globex", user("eve")), ("initech", user("eve")), ("nowhere", user("eve")), ("globex", ACTORS["globex"])):
+        asked = BalanceQuestion(mandate_id=mandate_id, user_id="eve")
+        with pytest.raises(NotFound, match=f"mandate '{mandate_id}' has no account that pays for user 'eve'"):
+            check_balance(database, actor, asked, config=config)
+    assert rows("SELECT (SELECT count(*) FROM accounts) AS accounts, (SELECT count(*) FROM billing_settings) AS settings") == before
+    assert check_balance(database, ROOT, BalanceQuestion(mandate_id="initech", user_id="eve"), config=config).allowed
 
 
 def test_everybody_sees_his_own_alone(books: None, database: Database) -> None:

@@ -1,6 +1,7 @@
 """The doors that answer, without a worker: what they return, where the answer goes, what is counted."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 from uuid import uuid4
 
@@ -15,7 +16,7 @@ from core.config import Configuration
 from core.errors import StorageUnavailable
 from core.storage.database import Database
 from lab.process import free_port
-from tasks.answer import send_answer
+from tasks.answer import ANSWER_CHARACTERS_MAX, send_answer
 from tests.storage.conftest import PutAccount, PutMandate, PutSettings
 
 MODULES: tuple[Any, ...] = (tasks.balance, tasks.movements, tasks.settings)
@@ -105,6 +106,20 @@ def test_an_answer_goes_to_a_queue_of_the_callers_own(app: Celery) -> None:
         assert queues[foreign].qsize() == 0
         for one in queues.values():
             one.close()
+
+
+def test_an_answer_that_would_fill_the_broker_is_refused(app: Celery) -> None:
+    """What is too large to stand beside the usage that waits is said to be; what isn't arrives whole."""
+    name = f"tollbook.reply.{uuid4()}"
+    with app.connection_for_write() as connection, closing(connection.SimpleQueue(name)) as queue:
+        send_answer(app, name, None, {"result": "x" * ANSWER_CHARACTERS_MAX})
+        error = queue.get(block=False).payload["error"]
+        assert (error["kind"], error["message"]) == (
+            "refused",
+            "the answer has 8,000,014 characters, more than 8,000,000: ask for fewer rows, or by command",
+        )
+        send_answer(app, name, None, {"result": "x" * 1_000_000})
+        assert queue.get(block=False).payload == {"result": "x" * 1_000_000}
 
 
 def test_an_answer_that_the_broker_does_not_take_is_counted() -> None:

@@ -118,6 +118,33 @@ def test_usage_is_recorded_by_function_and_task(database: Database, config: Conf
     assert app.tasks["usage.record"].apply(args=(sent,)).get() == "duplicate 1"
 
 
+@pytest.mark.parametrize(
+    ("view", "fields", "message"),
+    [
+        ("balance_at", {"mandate_id": "acme", "at": "2026-11-22T00:00:00"}, "at: '2026-11-22T00:00:00' is not an RFC 3339 time with offset"),
+        ("balance_at", {"mandate_id": "acme", "at": 1767139200}, "at: 1767139200 is not an RFC 3339 time with offset"),
+        ("statement", {"mandate_id": "acme", "month": 0}, "month: 0 is not a day such as 2026-01-31"),
+        ("transactions_of_account", {"account_id": 1, "first": "20260101"}, "first: '20260101' is not a day such as 2026-01-31"),
+        ("transactions_of_account", {"account_id": 1, "last": "2026-02-30"}, "last: '2026-02-30' is not a day such as 2026-01-31"),
+        ("transactions_of_account", {"account_id": True}, "account_id: True"),
+        ("mandate_balances", {"after": "\x00"}, "after: "),
+        ("mandate_balances", {"after": "\ud800"}, "after: "),
+        ("mandate_balances", {"mandate_ids": []}, "mandate_ids: "),
+        ("mandate_balances", {"actor": {"role": "administrator", "mandate_ids": ["a\x00"]}}, "actor.mandate_ids.0: "),
+        ("accounts_of", {"mandate_id": "acme", "offset": 2**70}, "offset: "),
+        ("statistics_of_account", {"account_id": 1, "period_type": "DAY", "year": 2**70}, "year: "),
+        ("statistics_of_account", {"account_id": 1, "period_type": "DAY", "year": 2026, "month": 13}, "month: 13 "),
+        ("mandate_balances", {"limit": 20_000}, "limit must be 1 to 10000 (got 20000)"),
+        ("mandate_balances", {"limits": 5}, "limits: is not a field"),
+    ],
+)
+def test_a_wrong_message_is_refused_with_field_and_value(app: Celery, view: str, fields: dict[str, Any], message: str) -> None:
+    """Nothing is guessed: a time without offset is no day, a number no date."""
+    answer = app.tasks[f"view.{view}"].apply(kwargs={"actor": {"role": "root"}, **fields}).get()
+    assert answer["error"]["kind"] == "refused"
+    assert answer["error"]["message"].startswith(message), answer
+
+
 def called(path: str, task: str, database: Database, config: Configuration) -> Callable[[dict[str, Any]], Any]:
     """The function of that name, as one of a task's fields."""
     module, _, name = path.rpartition(".")

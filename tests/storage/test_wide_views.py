@@ -18,7 +18,9 @@ from core.storage.reading.balances import AccountBalance, MandateBalance, UserBa
 from core.storage.reading.transactions import Page, Transaction
 from core.views import transactions
 from core.views.accounts import holder_account
+from core.views.alerts import list_alerts
 from core.views.balances import balances_of_user, mandate_balances, user_balances
+from core.views.billing_settings import list_settings
 from tests.conftest import Record, Rows
 from tests.events import event
 from tests.storage.conftest import PutAccount, PutMandate, PutSettings
@@ -113,9 +115,10 @@ def test_pages_of_balances_have_each_row_once(books: None, database: Database) -
 
 def test_who_is_named_must_exist(books: None, database: Database) -> None:
     """A mandate that nobody knows is an error, one that only the directory knows has no rows."""
-    for view in (mandate_balances, user_balances, transactions.transactions_of_mandates, transactions.user_transactions):
+    views = (mandate_balances, user_balances, list_settings, list_alerts, transactions.transactions_of_mandates, transactions.user_transactions)
+    for view in views:
         with pytest.raises(NotFound, match="there is no mandate 'nowhere'"):
-            view(database, ROOT, ["nowhere"])
+            view(database, ROOT, ["own", "nowhere"])
         assert view(database, ROOT, ["later"]) == []
     with pytest.raises(RequestRefused, match="limit must be 1 to 10000"):
         mandate_balances(database, ROOT, limit=0)
