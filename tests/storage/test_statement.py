@@ -19,7 +19,7 @@ from core.domain.billing import BillingModel
 from core.domain.money import ZERO
 from core.domain.new_price import NewPrice
 from core.domain.rights import ROOT, administrator, user
-from core.errors import Forbidden, NotFound, RequestRefused
+from core.errors import Forbidden, NotFound, RequestRefused, StorageUnavailable
 from core.operations.amend_prices import amend_prices
 from core.operations.roll_up_usage import roll_up_usage
 from core.operations.top_up import TopUp, top_up
@@ -323,6 +323,19 @@ def test_only_who_is_patient_waits(database_urls: DatabaseUrls, make_config: Mak
     database.dispose()
     assert set(limits[: len(limits) // 2]) == {"7s"}
     assert set(limits[len(limits) // 2 :]) == {"0"}
+
+
+def test_who_is_not_patient_is_told(
+    database_urls: DatabaseUrls, make_config: MakeConfig, put_settings: PutSettings, owner_database: Database
+) -> None:
+    """What ended it, and that there is another way."""
+    put_settings(users=["ada"])
+    database = Database(database_urls.worker, make_config(statement_timeout_seconds=0.1))
+    with owner_database.transaction() as connection:
+        connection.execute(text("LOCK TABLE amendments"))
+        with pytest.raises(StorageUnavailable, match=r"statement timeout: TOLLBOOK_STATEMENT_TIMEOUT_SECONDS is .* commands that read much"):
+            statement(database, ROOT, "acme", NOW.date())
+    database.dispose()
 
 
 def test_amended_usage_counts_where_it_happened(
