@@ -31,7 +31,11 @@ from core.views.paging import check_days
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """Rows with a value per column, to be read once; what was recorded until `as_of` is in them."""
+    """Rows with a value per column, to be read once; what was committed until `as_of` is in them.
+
+    `as_of` is no watermark: an entry whose database transaction is open meanwhile is missing, although its `recorded_at` may lie
+    before. Who copies the books exports a range of days again.
+    """
 
     columns: Sequence[Column]
     chunks: Iterator[Sequence[Row]]
@@ -56,7 +60,7 @@ def transactions_export(
         mandate_ids: whose.
         first: the first local day, itself included; None: from the beginning.
         last: the last local day, itself included; None: to the end.
-        layout: which columns.
+        layout: which columns; FOCUS takes the days for those that entries count for, where a correction has the day of what it corrects.
 
     Raises:
         Forbidden: the actor may not see one of the mandates as a whole.
@@ -86,7 +90,8 @@ def statistics_export(
 ) -> Iterator[Export]:
     """As `transactions_export`, the stored statistics of the periods that begin on these days.
 
-    They come by mandate, account, period, provider, model and feature.
+    They come by mandate, account, period, provider, model and feature. `as_of` is up to when recordings are in them, and no watermark
+    either.
 
     Raises:
         Forbidden, NotFound, RequestRefused, StorageUnavailable, Misconfigured: as there.

@@ -115,6 +115,8 @@ def test_transactions_are_those_of_the_books(rows: Rows, lines: Lines, table: Ta
     assert {row["reference_type"] for row in ledger} == {"WORKFLOW", "SYSTEM", "PAYMENT", "ADJUSTMENT", "REFUND", "SWITCH", "AMENDMENT"}
     packed = table("transactions")
     assert set(ledger[0]) - set(packed.column_names) == {"created_by_user_id"}  # is `user_id`, where there is one
+    days = {row["id"]: row["local_date"] for row in ledger}
+    assert packed["counted_on"].to_pylist() == [days[row["reverses_id"] or row["id"]] for row in ledger]
     assert of_the_books(packed.to_pylist(), list(ledger[0])) == of_the_books(ledger, packed.column_names)
     assert packed.schema.field("amount").type == pa.decimal128(20, 9)
     assert packed.schema.field("recorded_at").type == pa.timestamp("us", tz="UTC")
@@ -246,18 +248,68 @@ def test_without_rows_there_are_still_columns(run: Run, table: Table, lines: Lin
 
 @pytest.mark.usefixtures("story")
 def test_ranges_are_local_days_with_both_ends(rows: Rows, lines: Lines) -> None:
-    """Whatever lies on such a day, however late it was recorded; statistics by the beginning of their period."""
+    """Whatever lies on such a day, however late it was recorded; for FOCUS whatever counts for it; statistics by the beginning of their period."""
+    ledger = {line["id"]: line for line in lines("transactions")}
     days = sorted({row["local_date"] for row in rows("SELECT DISTINCT local_date FROM transactions")})
     first, last = days[0], days[-1]
-    ids = {row["id"]: row["local_date"] for row in rows(f"SELECT id, local_date FROM transactions {ORDER}")}
     for low, high in ((None, None), (first, first), (first + timedelta(days=1), None), (None, last - timedelta(days=1)), (date.min, date.max)):
         options = [*(["--from", str(low)] if low else []), *(["--to", str(high)] if high else [])]
-        inside = [str(key) for key, day in ids.items() if (low or date.min) <= day <= (high or date.max)]
-        assert [line["id"] for line in lines("transactions", *options)] == inside
-        assert [line["x_TransactionId"] for line in lines("transactions", *options, "--columns", "focus")] == inside
+        inside = {
+            day: [key for key, line in ledger.items() if str(low or date.min) <= line[day] <= str(high or date.max)]
+            for day in ("local_date", "counted_on")
+        }
+        assert [line["id"] for line in lines("transactions", *options)] == inside["local_date"]
+        assert [line["x_TransactionId"] for line in lines("transactions", *options, "--columns", "focus")] == inside["counted_on"]
         starts = {line["period_start"] for line in lines("statistics", *options)}
         assert all(str(low or date.min) <= start <= str(high or date.max) for start in starts)
     assert len(lines("statistics", "--from", str(first), "--to", str(first))) == 1
+
+
+@pytest.mark.parametrize("columns", Layout)
+def test_what_is_corrected_after_the_month_counts_once_and_for_that_month(
+    put_settings: PutSettings, record: Record, run: Run, lines: Lines, columns: Layout, tmp_path: Path
+) -> None:
+    """The costs of a month are those of its statistics less what was given back, by the range in FOCUS, by `counted_on` in the books."""
+    today = datetime.now(UTC).date()
+    before = today.replace(day=1) - timedelta(days=1)
+    months = [(before.replace(day=1), before, Decimal("4.5")), (today.replace(day=1), date.max, Decimal("0.25"))]
+    put_settings(users=["ada"])
+    at = f"{before}T12:00:00Z"
+    record(event(event_id="amended", price_chf="1", occurred_at=at), event(event_id="refunded", price_chf="2", occurred_at=at))
+    record(event(event_id="new", price_chf="0.25", occurred_at=datetime.now(UTC).isoformat()))
+    refunded = next(line["id"] for line in lines("transactions") if line["event_id"] == "refunded")
+    (tmp_path / "prices.csv").write_text("mandate_id,event_id,price_chf\nacme,amended,3\n")
+    for command in ("amend prices.csv --key prices", f"refund acme {refunded} --amount 0.5 --key back", "rollup run"):
+        assert run(*command.split()).code == 0
+    seen = []
+    for first, last, cost in months:
+        (of_month,) = [line for line in lines("statistics", "--by", "month") if line["period_start"] == str(first)]
+        assert Decimal(of_month["cost"]) - Decimal(of_month["refunded"]) == cost
+        if columns is Layout.FOCUS:
+            found = lines("transactions", "--columns", "focus", "--from", str(first), "--to", str(last))
+            assert sum(Decimal(line["EffectiveCost"]) for line in found) == cost
+            assert {line["ChargePeriodStart"][:7] for line in found} == {str(first)[:7]}
+            seen += [line["x_TransactionId"] for line in found]
+        else:
+            found = [line for line in lines("transactions") if str(first) <= line["counted_on"] <= str(last)]
+            usage = [line for line in found if line["reference_type"] in ("WORKFLOW", "AMENDMENT", "REFUND")]
+            assert sum(Decimal(line["amount"]) * (1 if line["transaction_type"] == "DEBIT" else -1) for line in usage) == cost
+            seen += [line["id"] for line in found]
+    assert sorted(seen) == sorted(line["id"] for line in lines("transactions"))
+
+
+@pytest.mark.usefixtures("story")
+def test_focus_ranges_cover_the_ledger_without_overlap(lines: Lines) -> None:
+    """Each entry is in the range of exactly one day, and each day's effective costs are those of its statistics less what was given back."""
+    every = lines("transactions")
+    stored = lines("statistics")
+    seen = []
+    for day in sorted({line["counted_on"] for line in every}):
+        found = lines("transactions", "--columns", "focus", "--from", day, "--to", day)
+        seen += [line["x_TransactionId"] for line in found]
+        cost = sum(Decimal(line["cost"]) - Decimal(line["refunded"]) for line in stored if line["period_start"] == day)
+        assert sum(Decimal(line["EffectiveCost"]) for line in found) == cost
+    assert sorted(seen) == sorted(line["id"] for line in every)
 
 
 @pytest.mark.usefixtures("story")
@@ -338,10 +390,11 @@ def test_parquet_goes_to_standard_output_too(run: Run) -> None:
     assert done.stdout == Path("file.parquet").read_bytes()
 
 
+@pytest.mark.parametrize("in_days", [exports._in_own_days, exports._counted_in_days])
 @pytest.mark.parametrize("last", [None, date(2026, 1, 2)])
-def test_an_export_of_one_mandate_reads_no_other_ones_entries(owner_database: Database, last: date | None) -> None:
+def test_an_export_of_one_mandate_reads_no_other_ones_entries(owner_database: Database, last: date | None, in_days: Callable[[str], str]) -> None:
     """Each partition is read through an index that begins with the mandate, in the order of recording where all days are wanted."""
-    statement, parameters = exports._of_entries(exports._LEDGER, exports.Wanted(["acme"], last, last))
+    statement, parameters = exports._of_entries(exports._LEDGER, exports.Wanted(["acme"], last, last), in_days)
     with owner_database.transaction() as connection:
         connection.execute(text("SET LOCAL enable_seqscan = off"))
         plan = connection.execute(text(f"EXPLAIN {statement}"), parameters).scalars().all()

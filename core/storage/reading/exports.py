@@ -1,6 +1,6 @@
 """SQL that reads the whole ledger, or all statistics, in an order that never changes and in chunks, however many rows there are."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any, NamedTuple
 
@@ -17,6 +17,10 @@ _PREPARE = text("SELECT set_config('cursor_tuple_fraction', '1', true), set_conf
 _TOKENS = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens")
 _MANDATE_NAME = "coalesce(nullif(d.label, ''), nullif(d.name, ''), {}.mandate_id)"
 _USER_NAME = "coalesce(nullif({0}.display_name, ''), nullif({0}.username, ''), {1})"
+# The local day that an entry counts for: its own, but of a correction (o is what it corrects) that of the original.
+_COUNTED_ON = "coalesce(o.local_date, t.local_date)"
+# The lookup is left out for the many that correct nothing: their time is what an export takes.
+_CORRECTED = "LEFT JOIN LATERAL (SELECT * FROM transactions WHERE t.reverses_id IS NOT NULL AND id = t.reverses_id OFFSET 0) AS o ON true"
 
 # What an export of the ledger shows: column, kind, where it comes from. Who acted wins over the account's user.
 _TRANSACTION = (
@@ -43,6 +47,7 @@ _TRANSACTION = (
     ("occurred_at", Kind.TIME, "t.occurred_at"),
     ("recorded_at", Kind.TIME, "t.recorded_at"),
     ("local_date", Kind.DAY, "t.local_date"),
+    ("counted_on", Kind.DAY, _COUNTED_ON),
     ("settings_version", Kind.INTEGER, "t.settings_version"),
     ("batch_id", Kind.INTEGER, "t.batch_id"),
     ("reverses_id", Kind.INTEGER, "t.reverses_id"),
@@ -66,7 +71,6 @@ _STATISTIC = (
 TRANSACTION_COLUMNS = tuple(Column(name, kind) for name, kind, _ in _TRANSACTION)
 STATISTIC_COLUMNS = tuple(Column(name, kind) for name, kind, _ in _STATISTIC)
 
-# The lookup is left out for the many that correct nothing: their time is what an export takes.
 _ENTRY = f"""
     SELECT t.id, t.mandate_id, {_MANDATE_NAME.format("t")}, t.account_id, a.account_type, {_USER_NAME.format("u", "a.user_id")},
            t.balance_account_id, t.transaction_type, t.amount, t.reference_type, t.description, t.event_id,
@@ -75,7 +79,7 @@ _ENTRY = f"""
            {", ".join(f"CASE WHEN t.reference_type = 'AMENDMENT' AND o.id IS NOT NULL THEN -o.{name} ELSE t.{name} END" for name in _TOKENS)},
            {{bounds}}
       FROM ({{entries}}) AS t
-      LEFT JOIN LATERAL (SELECT * FROM transactions WHERE t.reverses_id IS NOT NULL AND id = t.reverses_id OFFSET 0) AS o ON true
+      {_CORRECTED}
       LEFT JOIN billing_settings_history h ON h.mandate_id = t.mandate_id AND h.version = coalesce(o.settings_version, t.settings_version)
       LEFT JOIN accounts a ON a.id = t.account_id
       LEFT JOIN directory_mandates d ON d.id = t.mandate_id
@@ -84,11 +88,18 @@ _ENTRY = f"""
 _LEDGER = f"""
     SELECT {", ".join(source for _, _, source in _TRANSACTION)}
       FROM ({{entries}}) AS t
+      {_CORRECTED}
       LEFT JOIN accounts a ON a.id = t.account_id
       LEFT JOIN directory_mandates d ON d.id = t.mandate_id
       LEFT JOIN directory_users u ON u.id = coalesce(t.created_by_user_id, a.user_id)
 """
 _FIRST_TO_LAST = " ORDER BY t.recorded_at, t.id"
+
+# Nothing is corrected before it happened, by clocks that don't differ by days: older partitions needn't be looked into.
+_CORRECTIONS_IN_DAYS = f"""
+    SELECT t.* FROM transactions t {_CORRECTED}
+     WHERE {{of}} AND t.reverses_id IS NOT NULL AND t.recorded_at >= CAST(:first AS date) - 7 AND {_COUNTED_ON} BETWEEN :first AND :last
+"""
 
 _USAGE = f"""
     SELECT s.mandate_id, {_MANDATE_NAME.format("s")}, s.account_id, {_USER_NAME.format("u", "a.user_id")}, s.period_type, s.period_start,
@@ -115,15 +126,14 @@ class Wanted(NamedTuple):
 
 
 def read_transactions(connection: Connection, wanted: Wanted) -> Iterator[list[Row]]:
-    """The entries as rows of `TRANSACTION_COLUMNS`, by `recorded_at`, then id."""
-    for chunk in _read(connection, *_of_entries(_LEDGER, wanted)):
+    """The entries of these local days as rows of `TRANSACTION_COLUMNS`, by `recorded_at`, then id."""
+    for chunk in _read(connection, *_of_entries(_LEDGER, wanted, _in_own_days)):
         yield [tuple(row) for row in chunk]
 
 
 def read_entries(connection: Connection, wanted: Wanted) -> Iterator[list[Entry]]:
-    """The entries with all that FOCUS asks of them, by `recorded_at`, then id."""
-    day = "coalesce(o.local_date, t.local_date)"
-    statement, parameters = _of_entries(_ENTRY, wanted, bounds=_bounds(day, "day", "month"))
+    """The entries that count for these local days, with all that FOCUS asks of them, by `recorded_at`, then id."""
+    statement, parameters = _of_entries(_ENTRY, wanted, _counted_in_days, bounds=_bounds(_COUNTED_ON, "day", "month"))
     for chunk in _read(connection, statement, parameters):
         yield [Entry._make((*row[:22], Tokens._make(row[22:27]), Bounds._make(row[27:]))) for row in chunk]
 
@@ -150,14 +160,22 @@ def _read(connection: Connection, statement: TextClause, parameters: Mapping[str
         yield from result.yield_per(CHUNK_ROWS).partitions()
 
 
-def _of_entries(shown: str, wanted: Wanted, **parts: str) -> tuple[TextClause, dict[str, object]]:
+def _of_entries(shown: str, wanted: Wanted, in_days: Callable[[str], str], **parts: str) -> tuple[TextClause, dict[str, object]]:
     of, parameters = _of_mandates("t", wanted.mandate_ids)
     if wanted.first is None and wanted.last is None:
         entries = f"SELECT t.* FROM transactions t WHERE {of}"
     else:
-        entries = entries_in_days("t.*", of)
+        entries = in_days(of)
         parameters |= _days(wanted)
     return text(shown.format(entries=entries, **parts) + _FIRST_TO_LAST), parameters
+
+
+def _in_own_days(of: str) -> str:
+    return entries_in_days("t.*", of)
+
+
+def _counted_in_days(of: str) -> str:
+    return f"{entries_in_days('t.*', f'{of} AND t.reverses_id IS NULL')} UNION ALL {_CORRECTIONS_IN_DAYS.format(of=of)}"
 
 
 def _of_statistics(columns: str, wanted: Wanted, by: PeriodType) -> tuple[TextClause, dict[str, object]]:
