@@ -12,7 +12,7 @@ import typer
 
 from cli.acting import acting
 from cli.context import open_database
-from cli.options import AsJson, FromDay, Mandates, ToDay, day
+from cli.options import STANDARD_OUTPUT, AsJson, Force, FromDay, Mandates, ToDay, day
 from cli.output.csv_out import write_csv
 from cli.output.json_out import print_json
 from cli.output.new_file import Written, new_file, standard_output
@@ -26,7 +26,6 @@ from core.storage.database import Database
 from core.views.export import Export, statistics_export, transactions_export
 
 app = typer.Typer(help="The books for other programs, as CSV or Parquet.", no_args_is_help=True, add_completion=False, rich_markup_mode=None)
-STANDARD_OUTPUT = Path("-")
 
 
 class Format(StrEnum):
@@ -39,7 +38,6 @@ class Format(StrEnum):
 Kind = Annotated[Format, typer.Option("--format", help="Parquet needs the extra `parquet`.")]
 Output = Annotated[Path, typer.Option(metavar="FILE|-", help="The new file; - is standard output.")]
 Columns = Annotated[Layout, typer.Option(help="Columns of the books, or those of FOCUS 1.3 (FinOps).")]
-Force = Annotated[bool, typer.Option("--force", help="Take the place of a file that is there.")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import getpass
 from datetime import date, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -20,6 +21,8 @@ By = Annotated[str | None, typer.Option(help="Who does it, kept in the books. De
 Mandates = Annotated[list[str] | None, typer.Option("--mandate", help="Id of a mandate; may be given several times. Default: all.")]
 FromDay = Annotated[str | None, typer.Option("--from", help="From this local day on, such as 2026-01-31.")]
 ToDay = Annotated[str | None, typer.Option("--to", help="Up to this local day, itself included.")]
+Force = Annotated[bool, typer.Option("--force", help="Take the place of a file that is there.")]
+STANDARD_OUTPUT = Path("-")  # in place of a file
 
 Moment = str | None  # a point in time as it is typed; `moment` reads it
 

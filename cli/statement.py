@@ -10,13 +10,14 @@ import typer
 
 from cli.acting import acting
 from cli.context import open_database
-from cli.options import AsJson, moment
+from cli.options import STANDARD_OUTPUT, AsJson, Force, moment
 from cli.output.chart import bar
+from cli.output.new_file import new_file, standard_output
 from cli.output.statement_page import statement_page
 from cli.output.tables import cell, print_fields, print_table
 from cli.output.text import counted
 from core.domain.json_text import json_text
-from core.views.statement import Account, Statement, Usage
+from core.views.statement import BalanceMonth, Statement, UsageFigures
 from core.views.statement import statement as statement_of
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -34,9 +35,10 @@ def statement(
         typer.Option(help="By what was recorded before this moment, such as 2026-11-02T08:00:00+01:00. Default: now."),
     ] = None,
     output: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="Write a page for browsers and printing (with --json the JSON) into this file; - is standard output."),
+        Path | None,
+        typer.Option(metavar="FILE|-", help="Write a page for browsers and printing (with --json JSON) into this new file; - is standard output."),
     ] = None,
+    force: Force = False,
     as_json: AsJson = False,
 ) -> None:
     """Show what moved a mandate's balances in a month, and what its users used; amounts in CHF, exact.
@@ -45,16 +47,13 @@ def statement(
     as of the same moment. A month changes with what comes late; the same --as-of gives the same figures again.
     """
     first, when = _first(month), moment(as_of)
-    with open_database() as database:
-        found = statement_of(database, acting(), mandate, first, when)
-    if output is None and not as_json:
-        _print(found)
-        return
-    written = json_text(found, indent=2) + "\n" if as_json else statement_page(found)
-    if output is None or output == "-":
-        typer.echo(written, nl=False)
-    else:
-        Path(output).write_text(written, encoding="utf-8")
+    target = standard_output() if output is None or output == STANDARD_OUTPUT else new_file(output, force=force)
+    with target as file, open_database() as database:
+        found = statement_of(database, acting(), mandate, first, when, patient=True)
+        if output is None and not as_json:
+            _print(found)
+        else:
+            file.write((json_text(found, indent=2) + "\n" if as_json else statement_page(found)).encode())
 
 
 def _first(month: str) -> date:
@@ -73,7 +72,7 @@ def _print(found: Statement) -> None:
     print_fields(about, free=("mandate",))
     columns = ("", "total CHF", "pool CHF", "users CHF")
     accounts = (found.total, found.pool, found.users)
-    print_table(columns, [(field.name.replace("_", " "), *(getattr(account, field.name) for account in accounts)) for field in fields(Account)])
+    print_table(columns, [(field.name.replace("_", " "), *(getattr(account, field.name) for account in accounts)) for field in fields(BalanceMonth)])
     if found.by_day:
         _print_usage(found)
     if found.late_event_count:
@@ -82,7 +81,7 @@ def _print(found: Statement) -> None:
 
 
 def _print_usage(found: Statement) -> None:
-    shares: dict[str, list[tuple[str, Usage]]] = {
+    shares: dict[str, list[tuple[str, UsageFigures]]] = {
         "model": [(f"{row.provider} {row.model}", row) for row in found.by_model],
         "feature": [(row.feature_code, row) for row in found.by_feature],
         "user": [(row.user_name, row) for row in found.by_user],

@@ -20,7 +20,7 @@ from markupsafe import Markup
 from cli.output.text import printable
 from core.domain.billing import BillingModel
 from core.domain.money import ZERO
-from core.views.statement import Account, Statement, Usage
+from core.views.statement import BalanceMonth, Statement, UsageFigures
 
 ROWS_MAX = 200  # models and features, whose names the producers choose; users are all listed
 _PLACES_MIN = 2
@@ -51,7 +51,7 @@ class Line:
 
     name: str
     note: str
-    usage: Usage
+    usage: UsageFigures
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Bar:
 
 def statement_page(statement: Statement) -> str:
     """The statement as one HTML document of its own, in UTF-8."""
-    split = any(getattr(statement.pool, f.name) for f in fields(Account)) and any(getattr(statement.users, f.name) for f in fields(Account))
+    split = any(getattr(statement.pool, f.name) for f in fields(BalanceMonth)) and any(getattr(statement.users, f.name) for f in fields(BalanceMonth))
     accounts = [statement.total, *([statement.pool, statement.users] if split else [])]
     movements = [(label, [getattr(account, name) for account in accounts]) for name, label in _MOVEMENTS.items()]
     always = ("Opening balance", "Usage billed", "Closing balance")
@@ -107,6 +107,11 @@ def places(values: Iterable[Decimal]) -> int:
     return max([_PLACES_MIN, *(len(f"{value:f}".partition(".")[2].rstrip("0")) for value in values)])
 
 
+def exact(value: Decimal) -> str:
+    """`value` as `amount` has it with as many places as it needs, but as plain text, which is all that a drawing takes."""
+    return amount(value, places([value])).striptags()
+
+
 def _grouped(number: int) -> str:
     return f"{number:,}".replace(",", "\u2019")
 
@@ -143,8 +148,8 @@ def _cut(lines: Sequence[Line]) -> list[Line]:
     if len(lines) <= ROWS_MAX:
         return list(lines)
     rest = lines[ROWS_MAX:]
-    sums = [sum(getattr(line.usage, field.name) for line in rest) for field in fields(Usage)]
-    return [*lines[:ROWS_MAX], Line(f"{_grouped(len(rest))} others", "", Usage(*sums))]
+    sums = [sum(getattr(line.usage, field.name) for line in rest) for field in fields(UsageFigures)]
+    return [*lines[:ROWS_MAX], Line(f"{_grouped(len(rest))} others", "", UsageFigures(*sums))]
 
 
 def _share(cost: Decimal, greatest: Decimal) -> Decimal:
@@ -156,5 +161,5 @@ def _share(cost: Decimal, greatest: Decimal) -> Decimal:
 def _template() -> Template:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(amount=amount, grouped=_grouped, plain=_plain)
-    environment.globals.update(places=places, share=_share)
+    environment.globals.update(exact=exact, places=places, share=_share)
     return environment.from_string(files("cli.output").joinpath("statement.html").read_text(encoding="utf-8"))

@@ -11,6 +11,8 @@ from core.errors import BadData, Misconfigured, StorageUnavailable, TollbookErro
 
 _DATA = ("21", "22", "23")  # cardinality, data exception, integrity constraint
 _OPERATOR = ("28", "3D", "3F", "42")  # authorisation, no such database or schema, no such table or right
+_TIMED_OUT = "canceling statement due to statement timeout"  # an operator may cancel one too, under the same SQLSTATE
+_TIME_LIMIT = ": TOLLBOOK_STATEMENT_TIMEOUT_SECONDS is how long a query may take; commands that read much have no limit"
 _LOGIN_REFUSED = re.compile(r"password authentication failed|no pg_hba.conf entry|(role|database) \"[^\"]*\" (does not exist|is not permitted)")
 
 
@@ -46,4 +48,4 @@ def _error_of(original: BaseException | None) -> TollbookError:
         return BadData(message, state)
     if state.startswith(_OPERATOR):
         return Misconfigured(f"{message}; check DATABASE_URL and run `tollbook db upgrade`")
-    return StorageUnavailable(message)
+    return StorageUnavailable(message + _TIME_LIMIT if _TIMED_OUT in message else message)

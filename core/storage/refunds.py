@@ -54,7 +54,7 @@ def find_reversal(connection: Connection, transaction_id: int) -> int | None:
 
 
 def refunded_amount(connection: Connection, mandate_id: str, transaction_id: int) -> Decimal:
-    """What was refunded of the transaction so far, in CHF. The caller has locked its balance, so it stays so."""
+    """What was refunded of the transaction so far, in CHF, 0 or more; it stays so only while its balance is locked."""
     refunded: Decimal = connection.execute(_REFUNDED, {"mandate_id": mandate_id, "transaction_id": transaction_id}).scalar_one()
     return refunded
 

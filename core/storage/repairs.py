@@ -5,9 +5,10 @@ from decimal import Decimal
 
 from sqlalchemy import Connection, text
 
-from core.storage.invariants.balances import DELTA, WRONG_BALANCES
+from core.storage.invariants.balances import WRONG_BALANCES
 from core.storage.invariants.invariant import EVER
 from core.storage.invariants.rollups import DIFFERENCES
+from core.storage.transactions import DELTA
 
 _BALANCES = text(f"""
     SELECT mandate_id, account_id, user_id, balance, ledger FROM ({WRONG_BALANCES}) AS wrong

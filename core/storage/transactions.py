@@ -13,6 +13,9 @@ from core.domain.usage_event import TokenUsage, UsageEvent
 from core.storage.event_keys import StoredHash
 from core.storage.packing import packed, packed_times, unpacked
 
+# What an entry adds to the balance that it moves: only a DEBIT takes off, an ADJUSTMENT carries its own sign.
+DELTA = "CASE transaction_type WHEN 'DEBIT' THEN -amount ELSE amount END"
+
 _USAGE_COLUMNS = {
     "id": "bigint",
     "mandate_id": "text",

@@ -28,6 +28,7 @@ from core.storage.reading.explanations import (
     letters_of,
 )
 from core.storage.reading.transactions import Transaction, list_with_ids
+from core.storage.refunds import refunded_amount
 
 
 class Relation(StrEnum):
@@ -54,7 +55,7 @@ class Explanation:
     `moved` is what it added to the balance of `balance_account`, which stood at `balance_before` and then at `balance_after`: in
     the order of `recorded_at` and id, in which a batch's entries follow one another, though the batch moved the balance at once.
     Without `balance_account` it moved none. `operation` is what the entry's key was used for, where it has one. `refunded` is what
-    was given back of it.
+    was given back of it, 0 or more, by all refunds, also those beyond the ones in `related`.
     """
 
     transaction: Transaction
@@ -135,7 +136,7 @@ def _explained(connection: Connection, entry: Transaction) -> Explanation:
         operation=_operation(connection, entry, steps),
         rules=find_rules(connection, entry.mandate_id, entry.settings_version),
         batch=None if entry.batch_id is None else find_batch(connection, entry.batch_id),
-        refunded=sum((other.transaction.amount for other in related if other.relation is Relation.REFUND), ZERO),
+        refunded=refunded_amount(connection, entry.mandate_id, entry.id),
         related=related,
         amendments=steps,
         dead_letters=[] if event_id is None else letters_of(connection, entry.mandate_id, event_id),

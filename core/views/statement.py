@@ -39,7 +39,7 @@ _YEARS = range(1, 9999)  # the day after the last one must be a day that Python 
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class BalanceMonth:
     """What a month did to a balance, in CHF; each movement with the sign that it has for the balance.
 
     `usage` is what was billed, as recorded; `amendments` is what corrections of it came to.
@@ -57,7 +57,7 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class UsageFigures:
     """Usage events, as amended: how many, what they cost in CHF, which part of that moved a balance and which none, and their tokens."""
 
     event_count: int
@@ -69,14 +69,14 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
-class DayUsage(Usage):
+class DayUsage(UsageFigures):
     """The usage of one local day."""
 
     day: date
 
 
 @dataclass(frozen=True, slots=True)
-class ModelUsage(Usage):
+class ModelUsage(UsageFigures):
     """The usage of one provider's model, `unknown` where events don't say."""
 
     provider: str
@@ -84,14 +84,14 @@ class ModelUsage(Usage):
 
 
 @dataclass(frozen=True, slots=True)
-class FeatureUsage(Usage):
+class FeatureUsage(UsageFigures):
     """The usage of one feature, `unknown` where events don't say."""
 
     feature_code: str
 
 
 @dataclass(frozen=True, slots=True)
-class UserUsage(Usage):
+class UserUsage(UsageFigures):
     """The usage of one user."""
 
     user_id: str
@@ -124,10 +124,10 @@ class Statement:
     ended: bool
     as_of: datetime
     billing_models: list[ModelSince]
-    total: Account
-    pool: Account
-    users: Account
-    usage: Usage
+    total: BalanceMonth
+    pool: BalanceMonth
+    users: BalanceMonth
+    usage: UsageFigures
     late_event_count: int
     by_day: list[DayUsage]
     by_model: list[ModelUsage]
@@ -135,7 +135,7 @@ class Statement:
     by_user: list[UserUsage]
 
 
-def statement(database: Database, actor: Actor, mandate_id: str, month: date, as_of: datetime | None = None) -> Statement:
+def statement(database: Database, actor: Actor, mandate_id: str, month: date, as_of: datetime | None = None, *, patient: bool = False) -> Statement:
     """What moved the mandate's balances and what it used on the local days of a month, at one moment.
 
     The same moment gives the same figures for ever; only of the seconds right before it something may still be on its way into
@@ -147,19 +147,21 @@ def statement(database: Database, actor: Actor, mandate_id: str, month: date, as
         mandate_id: whose.
         month: any day of it.
         as_of: only what was recorded before this moment (aware) counts; without one, or of one ahead, it is now.
+        patient: whoever asks waits as long as it takes; without, each query ends after `TOLLBOOK_STATEMENT_TIMEOUT_SECONDS`.
 
     Raises:
         Forbidden: the actor may not see it.
         NotFound: the mandate has no billing settings, or had none yet at that moment.
         RequestRefused: the year is 9999.
-        StorageUnavailable, Misconfigured: the database can't be asked.
+        StorageUnavailable, Misconfigured: the database can't be asked, or not within the time.
     """
     require_mandate(actor, mandate_id, "read the statement")
     if month.year not in _YEARS:
         raise RequestRefused(f"month: {month.isoformat()[:7]} is too far ahead")
     first, last = days_of(month.year, month.month)
     with database.snapshot() as connection:
-        allow_time(connection)
+        if patient:
+            allow_time(connection)
         mandate = find_stated_mandate(connection, mandate_id, last, as_of)
         if mandate is None:
             if as_of is None or find_settings(connection, mandate_id) is None:
@@ -167,13 +169,13 @@ def statement(database: Database, actor: Actor, mandate_id: str, month: date, as
             raise NotFound(f"mandate {shown(mandate_id)} had no billing settings yet at {as_of.isoformat()}")
         scope = Scope(mandate_id, first, last, mandate.as_of)
         models = billing_models(connection, scope)
-        pool, users = _accounts(connection, scope)
+        pool, users = _pool_and_users(connection, scope)
         sums = used(connection, scope, mandate.ends_at)
     return _stated(scope, mandate, models, pool, users, sums)
 
 
 def _stated(
-    scope: Scope, mandate: StatedMandate, models: list[tuple[BillingModel, date]], pool: Account, users: Account, sums: list[UsageSum]
+    scope: Scope, mandate: StatedMandate, models: list[tuple[BillingModel, date]], pool: BalanceMonth, users: BalanceMonth, sums: list[UsageSum]
 ) -> Statement:
     by_day = sorted((DayUsage(*_figures(s), s.day) for s in sums if s.day is not None), key=lambda row: row.day)
     return Statement(
@@ -199,19 +201,19 @@ def _stated(
     )
 
 
-def _accounts(connection: Connection, scope: Scope) -> tuple[Account, Account]:
+def _pool_and_users(connection: Connection, scope: Scope) -> tuple[BalanceMonth, BalanceMonth]:
     """The pool and the users' accounts together, read off what they hold now: less what counts later, less the month itself."""
     present = present_balances(connection, scope.mandate_id)
     after = replace(scope, first=scope.last + timedelta(days=1), last=date.max)
     within = moved(connection, scope, present.pool_id)
     later = [*moved(connection, after, present.pool_id), *moved_since(connection, scope.mandate_id, scope.as_of, present.pool_id)]
-    return _account(present.pool, within, later, is_pool=True), _account(present.users, within, later, is_pool=False)
+    return _month_of(present.pool, within, later, is_pool=True), _month_of(present.users, within, later, is_pool=False)
 
 
-def _account(now: Decimal, within: Iterable[Moved], later: Iterable[Moved], *, is_pool: bool) -> Account:
+def _month_of(now: Decimal, within: Iterable[Moved], later: Iterable[Moved], *, is_pool: bool) -> BalanceMonth:
     sums = {kind: sum((m.amount for m in within if m.kind is kind and m.is_pool is is_pool), ZERO) for kind in ReferenceType}
     closing = now - sum((m.amount for m in later if m.is_pool is is_pool), ZERO)
-    return Account(
+    return BalanceMonth(
         opening=closing - sum(sums.values(), ZERO),
         top_ups=sums[ReferenceType.PAYMENT],
         grants=sums[ReferenceType.SYSTEM],
@@ -224,19 +226,19 @@ def _account(now: Decimal, within: Iterable[Moved], later: Iterable[Moved], *, i
     )
 
 
-def _added(one: Account, other: Account) -> Account:
-    return Account(**{field.name: getattr(one, field.name) + getattr(other, field.name) for field in fields(Account)})
+def _added(one: BalanceMonth, other: BalanceMonth) -> BalanceMonth:
+    return BalanceMonth(**{field.name: getattr(one, field.name) + getattr(other, field.name) for field in fields(BalanceMonth)})
 
 
 def _figures(row: UsageSum) -> tuple[int, Decimal, Decimal, Decimal, int, int]:
     return row.event_count, row.cost, row.billed_cost, row.cost - row.billed_cost, int(row.input_tokens), int(row.output_tokens)
 
 
-def _total(days: Iterable[DayUsage]) -> Usage:
+def _total(days: Iterable[DayUsage]) -> UsageFigures:
     total = [0, ZERO, ZERO, ZERO, 0, 0]
     for day in days:
-        total = [a + getattr(day, field.name) for a, field in zip(total, fields(Usage), strict=True)]
-    return Usage(*total)  # type: ignore[arg-type]
+        total = [a + getattr(day, field.name) for a, field in zip(total, fields(UsageFigures), strict=True)]
+    return UsageFigures(*total)  # type: ignore[arg-type]
 
 
 def _models_in(models: Iterable[tuple[BillingModel, date]], first: date) -> list[ModelSince]:

@@ -139,6 +139,28 @@ def test_refunds_and_what_they_refund_name_each_other(
     assert ([(r.relation, r.transaction.id) for r in half.related], half.operation) == ([(Relation.CORRECTED, usage)], "refund")
 
 
+def test_a_refunded_top_up_was_refunded_whole(
+    told: Explain, ids: Callable[..., list[int]], database: Database, owner_database: Database, record: Record, put_settings: PutSettings
+) -> None:
+    """What was given back of a payment is positive too, and counts all refunds, though only the first 1,000 are listed."""
+    put_settings(users=["ada"])
+    record(event())
+    asked = {"mandate_id": "acme", "by": "olga"}
+    account_id = holder_account(database, ROOT, "acme", "ada").id
+    top_up(database, ROOT, TopUp.read({**asked, "key": "t", "account_id": account_id, "amount": "1500"}))
+    (payment,) = ids("reference_type = 'PAYMENT'")
+    refund(database, ROOT, Refund.read({**asked, "key": "r", "transaction_id": payment, "amount": "0.25"}))
+    assert told(payment).refunded == Decimal("0.25")
+    (first,) = ids("reference_type = 'REFUND'")
+    with owner_database.transaction() as connection:
+        for table, number in (("transactions", "id"), ("refunds", "refund_transaction_id")):
+            copy = f"jsonb_build_object('{number}', {number} + n)"
+            query = f"INSERT INTO {table} SELECT (jsonb_populate_record(t, {copy})).* FROM {table} t, generate_series(1, 1100) n WHERE {number} = :id"
+            connection.execute(text(query), {"id": first})
+    found = told(payment)
+    assert ({r.relation for r in found.related}, len(found.related), found.refunded) == ({Relation.REFUND}, 1000, Decimal("275.25"))
+
+
 def test_an_events_amendments_are_a_chain(
     told: Explain, ids: Callable[..., list[int]], database: Database, config: Configuration, record: Record, put_settings: PutSettings, rows: Rows
 ) -> None:

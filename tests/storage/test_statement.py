@@ -12,24 +12,29 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
+from sqlalchemy.event import listen
 
 from core.config import Configuration
 from core.domain.billing import BillingModel
 from core.domain.money import ZERO
+from core.domain.new_price import NewPrice
 from core.domain.rights import ROOT, administrator, user
-from core.errors import Forbidden, NotFound, RequestRefused
+from core.errors import Forbidden, NotFound, RequestRefused, StorageUnavailable
+from core.operations.amend_prices import amend_prices
 from core.operations.roll_up_usage import roll_up_usage
 from core.operations.top_up import TopUp, top_up
 from core.storage.database import Database
 from core.storage.reading import statements
 from core.views.accounts import holder_account
-from core.views.statement import Account, Statement, statement
+from core.views.statement import BalanceMonth, Statement, statement
 from core.views.statistics import computed_statistics, days_in
-from tests.conftest import Record, Row, Rows
+from tests.conftest import DatabaseUrls, Record, Row, Rows
 from tests.events import event
 from tests.storage.conftest import Breaches, PutMandate, PutSettings
 from tests.storage.stories import NOW, STORIES, USERS, ZONES, Story, months, new_mandate_id
+from tests.storage.test_database import MakeConfig
 from tests.storage.test_import_books import Take, take
+from tests.storage.test_view_plans import entries_read, nodes
 
 __all__ = ["take"]
 
@@ -55,7 +60,7 @@ def _month(entry: Row) -> date:
     return day.replace(day=1)
 
 
-def expected_account(ledger: list[Row], month: date, *, pool: bool) -> Account:
+def expected_account(ledger: list[Row], month: date, *, pool: bool) -> BalanceMonth:
     """What the ledger, read entry by entry, says of the pool or of the users' accounts."""
     sums: dict[str, Decimal] = defaultdict(Decimal)
     for entry in ledger:
@@ -64,7 +69,7 @@ def expected_account(ledger: list[Row], month: date, *, pool: bool) -> Account:
         delta = -entry["amount"] if entry["transaction_type"] == "DEBIT" else entry["amount"]
         sums["closing"] += delta
         sums["opening" if _month(entry) < month else KINDS[entry["reference_type"]]] += delta
-    return Account(**{field.name: sums[field.name] for field in fields(Account)})
+    return BalanceMonth(**{field.name: sums[field.name] for field in fields(BalanceMonth)})
 
 
 def expected_usage(ledger: list[Row], month: date) -> dict[str, Sums]:
@@ -114,7 +119,7 @@ def check_statement(found: Statement, ledger: list[Row]) -> None:
     assert stated_usage(found) == expected_usage(ledger, found.first)
     for account in (found.total, found.pool, found.users):
         assert account.opening + sum(getattr(account, kind) for kind in KINDS.values()) == account.closing
-    for name in (field.name for field in fields(Account)):
+    for name in (field.name for field in fields(BalanceMonth)):
         assert getattr(found.total, name) == getattr(found.pool, name) + getattr(found.users, name)
     assert found.usage.billed_cost == -(found.total.usage + found.total.amendments)
     for rows in (found.by_day, found.by_model, found.by_feature, found.by_user):
@@ -300,6 +305,85 @@ def test_a_movement_about_the_pool_and_one_about_a_user_stand_apart(
     top_up(database, ROOT, TopUp.read({**rows_of, "account_id": holder_account(database, ROOT, "acme", "ada").id}))
     found = of(f"{datetime.now(UTC):%Y-%m}")
     assert [found.pool.closing, found.users.top_ups, found.users.grants, found.total.closing] == [ZERO, 7, 10, 14]
+
+
+def test_only_who_is_patient_waits(database_urls: DatabaseUrls, make_config: MakeConfig, put_settings: PutSettings) -> None:
+    """A query ends by the ordinary timeout, as by message; only the command and Python may have it take as long as it takes."""
+    put_settings(users=["ada"])
+    database = Database(database_urls.worker, make_config(statement_timeout_seconds=7))
+    limits = []
+
+    def saw(connection: Any, _cursor: object, statement: str, *_: object) -> None:
+        if "FROM transactions" in statement:
+            limits.append(connection.exec_driver_sql("SHOW statement_timeout").scalar_one())
+
+    listen(database._engine, "before_cursor_execute", saw)
+    for patient in (False, True):
+        statement(database, ROOT, "acme", NOW.date(), patient=patient)
+    database.dispose()
+    assert set(limits[: len(limits) // 2]) == {"7s"}
+    assert set(limits[len(limits) // 2 :]) == {"0"}
+
+
+def test_who_is_not_patient_is_told(
+    database_urls: DatabaseUrls, make_config: MakeConfig, put_settings: PutSettings, owner_database: Database
+) -> None:
+    """What ended it, and that there is another way."""
+    put_settings(users=["ada"])
+    database = Database(database_urls.worker, make_config(statement_timeout_seconds=0.1))
+    with owner_database.transaction() as connection:
+        connection.execute(text("LOCK TABLE amendments"))
+        with pytest.raises(StorageUnavailable, match=r"statement timeout: TOLLBOOK_STATEMENT_TIMEOUT_SECONDS is .* commands that read much"):
+            statement(database, ROOT, "acme", NOW.date())
+    database.dispose()
+
+
+def test_amended_usage_counts_where_it_happened(
+    database: Database, record: Record, put_settings: PutSettings, rows: Rows, of: Callable[..., Statement]
+) -> None:
+    """Whether it had been recorded when it happened, or weeks late."""
+    put_settings(users=["ada"])
+    events = [event(price_chf="3", occurred_at="2026-01-10T10:00:00Z") for _ in range(4)]
+    record(*events, clock=at("2026-02-01T00:00:00Z"))
+    new = [NewPrice.read({"mandate_id": "acme", "event_id": one["event_id"], "price_chf": "2"}) for one in events]
+    amend_prices(database, ROOT, new, key="k", by="olga", worker="test")
+    for remainder, moment in enumerate(("2026-01-10T11:00:00Z", "2026-01-30T00:00:00Z")):
+        asked = {"moment": moment, "remainder": remainder}
+        rows("UPDATE transactions SET recorded_at = :moment WHERE reference_type = 'WORKFLOW' AND id % 2 = :remainder", **asked)
+        rows("UPDATE amendments SET reversed_recorded_at = :moment WHERE reversed_id % 2 = :remainder", **asked)
+    stated = [(found.usage.cost, found.total.amendments, found.total.closing) for found in map(of, ("2026-01", "2026-02"))]
+    assert stated == [(Decimal(8), Decimal(4), Decimal(-8)), (ZERO, ZERO, Decimal(-8))]
+
+
+OLD_AMENDMENTS = (
+    """
+    INSERT INTO transactions (id, mandate_id, event_id, account_id, transaction_type, amount, reference_type, description, occurred_at,
+                              recorded_at, local_date, settings_version)
+    SELECT n, 'acme', n, 1, 'DEBIT', 1, 'WORKFLOW', '', '2026-01-10', '2026-01-10', '2026-01-10', 1 FROM generate_series(1, 5000) n
+    """,
+    """
+    INSERT INTO amendments (mandate_id, event_id, number, operation, idempotency_key, reversed_id, reversed_recorded_at, reversal_id, debit_id,
+                            recorded_at)
+    SELECT 'acme', n, 1, 'amend_prices', 'k', n, '2026-01-10', n, n, '2026-01-11' FROM generate_series(1, 5000) n
+    """,
+    "ANALYZE transactions, amendments",
+)
+
+
+def test_amendments_of_other_months_are_not_followed(owner_database: Database) -> None:
+    """A statement reads the entries that were taken back of its own month, however many there are of others."""
+    query = f"EXPLAIN (ANALYZE, FORMAT JSON) {statements._taken_back('t.id')}"
+    read = []
+    with owner_database.transaction() as connection:
+        for statement_of_old in OLD_AMENDMENTS:
+            connection.execute(text(statement_of_old))
+        for month in (1, 2):
+            first, last = days_in(2026, month)
+            plan = connection.execute(text(query), {"mandate_id": "acme", "first": first, "last": last, "as_of": NOW}).scalar_one()
+            scans = [node for node in nodes(plan[0]["Plan"]) if node.get("Relation Name", "").startswith("transactions")]
+            read.append(sum(map(entries_read, scans)))
+    assert read[0] >= 5000
+    assert read[1] == 0
 
 
 @pytest.mark.parametrize("query", [statements._MOVED, statements._MOVED_SINCE, statements._USED], ids=["moved", "since", "used"])

@@ -20,7 +20,7 @@ from core.operations.top_up import TopUp, top_up
 from core.storage.database import Database
 from core.storage.directory.mirror import User, put_users
 from core.views.accounts import holder_account
-from core.views.statement import Account, FeatureUsage, Statement, Usage, UserUsage, statement
+from core.views.statement import BalanceMonth, FeatureUsage, Statement, UsageFigures, UserUsage, statement
 from tests.conftest import Record
 from tests.events import event
 from tests.storage.conftest import PutSettings
@@ -100,7 +100,7 @@ def month(put_settings: PutSettings, record: Record, database: Database, owner_d
 def test_the_page_has_the_figures_of_the_statement(month: Statement) -> None:
     """Each line of each table, to the last unit, and its total."""
     page = Page(statement_page(month))
-    lists: dict[str, Sequence[Usage]] = {"Model": month.by_model, "Feature": month.by_feature, "Day": month.by_day, "User": month.by_user}
+    lists: dict[str, Sequence[UsageFigures]] = {"Model": month.by_model, "Feature": month.by_feature, "Day": month.by_day, "User": month.by_user}
     for heading, rows in lists.items():
         lines = page.table(heading)
         cost = 4 if heading == "Model" else 2
@@ -115,17 +115,41 @@ def test_page_json_and_table_agree(run: Run, month: Statement, tmp_path: Path) -
     """One moment asked for three times: the same figures; into a file or onto standard output: the same text."""
     moment = ("--as-of", month.as_of.isoformat())
     found = run("statement", "acme", "2026-01", "--json").json
-    assert {name: Decimal(value) for name, value in found["total"].items()} == {f.name: getattr(month.total, f.name) for f in fields(Account)}
+    assert {name: Decimal(value) for name, value in found["total"].items()} == {f.name: getattr(month.total, f.name) for f in fields(BalanceMonth)}
     assert [row["cost"] for row in found["by_user"]] == [f"{row.cost:f}" for row in month.by_user]
     assert found["usage"]["cost"] == f"{month.usage.cost:f}"
     assert (found["first"], found["last"], found["time_zone"]) == ("2026-01-01", "2026-01-31", "UTC")
     for options in (("--json",), ()):
-        assert run("statement", "acme", "2026-01", *moment, "--output", "made", *options).code == 0
+        assert run("statement", "acme", "2026-01", *moment, "--output", "made", "--force", *options).code == 0
         assert (tmp_path / "made").read_text(encoding="utf-8") == run("statement", "acme", "2026-01", *moment, "--output", "-", *options).out
     out = run("statement", "acme", "2026-01").out
     assert f"total: 6 events, {month.usage.cost:f} CHF" in out
     assert f"{month.total.closing:f}" in out
     assert "6 events recorded after the month had ended" in out
+
+
+def test_a_page_that_is_there_stays(run: Run, month: Statement, tmp_path: Path) -> None:
+    """But for --force; and where there is no statement, there is no file, nor half of one."""
+    (tmp_path / "made").write_text("sent")
+    refused = run("statement", "acme", "2026-01", "--output", "made")
+    assert (refused.code, refused.err) == (1, "error: output: 'made' is there already: name another file, or --force\n")
+    assert run("statement", "nobody", "2026-01", "--output", "made", "--force").code == 1
+    assert (tmp_path / "made").read_text() == "sent"
+    assert run("statement", "nobody", "2026-01", "--output", "other").code == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
+    assert run("statement", "acme", "2026-01", "--output", "made", "--force").code == 0
+    assert "<title>Statement January 2026" in (tmp_path / "made").read_text(encoding="utf-8")
+
+
+def test_the_drawing_says_exact_amounts(month: Statement) -> None:
+    """Of the dearest day, of one that cost almost nothing, and of those without usage."""
+    days = [replace(month.by_day[0], cost=Decimal("123456789.123456789")), replace(month.by_day[1], cost=Decimal("1E-7"))]
+    source = statement_page(replace(month, by_day=days))
+    drawing = source.partition('<svg class="chart"')[2].partition("</svg>")[0]
+    assert '<text x="0" y="-5">CHF 123\u2019456\u2019789.123456789</text>' in drawing
+    titles = re.findall("<title>2026-01-..: CHF (.*?)</title>", drawing)
+    assert titles == ["123\u2019456\u2019789.123456789", "0.0000001", *["0.00"] * 29]
+    assert not re.search("[0-9]E[+-]", source)
 
 
 def test_no_name_does_anything(month: Statement) -> None:

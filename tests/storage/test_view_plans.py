@@ -131,8 +131,8 @@ def transaction_scans(database: Database, statement: str, parameters: Any) -> li
     """The nodes of the statement's plan that have read transactions."""
     with database.transaction() as connection:
         plan = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters).scalar_one()
-    nodes = [node for node in _nodes(plan[0]["Plan"]) if node.get("Relation Name", "").startswith("transactions")]
-    return [node for node in nodes if entries_read(node)]  # an empty partition may be scanned
+    scans = [node for node in nodes(plan[0]["Plan"]) if node.get("Relation Name", "").startswith("transactions")]
+    return [node for node in scans if entries_read(node)]  # an empty partition may be scanned
 
 
 def entries_read(node: dict[str, Any]) -> float:
@@ -140,7 +140,8 @@ def entries_read(node: dict[str, Any]) -> float:
     return float((node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"])
 
 
-def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The plan and all that it consists of."""
     yield plan
     for child in plan.get("Plans", ()):
-        yield from _nodes(child)
+        yield from nodes(child)

@@ -13,6 +13,7 @@ from core.domain.payload import HASH_VERSION as PAYLOAD_HASH_VERSION
 from core.storage.event_keys import EventKey, StoredHash
 from core.storage.operation_keys import HASH_VERSION, Operation
 from core.storage.packing import packed, unpacked
+from core.storage.transactions import DELTA
 
 IMPORT = "import"  # the kind of its batches: what stands in one is history, and moved nothing
 
@@ -75,16 +76,14 @@ _INSERT = text(f"""
      WHERE e.id IS NOT NULL
 """)
 
-_SIGNED = "CASE t.transaction_type WHEN 'DEBIT' THEN -t.amount ELSE t.amount END"
-
 _STANDING = text(f"""
-    SELECT t.id, {_SIGNED} AS amount, b.kind IS NOT DISTINCT FROM :kind AS is_history
+    SELECT t.id, {DELTA} AS amount, b.kind IS NOT DISTINCT FROM :kind AS is_history
       FROM transactions t LEFT JOIN batches b ON b.id = t.batch_id
      WHERE t.id = ANY(:ids) AND t.recorded_at = ANY(:times)
 """)
 
 _WRITTEN = text(f"""
-    SELECT t.mandate_id, count(*), sum({_SIGNED})
+    SELECT t.mandate_id, count(*), sum({DELTA})
       FROM transactions t WHERE t.recorded_at = now() AND t.batch_id = ANY(:batch_ids) GROUP BY t.mandate_id
 """)
 

@@ -3,9 +3,7 @@
 from sqlalchemy import text
 
 from core.storage.invariants.invariant import Invariant
-
-# What each movement adds to its balance: only a DEBIT takes off, an ADJUSTMENT carries its own sign.
-DELTA = "CASE transaction_type WHEN 'DEBIT' THEN -amount ELSE amount END"
+from core.storage.transactions import DELTA
 
 # Entries from :since on are added up, and before them stand the sums of the checkpoint.
 WRONG_BALANCES = f"""

@@ -2,9 +2,9 @@
 
 from sqlalchemy import text
 
-from core.storage.invariants.balances import DELTA
 from core.storage.invariants.invariant import Invariant
 from core.storage.invariants.rollups import BOOKED_SUMS, SUMS, booked
+from core.storage.transactions import DELTA
 
 _COLUMNS = ("movements", *SUMS)
 

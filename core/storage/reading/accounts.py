@@ -6,9 +6,11 @@ from decimal import Decimal
 
 from sqlalchemy import Connection, text
 
-_ACCOUNT_OF_ROW = """
-    SELECT a.id, a.mandate_id, coalesce(nullif(d.label, ''), nullif(d.name, ''), a.mandate_id) AS mandate_name, a.account_type, a.user_id,
-           coalesce(nullif(u.display_name, ''), nullif(u.username, ''), a.user_id) AS user_name, a.balance, a.credit_limit, a.warning_threshold,
+from core.storage.reading.names import mandate_name, user_name
+
+_ACCOUNT_OF_ROW = f"""
+    SELECT a.id, a.mandate_id, {mandate_name("a.mandate_id")} AS mandate_name, a.account_type, a.user_id,
+           {user_name("a.user_id")} AS user_name, a.balance, a.credit_limit, a.warning_threshold,
            a.enabled, a.grant_due, a.opened_version, a.opened_at
       FROM accounts a
       LEFT JOIN directory_mandates d ON d.id = a.mandate_id

@@ -6,8 +6,9 @@ from decimal import Decimal
 from sqlalchemy import Connection, text
 
 from core.domain.billing import AlertKind, BillingModel, alerts_at
+from core.storage.reading.names import mandate_name, user_name
 
-_MANDATE_NAME = "coalesce(nullif(d.label, ''), nullif(d.name, ''), s.mandate_id) AS mandate_name"
+_MANDATE_NAME = f"{mandate_name('s.mandate_id')} AS mandate_name"
 _WANTED = "(CAST(:mandate_ids AS text[]) IS NULL OR s.mandate_id = ANY(CAST(:mandate_ids AS text[])))"
 _POOL_PAYS = "s.billing_model IN ('PREPAY_MANDATE', 'CREDIT_POSTPAY')"
 
@@ -41,7 +42,7 @@ _OF_MANDATES = text(f"""
 
 # The page is found before the names, so that they are looked up for its rows alone.
 _OF_USERS = text(f"""
-    SELECT a.id, s.mandate_id, {_MANDATE_NAME}, a.user_id, coalesce(nullif(u.display_name, ''), nullif(u.username, ''), a.user_id) AS user_name,
+    SELECT a.id, s.mandate_id, {_MANDATE_NAME}, a.user_id, {user_name("a.user_id")} AS user_name,
            a.balance, a.warning_threshold, a.enabled, s.billing_model, s.warning_threshold_percent
       FROM (SELECT * FROM accounts s
              WHERE s.user_id IS NOT NULL AND {_WANTED} AND (s.mandate_id, s.user_id) > (:after_mandate_id, :after_user_id)

@@ -8,9 +8,10 @@ from typing import Any
 from sqlalchemy import Connection, Row, text
 
 from core.domain.billing import BillingModel
+from core.storage.reading.names import mandate_name
 
-_FIND = text("""
-    SELECT s.mandate_id, coalesce(nullif(d.label, ''), nullif(d.name, ''), s.mandate_id) AS mandate_name, s.billing_model, s.default_user_credit,
+_FIND = text(f"""
+    SELECT s.mandate_id, {mandate_name("s.mandate_id")} AS mandate_name, s.billing_model, s.default_user_credit,
            s.warning_threshold_percent, s.block_on_zero_balance, s.notify_on_warning, s.notification_emails, s.billing_address, s.time_zone,
            s.version, s.created_at, s.updated_at
       FROM billing_settings s
@@ -18,8 +19,8 @@ _FIND = text("""
      WHERE s.mandate_id = :mandate_id
 """)
 
-_LIST = text("""
-    SELECT s.mandate_id, coalesce(nullif(d.label, ''), nullif(d.name, ''), s.mandate_id) AS mandate_name, s.billing_model, s.default_user_credit,
+_LIST = text(f"""
+    SELECT s.mandate_id, {mandate_name("s.mandate_id")} AS mandate_name, s.billing_model, s.default_user_credit,
            s.warning_threshold_percent, s.block_on_zero_balance, s.notify_on_warning, s.notification_emails, s.billing_address, s.time_zone,
            s.version, s.created_at, s.updated_at
       FROM billing_settings s

@@ -7,6 +7,7 @@ from decimal import Decimal
 from sqlalchemy import Connection, text
 
 from core.domain.billing import BillingModel
+from core.storage.transactions import DELTA
 
 RELATED_MAX = 1000  # entries and amendments shown with one entry
 
@@ -36,15 +37,14 @@ _LETTERS = text("""
 
 # From the present balance back, so that a recent entry of a long history costs little. Two indexes together have a user's, as in
 # storage/reading/movements.py.
-_SIGNED = "CASE transaction_type WHEN 'DEBIT' THEN -amount ELSE amount END"
 _LATER = "recorded_at >= :recorded_at AND (recorded_at, id) > (:recorded_at, :transaction_id)"
 
 _AFTER_OF_USER = text(f"""
     SELECT a.balance - coalesce(sum(later.amount), 0)
       FROM accounts a
-      LEFT JOIN (SELECT {_SIGNED} AS amount FROM transactions WHERE account_id = :account_id AND balance_account_id = :account_id AND {_LATER}
+      LEFT JOIN (SELECT {DELTA} AS amount FROM transactions WHERE account_id = :account_id AND balance_account_id = :account_id AND {_LATER}
                  UNION ALL
-                 SELECT {_SIGNED} FROM transactions
+                 SELECT {DELTA} FROM transactions
                   WHERE balance_account_id = :account_id AND balance_account_id <> account_id AND reference_type <> 'WORKFLOW' AND {_LATER}
                 ) AS later ON true
      WHERE a.id = :account_id GROUP BY a.id
@@ -53,7 +53,7 @@ _AFTER_OF_USER = text(f"""
 _AFTER_OF_POOL = text(f"""
     SELECT a.balance - coalesce(sum(later.amount), 0)
       FROM accounts a
-      LEFT JOIN (SELECT {_SIGNED} AS amount FROM transactions WHERE mandate_id = :mandate_id AND balance_account_id = :account_id AND {_LATER}
+      LEFT JOIN (SELECT {DELTA} AS amount FROM transactions WHERE mandate_id = :mandate_id AND balance_account_id = :account_id AND {_LATER}
                 ) AS later ON true
      WHERE a.id = :account_id GROUP BY a.id
 """)

@@ -14,10 +14,12 @@ from sqlalchemy import Connection, text
 
 from core.domain.billing import BillingModel, ReferenceType
 from core.storage.reading.local_days import entries_in_days
+from core.storage.reading.names import mandate_name, user_name
+from core.storage.transactions import DELTA
 
-_MANDATE = text("""
+_MANDATE = text(f"""
     SELECT least(now(), CAST(:as_of AS timestamptz)) AS as_of, h.version, h.billing_address, h.time_zone,
-           coalesce(nullif(d.label, ''), nullif(d.name, ''), h.mandate_id) AS mandate_name,
+           {mandate_name("h.mandate_id")} AS mandate_name,
            CAST(CAST(:last AS date) + 1 AS timestamp) AT TIME ZONE h.time_zone AS ends_at
       FROM billing_settings_history h
       LEFT JOIN directory_mandates d ON d.id = h.mandate_id
@@ -43,28 +45,33 @@ _BALANCES = text("""
 _OF_MANDATE = "t.mandate_id = :mandate_id AND t.recorded_at < :as_of"
 _IS_REVERSAL = "(t.transaction_type = 'ADJUSTMENT' AND t.reference_type = 'AMENDMENT')"
 _IS_USAGE = "t.transaction_type = 'DEBIT' AND t.reference_type IN ('WORKFLOW', 'AMENDMENT')"
-_SIGNED = "CASE t.transaction_type WHEN 'DEBIT' THEN -t.amount ELSE t.amount END"
 _IS_POOL = "coalesce(t.balance_account_id = CAST(:pool_id AS bigint), false)"
-_TAKEN_BACK = """
-      FROM amendments m
-      JOIN transactions t ON t.id = m.reversed_id AND t.recorded_at = m.reversed_recorded_at
-     WHERE m.mandate_id = :mandate_id AND m.recorded_at < :as_of AND t.local_date BETWEEN :first AND :last
-"""
+
+# The event ids say nothing more, but find the amendments of the few entries that are found by their local day.
+_TAKEN_BACK = """amendments m JOIN transactions t
+    ON t.id = m.reversed_id AND t.recorded_at = m.reversed_recorded_at AND t.mandate_id = m.mandate_id AND t.event_id = m.event_id"""
+_TAKEN_BACK_OF_MANDATE = "m.mandate_id = :mandate_id AND m.recorded_at < :as_of AND t.mandate_id = :mandate_id"
+
+
+def _taken_back(columns: str, condition: str = "true") -> str:
+    of = f"{_TAKEN_BACK_OF_MANDATE} AND {condition}"
+    return entries_in_days(columns, of, entries=_TAKEN_BACK, recorded_at="m.reversed_recorded_at")
+
 
 _MOVED = text(f"""
     SELECT is_pool, reference_type, sum(amount) FROM (
         {
     entries_in_days(
-        f"{_IS_POOL} AS is_pool, t.reference_type, {_SIGNED} AS amount", f"{_OF_MANDATE} AND t.balance_account_id IS NOT NULL AND NOT {_IS_REVERSAL}"
+        f"{_IS_POOL} AS is_pool, t.reference_type, {DELTA} AS amount", f"{_OF_MANDATE} AND t.balance_account_id IS NOT NULL AND NOT {_IS_REVERSAL}"
     )
 }
         UNION ALL
-        SELECT {_IS_POOL}, 'AMENDMENT', t.amount {_TAKEN_BACK} AND t.balance_account_id IS NOT NULL
+        {_taken_back(f"{_IS_POOL}, 'AMENDMENT', t.amount", "t.balance_account_id IS NOT NULL")}
     ) AS moved GROUP BY is_pool, reference_type
 """)
 
 _MOVED_SINCE = text(f"""
-    SELECT {_IS_POOL} AS is_pool, t.reference_type, sum({_SIGNED}) FROM transactions t
+    SELECT {_IS_POOL} AS is_pool, t.reference_type, sum({DELTA}) FROM transactions t
      WHERE t.mandate_id = :mandate_id AND t.recorded_at >= :as_of AND t.balance_account_id IS NOT NULL
      GROUP BY 1, 2
 """)
@@ -89,11 +96,11 @@ _USED = text(f"""
                coalesce(sum(output_tokens), 0) AS output_tokens, count(late_event) AS late_event_count
           FROM ({entries_in_days(_USED_COLUMNS, f"{_OF_MANDATE} AND {_IS_USAGE}")}
                 UNION ALL
-                SELECT {_UNUSED_COLUMNS} {_TAKEN_BACK}) AS used
+                {_taken_back(_UNUSED_COLUMNS)}) AS used
          GROUP BY GROUPING SETS ((local_date), (provider, model), (feature_code), (account_id))
     )
     SELECT s.local_date, s.provider, s.model, s.feature_code, a.user_id,
-           coalesce(nullif(u.display_name, ''), nullif(u.username, ''), a.user_id) AS user_name,
+           {user_name("a.user_id")} AS user_name,
            s.event_count, s.cost, s.billed_cost, s.input_tokens, s.output_tokens, s.late_event_count
       FROM sums s
       LEFT JOIN accounts a ON a.id = s.account_id

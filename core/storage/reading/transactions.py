@@ -12,14 +12,15 @@ from typing import NamedTuple
 from sqlalchemy import Connection, TextClause, text
 
 from core.storage.reading.local_days import entries_in_days
+from core.storage.reading.names import mandate_name, user_name
 
 Cursor = tuple[datetime, int]  # recorded_at and id of the last transaction already seen
 
 # The acting user wins over the account's: an operator's movement on somebody's account was made by the operator.
-_SHOWN = """
-    SELECT t.id, t.mandate_id, coalesce(nullif(d.label, ''), nullif(d.name, ''), t.mandate_id) AS mandate_name, t.event_id,
+_SHOWN = f"""
+    SELECT t.id, t.mandate_id, {mandate_name("t.mandate_id")} AS mandate_name, t.event_id,
            t.account_id, a.account_type, a.user_id AS account_user_id, coalesce(t.created_by_user_id, a.user_id) AS user_id,
-           coalesce(nullif(u.display_name, ''), nullif(u.username, ''), t.created_by_user_id, a.user_id) AS user_name, t.balance_account_id,
+           {user_name("t.created_by_user_id", "a.user_id")} AS user_name, t.balance_account_id,
            t.transaction_type, t.amount, t.reference_type, t.description, t.workflow_id, t.feature_instance_id, t.feature_code, t.provider, t.model,
            t.input_tokens, t.output_tokens, t.cached_input_tokens, t.cache_write_tokens, t.reasoning_tokens,
            t.occurred_at, t.recorded_at, t.local_date, t.settings_version, t.batch_id, t.reverses_id, t.operation_key

@@ -1,0 +1,11 @@
+"""SQL of the names that people see: what the directory calls a mandate or a user, or else their id."""
+
+
+def mandate_name(mandate_id: str) -> str:
+    """The name of the mandate with this id, an expression of SQL, where `d` is its row of `directory_mandates`, if it has one."""
+    return f"coalesce(nullif(d.label, ''), nullif(d.name, ''), {mandate_id})"
+
+
+def user_name(*user_ids: str) -> str:
+    """The name of a user, where `u` is his row of `directory_users`, if he has one; without a name the first of these ids that is not NULL."""
+    return f"coalesce(nullif(u.display_name, ''), nullif(u.username, ''), {', '.join(user_ids)})"
