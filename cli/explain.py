@@ -10,7 +10,9 @@ from cli.context import open_database
 from cli.options import AsJson
 from cli.output.json_out import print_json
 from cli.output.tables import print_fields, print_table
+from core.domain.billing import ReferenceType
 from core.storage.reading.accounts import Account
+from core.storage.reading.transactions import Transaction
 from core.views.explain import Explanation, explain_event
 from core.views.explain import explain as explain_transaction
 
@@ -66,7 +68,7 @@ def _print(found: Explanation) -> None:
         balances = {"balance before": found.balance_before, "moved": found.moved, "balance after": found.balance_after}
         _section("the balance", {"balance of": _holder(found.balance_account), **balances})
     if entry.operation_key is not None:
-        _section("asked for by", {"operation": found.operation, "key": entry.operation_key, "by": entry.user_name})
+        _section("asked for by", {"operation": found.operation, "key": entry.operation_key, "by": _by(entry)})
     if found.rules is not None:
         _section("settings then", asdict(found.rules))
     if found.batch is not None:
@@ -93,6 +95,11 @@ def _print_related(found: Explanation) -> None:
         typer.echo("\ndead letters with the same event id:")
         letters = [tuple(asdict(letter).values()) for letter in found.dead_letters]
         print_table(("id", "reason", "detail", "status", "first seen (UTC)"), letters, free=("detail",))
+
+
+def _by(entry: Transaction) -> str | None:
+    """Who asked for it; nobody asks for a grant, whose user is only whom it is for."""
+    return "Tollbook itself" if entry.reference_type == ReferenceType.SYSTEM else entry.user_name
 
 
 def _section(title: str, values: dict[str, object]) -> None:

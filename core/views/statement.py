@@ -178,6 +178,7 @@ def _stated(
     scope: Scope, mandate: StatedMandate, models: list[tuple[BillingModel, date]], pool: BalanceMonth, users: BalanceMonth, sums: list[UsageSum]
 ) -> Statement:
     by_day = sorted((DayUsage(*_figures(s), s.day) for s in sums if s.day is not None), key=lambda row: row.day)
+    total = _total(by_day)
     return Statement(
         scope.mandate_id,
         mandate.mandate_name,
@@ -188,11 +189,11 @@ def _stated(
         scope.last,
         mandate.as_of >= mandate.ends_at,
         mandate.as_of,
-        _models_in(models, scope.first),
+        _models_in(models, scope, total.billed_cost),
         _added(pool, users),
         pool,
         users,
-        _total(by_day),
+        total,
         sum(s.late_event_count for s in sums if s.day is not None),
         by_day,
         [ModelUsage(*_figures(s), s.provider, s.model) for s in sums if s.provider is not None and s.model is not None],
@@ -241,7 +242,13 @@ def _total(days: Iterable[DayUsage]) -> UsageFigures:
     return UsageFigures(*total)  # type: ignore[arg-type]
 
 
-def _models_in(models: Iterable[tuple[BillingModel, date]], first: date) -> list[ModelSince]:
-    """The model that the month began with, if there was one, and each that came in it."""
-    before = [ModelSince(model, None) for model, day in models if day < first]
-    return before[-1:] + [ModelSince(model, day) for model, day in models if day >= first]
+def _models_in(models: list[tuple[BillingModel, date]], scope: Scope, billed: Decimal) -> list[ModelSince]:
+    """The model that the month began with, if there was one, and each that came in it.
+
+    Usage billed of a month before the settings was recorded under the first one.
+    """
+    known = [(model, day) for model, day in models if day <= scope.last]
+    if not known and billed != 0:
+        return [ModelSince(models[0][0], None)]
+    before = [ModelSince(model, None) for model, day in known if day < scope.first]
+    return before[-1:] + [ModelSince(model, day) for model, day in known if day >= scope.first]

@@ -32,7 +32,7 @@ _MODELS = text("""
       FROM (SELECT version, billing_model, CAST(changed_at AT TIME ZONE time_zone AS date) AS day,
                    lag(billing_model) OVER (ORDER BY version) AS model_before
               FROM billing_settings_history WHERE mandate_id = :mandate_id AND changed_at < :as_of) AS h
-     WHERE billing_model IS DISTINCT FROM model_before AND day <= :last
+     WHERE billing_model IS DISTINCT FROM model_before AND (day <= :last OR model_before IS NULL)
      ORDER BY version
 """)
 
@@ -175,7 +175,7 @@ def find_stated_mandate(connection: Connection, mandate_id: str, last: date, as_
 
 
 def billing_models(connection: Connection, scope: Scope) -> list[tuple[BillingModel, date]]:
-    """The billing models until the scope's last day, each with the local day since which it holds; the first version's first."""
+    """The first billing model, and those until the scope's last day, each with the local day since which it holds."""
     rows = connection.execute(_MODELS, {"mandate_id": scope.mandate_id, "last": scope.last, "as_of": scope.as_of})
     return [(BillingModel(model), day) for model, day in rows]
 
