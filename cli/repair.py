@@ -10,6 +10,7 @@ from cli.options import AsJson, By, login
 from cli.output.json_out import print_json
 from cli.output.tables import print_table
 from cli.output.text import counted
+from core.operations.forget_sums import Forgetting, forget_sums
 from core.operations.plan_repairs import RepairPlan, plan_repairs
 from core.operations.repair_books import Repairs, repair_books
 
@@ -27,19 +28,27 @@ def repair(
     by_adjustment: Annotated[
         bool, typer.Option("--by-adjustment", help="The balances are right, the ledger lacks something: it gets an ADJUSTMENT of the difference.")
     ] = False,
+    forget: Annotated[bool, typer.Option("--forget-sums", help="Let kept sums that are no longer true go, and repair nothing.")] = False,
     by: By = None,
     as_json: AsJson = False,
 ) -> None:
     """Bring balances to the sum of their movements, and statistics to what the transactions give. The ledger stays as it is.
 
-    Where entries were lost and the balances are right, --by-adjustment keeps these and makes the ledger agree. Sums kept until the
-    checkpoint that are no longer true (I18) begin anew: find out first which transactions were changed, from a backup.
+    Where entries were lost and a balance is right, --account ID --by-adjustment keeps it and makes the ledger agree. --forget-sums
+    does nothing but let sums go that were kept until the checkpoint and are no longer true (I18): find out first which
+    transactions were changed, from a backup.
     """
-    if not dry_run and not (reason and key):
+    if not dry_run and not (reason and (key or forget)):
         raise typer.BadParameter("a repair needs --reason and --key; look with --dry-run first")
     with open_database() as database:
         if dry_run:
             _show_plan(plan_repairs(database, acting(), mandate, account), as_json=as_json)
+        elif forget:
+            accounts = forget_sums(database, acting(), Forgetting.read({"reason": reason, "by": by or login()}))
+            if as_json:
+                print_json({"accounts": accounts})
+            else:
+                typer.echo(f"let go: kept sums of {counted(accounts, 'account')}; the next two runs are full")
         else:
             asked = {"key": key or "", "reason": reason or "", "by": by or login()}
             _show(repair_books(database, acting(), **asked, mandate_id=mandate, account_id=account, by_adjustment=by_adjustment), as_json=as_json)
@@ -58,7 +67,7 @@ def _show_plan(plan: RepairPlan, *, as_json: bool) -> None:
         broken = ", ".join(f"{name} ({counted(violations, 'violation')})" for name, violations in plan.ledger.items())
         typer.echo(f"entries are missing or wrong: {broken}, see `tollbook verify`")
         typer.echo("repair account by account (--account), with --by-adjustment where it is the balance that is right")
-    _sum_up("to be repaired", len(plan.balances), len(plan.statistics), plan.sums)
+    _sum_up("to be repaired", len(plan.balances), len(plan.statistics))
 
 
 def _show(repairs: Repairs, *, as_json: bool) -> None:
@@ -72,8 +81,8 @@ def _show(repairs: Repairs, *, as_json: bool) -> None:
         )
     if repairs.statistics:
         print_table(("mandate", "rows written", "rows removed"), [(s.mandate_id, s.rows_written, s.rows_removed) for s in repairs.statistics])
-    _sum_up("repaired", len(repairs.balances), len(repairs.statistics), repairs.sums)
+    _sum_up("repaired", len(repairs.balances), len(repairs.statistics))
 
 
-def _sum_up(what: str, balances: int, mandates: int, sums: int) -> None:
-    typer.echo(f"{what}: {counted(balances, 'balance')}, statistics of {counted(mandates, 'mandate')}, kept sums of {counted(sums, 'account')}")
+def _sum_up(what: str, balances: int, mandates: int) -> None:
+    typer.echo(f"{what}: {counted(balances, 'balance')}, statistics of {counted(mandates, 'mandate')}")

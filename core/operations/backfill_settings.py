@@ -48,7 +48,7 @@ def _opened(database: Database, config: Configuration) -> int:
             zones = {mandate.id: _zone(mandate, config) for mandate in page if mandate.is_missing}
             if zones:
                 share_mandates(connection, zones)
-                made += open_settings(connection, zones, JOB)
+                made += open_settings(connection, zones, JOB, default_time_zone=config.default_time_zone)
         if len(page) < PAGE_ROWS:
             return made
         last = page[-1]

@@ -17,19 +17,18 @@ _OF_ENTRIES = ("I1", "I2", "I14")  # broken, they tell that an entry is missing,
 
 @dataclass(frozen=True, slots=True)
 class RepairPlan:
-    """Balances that break I3, mandates whose statistics break I6, and the number of accounts whose kept sums break I18.
+    """Balances that break I3, and mandates whose statistics break I6.
 
     `ledger` has the invariants that entries themselves break, with their violations: entries were lost, changed or made twice.
     """
 
     balances: list[WrongBalance]
     statistics: list[WrongStatistics]
-    sums: int
     ledger: dict[str, int] = field(default_factory=dict)
 
 
 def plan_repairs(database: Database, actor: Actor, mandate_id: str | None = None, account_id: int | None = None) -> RepairPlan:
-    """What a repair of the account's balance, of the mandate, or of all and the checkpoint's sums, would do now.
+    """What a repair of the account's balance, of the mandate, or of all, would do now.
 
     It reads the whole books and writes nothing.
 
@@ -45,6 +44,6 @@ def plan_repairs(database: Database, actor: Actor, mandate_id: str | None = None
             raise NotFound(f"there is no mandate {shown(mandate_id)}")
         balances = [wrong for wrong in find_wrong_balances(connection, mandate_id) if account_id in (None, wrong.account_id)]
         statistics = [] if account_id is not None else find_wrong_statistics(connection, mandate_id)
-        sums = 0 if mandate_id is not None or account_id is not None else judge(connection, sums_are_those_of_then(), 1).violations
-        verdicts = [judge(connection, invariant, 1) for invariant in INVARIANTS if invariant.name in _OF_ENTRIES] if balances else []
-    return RepairPlan(balances, statistics, sums, {v.invariant: v.violations for v in verdicts if v.violations})
+        of_entries = [*(invariant for invariant in INVARIANTS if invariant.name in _OF_ENTRIES), sums_are_those_of_then()]
+        verdicts = [judge(connection, invariant, 1) for invariant in of_entries]
+    return RepairPlan(balances, statistics, {v.invariant: v.violations for v in verdicts if v.violations})

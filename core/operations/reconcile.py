@@ -6,10 +6,9 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from core.domain.job_periods import moment_at, period_at
-from core.operations.record_usage import utc_now
 from core.operations.run_job import run_job
 from core.storage.checkpoint import advance_checkpoint, read_checkpoint
-from core.storage.database import Database, allow_time
+from core.storage.database import Database, allow_time, transaction_time
 from core.storage.findings import broken_invariants, keep_findings
 from core.storage.invariants.all import INVARIANTS
 from core.storage.invariants.invariant import EVER, Invariant, Verdict, judge
@@ -22,7 +21,7 @@ _SUMS = sums_are_those_of_then()
 
 
 def reconcile(
-    database: Database, *, worker: str, full: bool = False, at_once: bool = False, clock: Callable[[], datetime] = utc_now
+    database: Database, *, worker: str, full: bool = False, at_once: bool = False, clock: Callable[[Connection], datetime] = transaction_time
 ) -> dict[str, int] | None:
     """Looks at every invariant at one moment, keeps what breaks it as findings, and resolves findings that are gone.
 
@@ -38,8 +37,9 @@ def reconcile(
         StorageUnavailable, Misconfigured: it is still to be done for this period; nothing was kept.
     """
 
-    def due(_: Connection) -> str:
-        return moment_at(clock()) if at_once else period_at(clock(), PERIOD_SECONDS)
+    def due(connection: Connection) -> str:
+        now = clock(connection)
+        return moment_at(now) if at_once else period_at(now, PERIOD_SECONDS)
 
     return run_job(database, JOB, lambda _: _reconciled(database, full=full), worker=worker, due=due)
 

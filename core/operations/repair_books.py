@@ -8,19 +8,17 @@ from core.errors import Conflict, RequestRefused
 from core.operations.plan_repairs import plan_repairs
 from core.operations.repairing.balance import BalanceRepair, BalanceRepaired, repair_balance
 from core.operations.repairing.statistics import StatisticsRepair, StatisticsRepaired, repair_statistics
-from core.storage.checkpoint import forget_checkpoint
 from core.storage.database import Database
-from core.storage.findings import resolve_findings
-from core.storage.invariants.sums import sums_are_those_of_then
+
+KEY_MAX = 96  # characters; an account's id is added to it
 
 
 @dataclass(frozen=True, slots=True)
 class Repairs:
-    """What was repaired: balances, statistics by mandate, and the number of accounts whose kept sums are to begin anew."""
+    """What was repaired: balances, and statistics by mandate."""
 
     balances: list[BalanceRepaired]
     statistics: list[StatisticsRepaired]
-    sums: int
 
 
 def repair_books(
@@ -37,9 +35,8 @@ def repair_books(
     """Repairs what `plan_repairs` finds, each balance and each mandate's statistics in a transaction of its own.
 
     A balance becomes the ledger's sum, under `key` and the account's id; `by_adjustment` the balance stays, and the ledger gets an
-    ADJUSTMENT of the difference. Statistics are counted anew, under `key`; sums kept until the checkpoint that are no longer true are
-    forgotten, and the reason stands in their findings. With `account_id` it is that account's balance alone. After an interruption
-    the same call does the rest; of books in order nothing is written.
+    ADJUSTMENT of the difference. Statistics are counted anew, under `key`. With `account_id` it is that account's balance alone,
+    which an adjustment must name. After an interruption the same call does the rest; of books in order nothing is written.
 
     Raises:
         Forbidden: the actor is not root.
@@ -52,13 +49,17 @@ def repair_books(
         Misconfigured: only an operator can help.
     """
     plan = plan_repairs(database, actor, mandate_id, account_id)
+    if len(key) > KEY_MAX:
+        raise RequestRefused(f"key: {shown(key)} has more than {KEY_MAX} characters")
+    if by_adjustment and account_id is None:
+        raise RequestRefused("by_adjustment: name the account whose balance is right")
     if plan.ledger and account_id is None:
         broken = ", ".join(plan.ledger)
         raise RequestRefused(f"the ledger itself breaks {broken}, see `tollbook verify`: name an account, and say whether its balance is right")
     asked = {"reason": reason, "by": by}
     balances = []
     for wrong in plan.balances:
-        account = {"mandate_id": wrong.mandate_id, "account_id": wrong.account_id, "key": f"{key}:{wrong.account_id}"}
+        account = {"mandate_id": wrong.mandate_id, "account_id": wrong.account_id, "key": f"repair:{key}:{wrong.account_id}"}
         balances.append(repair_balance(database, BalanceRepair.read({**asked, **account, "by_adjustment": by_adjustment})))
     statistics = [
         repair_statistics(database, StatisticsRepair.read({**asked, "mandate_id": wrong.mandate_id, "key": key})) for wrong in plan.statistics
@@ -66,8 +67,4 @@ def repair_books(
     again = [b.mandate_id for b in balances if b.repeated] + [s.mandate_id for s in statistics if s.repeated]
     if again:
         raise Conflict(f"key: {shown(key)} has repaired mandate {shown(again[0])} before, and it is wrong again: use another key")
-    if plan.sums:
-        with database.transaction() as connection:
-            forget_checkpoint(connection)
-            resolve_findings(connection, sums_are_those_of_then().name, asked)
-    return Repairs(balances, statistics, plan.sums)
+    return Repairs(balances, statistics)

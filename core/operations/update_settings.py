@@ -176,7 +176,7 @@ def _require_version(current: MandateSettings, expected: int | None) -> None:
 
 
 def _opened(connection: Connection, mandate_id: str, changed_by: str, config: Configuration) -> MandateSettings:
-    open_settings(connection, {mandate_id: zone_of_new(connection, mandate_id, config)}, changed_by)
+    open_settings(connection, {mandate_id: zone_of_new(connection, mandate_id, config)}, changed_by, default_time_zone=config.default_time_zone)
     opened = find_settings(connection, mandate_id)
     assert opened is not None, "settings just opened are there"
     return opened

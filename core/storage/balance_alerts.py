@@ -15,7 +15,7 @@ _WRITE = text("""
     VALUES (:mandate_id, :account_id, :kind, :recovered, :balance_before, :balance_after, :threshold, :settings_version, :batch_id)
 """)
 
-_LAST = text("SELECT DISTINCT ON (kind) kind, recovered FROM balance_alerts WHERE account_id = :account_id ORDER BY kind, id DESC")
+_LAST = text("SELECT DISTINCT ON (kind) kind, recovered, threshold FROM balance_alerts WHERE account_id = :account_id ORDER BY kind, id DESC")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,6 @@ def write_alerts(connection: Connection, alerts: Sequence[BalanceAlert], batch_i
     )
 
 
-def last_alerts(connection: Connection, account_id: int) -> dict[AlertKind, bool]:
-    """For each line of which the account has an alert, whether the last one says that it recovered."""
-    return {AlertKind(row.kind): row.recovered for row in connection.execute(_LAST, {"account_id": account_id})}
+def last_alerts(connection: Connection, account_id: int) -> dict[AlertKind, Decimal]:
+    """The lines that the account is beyond, as its last alerts say, with each line's amount (CHF)."""
+    return {AlertKind(row.kind): row.threshold for row in connection.execute(_LAST, {"account_id": account_id}) if not row.recovered}

@@ -21,7 +21,8 @@ _OPEN = text("""
         INSERT INTO billing_settings (mandate_id, billing_model, default_user_credit, warning_threshold_percent,
                                       block_on_zero_balance, notify_on_warning, time_zone)
         SELECT m.id, :billing_model, :default_user_credit, :warning_threshold_percent, true, true,
-               CASE WHEN m.time_zone = 'UTC' OR m.time_zone IN (SELECT name FROM pg_timezone_names) THEN m.time_zone ELSE 'UTC' END
+               CASE WHEN m.time_zone = 'UTC' OR m.time_zone IN (SELECT name FROM pg_timezone_names) THEN m.time_zone
+                    WHEN :default_time_zone IN (SELECT name FROM pg_timezone_names) THEN :default_time_zone ELSE 'UTC' END
           FROM unnest(CAST(:mandate_ids AS text[]), CAST(:time_zones AS text[])) AS m(id, time_zone)
          ORDER BY m.id COLLATE "C"
         ON CONFLICT DO NOTHING
@@ -88,10 +89,10 @@ def load_settings(connection: Connection, mandate_ids: Iterable[str]) -> tuple[d
     return {row.mandate_id: _settings(row) for row in rows}, {row.mandate_id for row in rows if row.has_parked}
 
 
-def open_settings(connection: Connection, time_zones: dict[str, str], changed_by: str) -> int:
+def open_settings(connection: Connection, time_zones: dict[str, str], changed_by: str, *, default_time_zone: str) -> int:
     """Each mandate of `time_zones` has settings afterwards, with the defaults and that zone where it had none.
 
-    A zone that the database doesn't know, since its own list may be older than Python's, becomes UTC.
+    A zone that the database doesn't know, since its own list may be older than Python's, becomes the default one, else UTC.
     Returns the number made. Race-free: any number of callers at once make one row. A replay makes none.
     """
     rows = connection.execute(
@@ -99,6 +100,7 @@ def open_settings(connection: Connection, time_zones: dict[str, str], changed_by
         {
             "mandate_ids": list(time_zones),
             "time_zones": list(time_zones.values()),
+            "default_time_zone": default_time_zone,
             "billing_model": DEFAULT_BILLING_MODEL.value,
             "default_user_credit": DEFAULT_USER_CREDIT,
             "warning_threshold_percent": DEFAULT_WARNING_THRESHOLD_PERCENT,

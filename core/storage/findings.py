@@ -14,7 +14,7 @@ _KEEP = text("""
         SELECT subject FROM reconcile_findings WHERE invariant = :invariant AND resolved_at IS NULL
     ), written AS (
         INSERT INTO reconcile_findings (invariant, subject, detail) SELECT :invariant, subject, detail FROM seen ORDER BY subject
-        ON CONFLICT (invariant, subject) DO UPDATE SET detail = excluded.detail, last_seen_at = now(), resolved_at = NULL
+        ON CONFLICT (invariant, subject) DO UPDATE SET detail = reconcile_findings.detail || excluded.detail, last_seen_at = now(), resolved_at = NULL
     ), gone AS (
         UPDATE reconcile_findings SET resolved_at = now()
          WHERE CAST(:are_all AS boolean) AND invariant = :invariant AND resolved_at IS NULL AND subject NOT IN (SELECT subject FROM seen)

@@ -1,14 +1,18 @@
 """SQL of repairs: what of the books doesn't follow from the ledger and can be made to."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 
 from sqlalchemy import Connection, text
 
+from core.storage.accounts import LockedAccount
 from core.storage.invariants.balances import WRONG_BALANCES
 from core.storage.invariants.invariant import EVER
 from core.storage.invariants.rollups import DIFFERENCES
-from core.storage.transactions import DELTA
+from core.storage.reading.movements import pool_balance_at, user_balance_at
+
+_EVER_AFTER = datetime.max.replace(tzinfo=UTC)
 
 _BALANCES = text(f"""
     SELECT mandate_id, account_id, user_id, balance, ledger FROM ({WRONG_BALANCES}) AS wrong
@@ -19,9 +23,6 @@ _STATISTICS = text(f"""
     SELECT mandate_id, count(*) AS rows FROM ({DIFFERENCES}) AS differences
      WHERE CAST(:mandate_id AS text) IS NULL OR mandate_id = :mandate_id GROUP BY mandate_id ORDER BY mandate_id
 """)
-
-# All of the ledger, whatever mandate an entry names: an entry of a strange one counts on this balance as well (I11 tells of it).
-_LEDGER = text(f"SELECT coalesce(sum({DELTA}), 0) + 0.000000000 FROM transactions WHERE balance_account_id = :account_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,11 @@ def find_wrong_statistics(connection: Connection, mandate_id: str | None) -> lis
     return [WrongStatistics(*row) for row in connection.execute(_STATISTICS, {"mandate_id": mandate_id, "since": EVER})]
 
 
-def ledger_balance(connection: Connection, account_id: int) -> Decimal:
-    """The sum of the movements on an account that the caller has locked, in CHF: what its balance has to be."""
-    balance: Decimal = connection.execute(_LEDGER, {"account_id": account_id}).scalar_one()
-    return balance
+def ledger_balance(connection: Connection, account: LockedAccount) -> Decimal:
+    """The sum of the movements on an account that the caller has locked, in CHF: what its balance has to be.
+
+    An entry on it that names another mandate is left out: it breaks I11, and is no movement of this account.
+    """
+    if account.is_pool:
+        return pool_balance_at(connection, account.mandate_id, account.id, _EVER_AFTER)
+    return user_balance_at(connection, account.id, _EVER_AFTER)

@@ -1,5 +1,6 @@
 """Clocks that are wrong and time zones that two programs see differently: what the books hold follows the database alone."""
 
+import inspect
 import shutil
 import subprocess
 import sys
@@ -89,6 +90,7 @@ def test_a_fast_worker_closes_no_day_that_has_not_ended(database: Database, reco
     record(event())
     with database.transaction() as connection:
         now = transaction_time(connection)
+    assert inspect.signature(close_day).parameters["clock"].default is transaction_time  # no worker's own
     closed = close_day(database, worker="a day ahead")
     assert closed == [(now.astimezone(UTC) - timedelta(hours=12)).date() - timedelta(days=1)]
     assert rollup_status(database, ROOT).closed_until == closed[0]
@@ -206,15 +208,16 @@ def test_a_zone_that_the_database_does_not_know_is_refused(
 def test_a_zone_of_the_directory_that_the_database_does_not_know_stops_nothing(
     database: Database, config: Configuration, record: Record, rows: Rows, put_mandate: PutMandate
 ) -> None:
-    """Settings opened by usage and by the backfill take UTC in its place, and usage is recorded."""
+    """Settings opened by usage and by the backfill take the default zone in its place, and usage is recorded."""
+    config = config.model_copy(update={"default_time_zone": "Asia/Kolkata"})
     put_mandate("acme", users=["ada"], time_zone="Europe/Nowhere")
-    assert record(event()).outcomes == [Outcome.RECORDED]
+    assert record(event(), config=config).outcomes == [Outcome.RECORDED]
     put_mandate("other", users=["ada"], time_zone="Europe/Nowhere")
     put_mandate("third", users=["ada"], time_zone="Europe/Zurich")
     backfill_settings(database, config=config, worker="test")
-    assert record(event(mandate_id="other")).outcomes == [Outcome.RECORDED]
+    assert record(event(mandate_id="other"), config=config).outcomes == [Outcome.RECORDED]
     assert rows("SELECT mandate_id, time_zone FROM billing_settings ORDER BY 1") == [
-        {"mandate_id": "acme", "time_zone": "UTC"},
-        {"mandate_id": "other", "time_zone": "UTC"},
+        {"mandate_id": "acme", "time_zone": "Asia/Kolkata"},
+        {"mandate_id": "other", "time_zone": "Asia/Kolkata"},
         {"mandate_id": "third", "time_zone": "Europe/Zurich"},
     ]

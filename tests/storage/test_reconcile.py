@@ -296,12 +296,12 @@ def test_a_reconciliation_is_a_job_of_the_day(database: Database, rows: Rows) ->
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reconcile_module, "judge", _away)
         with pytest.raises(StorageUnavailable):
-            ask(clock=lambda: NIGHT)
+            ask(clock=lambda _: NIGHT)
     assert [(r.job, r.error) for r in list_job_runs(database, ROOT)] == [(JOB, "away")]
-    counts = ask(clock=lambda: NIGHT + timedelta(hours=1))
+    counts = ask(clock=lambda _: NIGHT + timedelta(hours=1))
     assert counts is not None
-    assert ask(clock=lambda: NIGHT + timedelta(hours=23)) is None
-    assert ask(clock=lambda: NIGHT + timedelta(hours=24)) is not None
+    assert ask(clock=lambda _: NIGHT + timedelta(hours=23)) is None
+    assert ask(clock=lambda _: NIGHT + timedelta(hours=24)) is not None
     newest, oldest = list_job_runs(database, ROOT)
     assert (newest.period, oldest.period, oldest.error, oldest.counts) == ("2026-02-01T00:00", "2026-01-31T00:00", None, counts)
     assert rows("SELECT FROM reconcile_findings") == []

@@ -10,12 +10,14 @@ from core.domain.billing import BillingModel
 from core.domain.rights import ROOT, administrator
 from core.errors import Conflict, Forbidden, NotFound, RequestRefused
 from core.operations.adjust import Adjustment, adjust
+from core.operations.forget_sums import Forgetting, forget_sums
 from core.operations.plan_repairs import RepairPlan, plan_repairs
 from core.operations.reconcile import reconcile, violations_in
 from core.operations.repair_books import Repairs, repair_books
 from core.operations.roll_up_usage import roll_up_usage
 from core.storage import checkpoint
 from core.storage.database import Database
+from core.storage.jobs import lock_job
 from core.storage.repairs import WrongBalance, WrongStatistics
 from core.views.findings import list_findings
 from tests.conftest import Record, Rows
@@ -23,7 +25,8 @@ from tests.events import event
 from tests.storage.conftest import Breaches, PutSettings
 from tests.storage.threads import at_once
 
-NOTHING = RepairPlan([], [], 0)
+NOTHING = RepairPlan([], [])
+FORGETTING = Forgetting(reason="by hand in the console", by="olga")
 Balances = Callable[[], dict[tuple[str, str | None], Decimal]]
 Repair = Callable[..., Repairs]
 
@@ -48,7 +51,7 @@ def test_of_books_in_order_nothing_is_repaired(account: int, repair: Repair, dat
     """The plan is empty, and repairing writes nothing."""
     before = rows("SELECT count(*) AS n FROM operation_keys")
     assert plan_repairs(database, ROOT) == NOTHING
-    assert repair() == Repairs([], [], 0)
+    assert repair() == Repairs([], [])
     assert rows("SELECT count(*) AS n FROM operation_keys") == before
 
 
@@ -58,7 +61,7 @@ def test_a_balance_becomes_what_its_ledger_says(
     """The plan names balance and ledger; afterwards they agree, no entry was made, and who did it, why, before and after is kept."""
     rows("UPDATE accounts SET balance = balance + 5 WHERE id = :id", id=account)
     plan = plan_repairs(database, ROOT)
-    assert plan == RepairPlan([WrongBalance("acme", account, "ada", Decimal("12.000000000"), Decimal("7.000000000"))], [], 0)
+    assert plan == RepairPlan([WrongBalance("acme", account, "ada", Decimal("12.000000000"), Decimal("7.000000000"))], [])
     assert plan_repairs(database, ROOT, "pool") == NOTHING
     ledger = rows("SELECT * FROM transactions ORDER BY id")
     assert balances()["acme", "ada"] == 12
@@ -69,7 +72,7 @@ def test_a_balance_becomes_what_its_ledger_says(
     assert balances()["acme", "ada"] == 7
     assert rows("SELECT * FROM transactions ORDER BY id") == ledger
     (kept,) = rows("SELECT idempotency_key, result FROM operation_keys WHERE operation = 'repair_balance'")
-    assert kept["idempotency_key"] == f"ticket-1:{account}"
+    assert kept["idempotency_key"] == f"repair:ticket-1:{account}"
     assert {"old_balance": "12.000000000", "balance": "7.000000000", "by": "olga"}.items() <= kept["result"].items()
     assert (plan_repairs(database, ROOT), breaches()) == (NOTHING, {})
 
@@ -78,7 +81,7 @@ def test_a_repair_can_be_repeated_and_its_key_is_used_up(account: int, repair: R
     """Again it finds nothing to do; a balance that is wrong anew needs another key, and so another reason that is kept."""
     rows("UPDATE accounts SET balance = 1 WHERE id = :id", id=account)
     repair()
-    assert repair() == Repairs([], [], 0)
+    assert repair() == Repairs([], [])
     rows("UPDATE accounts SET balance = 2 WHERE id = :id", id=account)
     with pytest.raises(Conflict, match="use another key"):
         repair()
@@ -131,14 +134,14 @@ def test_a_ledger_that_lacks_something_is_adjusted_to_the_balance(
 ) -> None:
     """By an adjustment the balance stays, the ledger gets one entry with the reason, and both agree; again it does nothing."""
     rows("UPDATE accounts SET balance = 4 WHERE id = :id", id=account)
-    (done,) = repair(by_adjustment=True).balances
+    (done,) = repair(account_id=account, by_adjustment=True).balances
     assert [done.old_balance, done.balance, done.adjustment] == [Decimal(4), Decimal(4), Decimal(-3)]
     (entry,) = rows("SELECT * FROM transactions WHERE id = :id", id=done.transaction_id)
     assert (entry["transaction_type"], entry["reference_type"], entry["amount"]) == ("ADJUSTMENT", "ADJUSTMENT", -3)
-    assert (entry["description"], entry["created_by_user_id"], entry["operation_key"]) == (done.reason, "olga", f"ticket-1:{account}")
+    assert (entry["description"], entry["created_by_user_id"], entry["operation_key"]) == (done.reason, "olga", f"repair:ticket-1:{account}")
     assert balances()["acme", "ada"] == 4
     assert (plan_repairs(database, ROOT), breaches()) == (NOTHING, {})
-    assert repair(by_adjustment=True) == Repairs([], [], 0)
+    assert repair(account_id=account, by_adjustment=True) == Repairs([], [])
 
 
 def test_where_entries_are_missing_an_operator_decides_account_by_account(
@@ -156,7 +159,7 @@ def test_where_entries_are_missing_an_operator_decides_account_by_account(
     assert (done.adjustment, balances()["acme", "ada"]) == (Decimal(-2), Decimal(5))
     (pool,) = rows("SELECT id FROM accounts WHERE mandate_id = 'pool' AND user_id IS NULL")
     assert [done.account_id for done in repair(account_id=pool["id"]).balances] == [pool["id"]]
-    assert plan_repairs(database, ROOT) == NOTHING
+    assert plan_repairs(database, ROOT) == RepairPlan([], [], {"I14": 1})
 
 
 def test_a_repair_of_a_mandate_that_does_not_exist_is_an_error(repair: Repair, database: Database) -> None:
@@ -200,7 +203,7 @@ def test_statistics_are_counted_anew(account: int, repair: Repair, database: Dat
     rows("DELETE FROM usage_statistics WHERE mandate_id = 'acme' AND period_type = 'YEAR'")
     rows("INSERT INTO usage_statistics (mandate_id, account_id, period_type, period_start, provider, model, feature_code, event_count)"
          " VALUES ('acme', 1, 'DAY', '2020-01-01', 'p', 'm', 'f', 1)")  # fmt: skip
-    assert plan_repairs(database, ROOT) == RepairPlan([], [WrongStatistics("acme", 3)], 0)
+    assert plan_repairs(database, ROOT) == RepairPlan([], [WrongStatistics("acme", 3)])
     (done,) = repair().statistics
     assert (done.mandate_id, done.rows_written, done.rows_removed, done.by) == ("acme", 2, 1, "olga")
     assert len(rows("SELECT FROM operation_keys WHERE operation = 'repair_statistics' AND mandate_id = 'acme'")) == 1
@@ -221,13 +224,68 @@ def test_kept_sums_begin_anew_by_an_operators_word(
     run(), run()
     rows("UPDATE reconcile_sums SET movements = movements + 1")
     assert violations_in(run(full=True)) == {"I18": len(rows("SELECT FROM reconcile_sums"))}
-    assert plan_repairs(database, ROOT).sums == plan_repairs(database, ROOT).sums > 0
-    assert plan_repairs(database, ROOT, "acme").sums == 0
-    assert repair().sums > 0
+    assert plan_repairs(database, ROOT).ledger == {"I18": len(rows("SELECT FROM reconcile_sums"))}
+    with pytest.raises(Forbidden):
+        forget_sums(database, administrator("acme"), FORGETTING)
+    assert forget_sums(database, ROOT, FORGETTING) > 0
+    assert forget_sums(database, ROOT, FORGETTING) == 0
     assert list_findings(database, ROOT) == []
     assert {(f.resolved_by, f.resolution) for f in list_findings(database, ROOT, with_resolved=True)} == {("olga", "by hand in the console")}
     assert [run()["full"], run()["full"], run()["full"]] == [1, 1, 0]
     assert violations_in(run(full=True)) == {}
+
+
+def test_sums_are_kept_while_they_are_read_and_until_an_operator_speaks(
+    account: int, repair: Repair, database: Database, connect: Callable[[], Database], rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A deleted entry that only the sums bear witness to stops repairs, which would book it; no nightly run loses them under itself."""
+    monkeypatch.setattr(checkpoint, "HELD_BACK_HOURS", 0)
+    for _ in range(2):
+        assert reconcile(database, worker="test", at_once=True) is not None
+    rows("DELETE FROM transactions WHERE mandate_id = 'acme' AND reference_type = 'WORKFLOW'")
+    rows("DELETE FROM event_keys WHERE mandate_id = 'acme'")
+    with pytest.raises(RequestRefused, match="the ledger itself breaks I18"):
+        repair()
+    assert rows("SELECT count(*) > 0 AS kept FROM reconcile_sums") == [{"kept": True}]
+    with connect().transaction() as connection:
+        assert lock_job(connection, "books.reconcile")
+        with pytest.raises(Conflict, match="the books are being reconciled in this moment"):
+            forget_sums(database, ROOT, FORGETTING)
+    assert forget_sums(database, ROOT, FORGETTING) == 1
+    (finding,) = list_findings(database, ROOT, with_resolved=True, invariant="I18")
+    assert (finding.resolved_by, finding.resolution) == ("olga", "by hand in the console")
+
+
+@pytest.mark.parametrize("by_adjustment", [False, True])
+def test_a_line_that_nobody_was_told_of_is_told_by_the_repair(
+    account: int, repair: Repair, record: Record, rows: Rows, breaches: Breaches, *, by_adjustment: bool
+) -> None:
+    """Where the repaired balance is decides what is told, not on which side the wrong one was."""
+    rows("UPDATE accounts SET balance = 0.5 WHERE id = :id", id=account)
+    record(event(price_chf="6.5"))
+    repair(account_id=account, by_adjustment=by_adjustment)
+    lines = [("WARNING", False), ("ZERO", False)] if by_adjustment else [("WARNING", False), ("ZERO", True)]
+    told = rows("SELECT DISTINCT ON (kind) kind, recovered FROM balance_alerts WHERE account_id = :id ORDER BY kind, id DESC", id=account)
+    assert [(row["kind"], row["recovered"]) for row in told] == lines
+    assert breaches() == {}
+
+
+def test_an_adjustment_has_a_key_that_no_other_movement_can_have_by_chance(
+    account: int, repair: Repair, database: Database, rows: Rows, breaches: Breaches
+) -> None:
+    """An adjustment under the same words is another one, and both are there once."""
+    asked = {"mandate_id": "acme", "account_id": account, "amount": "1", "reason": "x", "key": f"ticket-1:{account}", "by": "olga"}
+    adjust(database, ROOT, Adjustment.read(asked))
+    rows("UPDATE accounts SET balance = balance + 1 WHERE id = :id", id=account)
+    repair(account_id=account, by_adjustment=True)
+    assert breaches() == {}
+
+
+def test_an_adjustment_names_its_account(account: int, repair: Repair, rows: Rows) -> None:
+    """That the balance is right is said of one account, never of all at once."""
+    rows("UPDATE accounts SET balance = 1 WHERE id = :id", id=account)
+    with pytest.raises(RequestRefused, match="by_adjustment: name the account whose balance is right"):
+        repair(by_adjustment=True)
 
 
 def test_only_root_repairs(account: int, database: Database) -> None:

@@ -34,7 +34,7 @@ def admit(work: Opening, mandate_ids: Iterable[str]) -> Mandates:
         return Mandates(settings, with_parked, {})
     zones, unknown = _openable(work, missing)
     if zones:
-        open_settings(work.connection, zones, OPENED_BY_USAGE)
+        open_settings(work.connection, zones, OPENED_BY_USAGE, default_time_zone=work.config.default_time_zone)
         opened, opened_with_parked = load_settings(work.connection, zones)
         settings, with_parked = settings | opened, with_parked | opened_with_parked
     return Mandates(settings, with_parked, unknown)

@@ -6,11 +6,11 @@ from decimal import Decimal
 
 from sqlalchemy import Connection
 
-from core.domain.billing import ReferenceType, TransactionType
+from core.domain.billing import ReferenceType, TransactionType, alerts_at, crossings
 from core.domain.request import Reason, Request, RowId
 from core.domain.settings import BillingSettings
 from core.operations.moving.accounts import locked_accounts, present_settings
-from core.operations.moving.move import alerts_between
+from core.operations.moving.move import pays
 from core.operations.moving.once import once
 from core.storage.accounts import LockedAccount, set_balances
 from core.storage.balance_alerts import BalanceAlert, last_alerts, write_alerts
@@ -72,7 +72,7 @@ def repair_balance(database: Database, asked: BalanceRepair) -> BalanceRepaired:
 
         def repaired() -> BalanceRepaired:
             before = locked_accounts(connection, asked.mandate_id, {asked.account_id})[asked.account_id]
-            ledger = ledger_balance(connection, before.id)
+            ledger = ledger_balance(connection, before)
             if asked.by_adjustment:
                 return _adjusted(connection, asked, before, before.balance - ledger, settings)
             after = before._replace(balance=ledger)
@@ -94,10 +94,13 @@ def _adjusted(
     kind, reference = TransactionType.ADJUSTMENT, ReferenceType.ADJUSTMENT
     movement = Movement(account.id, account.id, kind, difference, reference, asked.reason, asked.by, asked.key)
     (transaction_id,), _ = insert_movements(connection, [movement], settings, None)
+    write_alerts(connection, _untold(connection, account, account, settings), None)
     return replace(done, transaction_id=transaction_id, adjustment=difference)
 
 
 def _untold(connection: Connection, before: LockedAccount, after: LockedAccount, settings: BillingSettings) -> list[BalanceAlert]:
-    """The crossings that the last alerts don't tell already: what made the balance wrong may have written none."""
-    recovered = last_alerts(connection, before.id)
-    return [alert for alert in alerts_between(before, after, settings) if recovered.get(alert.crossing.kind, True) != alert.crossing.recovered]
+    """What the account's last alerts don't say of where it is now: what made the balance wrong may have written none."""
+    if not pays(settings.billing_model, after):
+        return []
+    beyond = alerts_at(settings.billing_model, after.balance, after.warning_threshold, after.credit_limit, settings.warning_threshold_percent)
+    return [BalanceAlert(before, after.balance, crossing, settings) for crossing in crossings(last_alerts(connection, before.id), beyond)]
