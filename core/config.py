@@ -99,7 +99,7 @@ class Configuration(BaseSettings):
         90, description="Age at which `books.housekeep` removes a dead letter, counted from when it was resolved and last seen, in days."
     )
     job_retention_days: Annotated[int, Field(ge=1, le=36_500)] = Field(
-        90, description="Age at which `books.housekeep` removes a row of `job_runs`, in days."
+        90, description="Age at which `books.housekeep` removes a row of `job_runs`, and a finding that is gone, in days."
     )
     database_pool_size: PositiveInt = Field(16, description="Connections that one process keeps to PostgreSQL at most, in connections.")
     statement_timeout_seconds: PositiveSeconds = Field(

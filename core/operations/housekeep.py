@@ -8,7 +8,7 @@ from core.domain.job_periods import period_at
 from core.operations.record_usage import utc_now
 from core.operations.run_job import run_job
 from core.storage.database import Database, allow_time
-from core.storage.housekeeping import age_out_dead_letters, ensure_partitions, move_default_month, remove_job_runs
+from core.storage.housekeeping import age_out_dead_letters, ensure_partitions, move_default_month, remove_findings, remove_job_runs
 
 JOB = "books.housekeep"
 PERIOD_SECONDS = 6 * 3600
@@ -38,8 +38,9 @@ def _keep(database: Database, config: Configuration, period: str) -> dict[str, i
             if age_out_dead_letters(connection, JOB, period, days=days, rows_max=rows_max) < rows_max:
                 break
     with database.transaction() as connection:
-        removed = remove_job_runs(connection, config.job_retention_days)
-    return {"partitions_made": len(made), "rows_moved_from_default": moved, "job_runs_removed": removed}
+        runs = remove_job_runs(connection, config.job_retention_days)
+        findings = remove_findings(connection, config.job_retention_days)
+    return {"partitions_made": len(made), "rows_moved_from_default": moved, "job_runs_removed": runs, "findings_removed": findings}
 
 
 def _moved_from_default(database: Database) -> int:

@@ -32,6 +32,9 @@ _REMOVE_RUNS = text("""
      WHERE started_at < now() - :days * interval '1 day' AND coalesce(CAST(counts ->> :aged_out AS bigint), 0) = 0
 """)
 
+# What an operator has decided is kept with his word.
+_REMOVE_FINDINGS = text("DELETE FROM reconcile_findings WHERE resolved_at < now() - :days * interval '1 day' AND NOT jsonb_exists(detail, 'by')")
+
 
 def ensure_partitions(connection: Connection, months_ahead: int) -> list[str]:
     """Makes the monthly partitions from this month on that don't exist yet, and names them."""
@@ -57,3 +60,8 @@ def age_out_dead_letters(connection: Connection, job: str, period: str, *, days:
 def remove_job_runs(connection: Connection, days: int) -> int:
     """Removes the runs that began more than `days` ago, but for those that I8 needs; returns how many."""
     return connection.execute(_REMOVE_RUNS, {"days": days, "aged_out": AGED_OUT}).rowcount
+
+
+def remove_findings(connection: Connection, days: int) -> int:
+    """Removes the findings that were gone more than `days` ago, but for those that an operator has decided; returns how many."""
+    return connection.execute(_REMOVE_FINDINGS, {"days": days}).rowcount

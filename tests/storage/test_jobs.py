@@ -150,7 +150,7 @@ def test_partitions_are_there_ahead_of_time(database: Database, config: Configur
     """Missing partitions are made once per period of six hours, and in the next one there is nothing to do."""
     (last,) = rows("SELECT max(relname) name FROM pg_class WHERE relname ~ '^transactions_[0-9]{4}_[0-9]{2}$'")
     rows(f"DROP TABLE {last['name']}")
-    nothing = {"partitions_made": 0, "rows_moved_from_default": 0, "job_runs_removed": 0}
+    nothing = {"partitions_made": 0, "rows_moved_from_default": 0, "job_runs_removed": 0, "findings_removed": 0}
     aged = {"dead_letters_aged_out": 0, AGED_OUT: 0}
     assert housekeep(database, config=config, worker="test", clock=lambda: NOON) == {**nothing, **aged, "partitions_made": 1}
     assert housekeep(database, config=config, worker="test", clock=lambda: NOON + timedelta(hours=5)) is None
@@ -231,3 +231,19 @@ def test_old_runs_go_but_for_what_i8_needs(database: Database, config: Configura
     assert counts is not None
     assert counts["job_runs_removed"] == 1
     assert [row["period"] for row in rows("SELECT period FROM job_runs WHERE job = 'a' ORDER BY period")] == ["2", "3"]
+
+
+def test_findings_that_are_gone_go_but_for_an_operators_word(database: Database, config: Configuration, rows: Rows) -> None:
+    """What stands stays however old, and so does what somebody has decided."""
+    for subject, detail, resolved in (("old", "{}", 91), ("new", "{}", 89), ("decided", '{"by": "olga", "reason": "x"}', 91), ("open", "{}", None)):
+        rows(
+            "INSERT INTO reconcile_findings (invariant, subject, detail, resolved_at)"
+            " VALUES ('I3', :subject, CAST(:detail AS jsonb), now() - CAST(:resolved AS int) * interval '1 day')",
+            subject=subject,
+            detail=detail,
+            resolved=resolved,
+        )
+    counts = housekeep(database, config=config, worker="test", clock=lambda: NOON)
+    assert counts is not None
+    assert counts["findings_removed"] == 1
+    assert [row["subject"] for row in rows("SELECT subject FROM reconcile_findings ORDER BY 1")] == ["decided", "new", "open"]
