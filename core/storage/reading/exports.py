@@ -10,13 +10,12 @@ from core.domain.exports import Column, Kind, Row
 from core.domain.focus import Bounds, Entry, Tokens, Usage
 from core.domain.periods import PeriodType
 from core.storage.reading.local_days import entries_in_days
+from core.storage.reading.names import mandate_name, user_name
 
 CHUNK_ROWS = 5_000
 _PREPARE = text("SELECT set_config('cursor_tuple_fraction', '1', true), set_config('jit', 'off', true)")  # all rows are wanted, not the first ones
 
 _TOKENS = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens")
-_MANDATE_NAME = "coalesce(nullif(d.label, ''), nullif(d.name, ''), {}.mandate_id)"
-_USER_NAME = "coalesce(nullif({0}.display_name, ''), nullif({0}.username, ''), {1})"
 # The local day that an entry counts for: its own, but of a correction (o is what it corrects) that of the original.
 _COUNTED_ON = "coalesce(o.local_date, t.local_date)"
 # The lookup is left out for the many that correct nothing: their time is what an export takes.
@@ -26,13 +25,13 @@ _CORRECTED = "LEFT JOIN LATERAL (SELECT * FROM transactions WHERE t.reverses_id 
 _TRANSACTION = (
     ("id", Kind.INTEGER, "t.id"),
     ("mandate_id", Kind.TEXT, "t.mandate_id"),
-    ("mandate_name", Kind.TEXT, _MANDATE_NAME.format("t")),
+    ("mandate_name", Kind.TEXT, mandate_name("t.mandate_id")),
     ("event_id", Kind.TEXT, "t.event_id"),
     ("account_id", Kind.INTEGER, "t.account_id"),
     ("account_type", Kind.TEXT, "a.account_type"),
     ("account_user_id", Kind.TEXT, "a.user_id"),
     ("user_id", Kind.TEXT, "coalesce(t.created_by_user_id, a.user_id)"),
-    ("user_name", Kind.TEXT, _USER_NAME.format("u", "t.created_by_user_id, a.user_id")),
+    ("user_name", Kind.TEXT, user_name("t.created_by_user_id", "a.user_id")),
     ("balance_account_id", Kind.INTEGER, "t.balance_account_id"),
     ("transaction_type", Kind.TEXT, "t.transaction_type"),
     ("amount", Kind.AMOUNT, "t.amount"),
@@ -55,10 +54,10 @@ _TRANSACTION = (
 )
 _STATISTIC = (
     ("mandate_id", Kind.TEXT, "s.mandate_id"),
-    ("mandate_name", Kind.TEXT, _MANDATE_NAME.format("s")),
+    ("mandate_name", Kind.TEXT, mandate_name("s.mandate_id")),
     ("account_id", Kind.INTEGER, "s.account_id"),
     ("user_id", Kind.TEXT, "a.user_id"),
-    ("user_name", Kind.TEXT, _USER_NAME.format("u", "a.user_id")),
+    ("user_name", Kind.TEXT, user_name("a.user_id")),
     ("period_type", Kind.TEXT, "s.period_type"),
     ("period_start", Kind.DAY, "s.period_start"),
     ("provider", Kind.TEXT, "s.provider"),
@@ -72,7 +71,7 @@ TRANSACTION_COLUMNS = tuple(Column(name, kind) for name, kind, _ in _TRANSACTION
 STATISTIC_COLUMNS = tuple(Column(name, kind) for name, kind, _ in _STATISTIC)
 
 _ENTRY = f"""
-    SELECT t.id, t.mandate_id, {_MANDATE_NAME.format("t")}, t.account_id, a.account_type, {_USER_NAME.format("u", "a.user_id")},
+    SELECT t.id, t.mandate_id, {mandate_name("t.mandate_id")}, t.account_id, a.account_type, {user_name("a.user_id")},
            t.balance_account_id, t.transaction_type, t.amount, t.reference_type, t.description, t.event_id,
            coalesce(t.created_by_user_id, a.user_id), coalesce(o.provider, t.provider), coalesce(o.model, t.model),
            coalesce(o.feature_code, t.feature_code), t.occurred_at, t.recorded_at, t.local_date, t.reverses_id, o.transaction_type, o.reference_type,
@@ -102,7 +101,7 @@ _CORRECTIONS_IN_DAYS = f"""
 """
 
 _USAGE = f"""
-    SELECT s.mandate_id, {_MANDATE_NAME.format("s")}, s.account_id, {_USER_NAME.format("u", "a.user_id")}, s.period_type, s.period_start,
+    SELECT s.mandate_id, {mandate_name("s.mandate_id")}, s.account_id, {user_name("a.user_id")}, s.period_type, s.period_start,
            s.provider, s.model, s.feature_code, s.event_count, s.cost, s.billed_cost, s.refunded, {", ".join(f"s.{name}" for name in _TOKENS)},
            {{bounds}}
 """
