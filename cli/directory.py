@@ -1,5 +1,6 @@
 """`tollbook directory`: which mandates, users and memberships exist."""
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -13,15 +14,30 @@ from cli.output.tables import print_fields
 from cli.output.text import counted
 from core.domain.rights import require_root
 from core.errors import Conflict
-from core.operations.import_directory import import_directory
+from core.operations.import_directory_files import import_directory_files
 from core.operations.release_parked import release_all_parked
 from core.operations.sync_directory import sync_directory
-from core.storage.directory.csv_files import RefusedRow, read_mandates, read_memberships, read_users
+from core.storage.directory.csv_files import RefusedRow
 
 app = typer.Typer(
     help="The directory's mirror: which mandates, users and memberships exist.", no_args_is_help=True, add_completion=False, rich_markup_mode=None
 )
 REFUSED_SHOWN_MAX = 100
+REFUSED_KEPT_MAX = 10_000  # named with --json; all are counted
+
+
+@dataclass
+class _Refused:
+    """The first rows that were refused, and how many there were."""
+
+    rows: list[RefusedRow] = field(default_factory=list)
+    count: int = 0
+
+    def add(self, row: RefusedRow) -> None:
+        """One more."""
+        self.count += 1
+        if self.count <= REFUSED_KEPT_MAX:
+            self.rows.append(row)
 
 
 @app.command("import", epilog="Example: tollbook directory import --mandates mandates.csv --memberships memberships.csv --users users.csv")
@@ -38,30 +54,25 @@ def import_files(
     """
     if mandates is None and memberships is None and users is None:
         raise typer.BadParameter("name at least one of --mandates, --memberships and --users")
-    refused: list[RefusedRow] = []
+    refused = _Refused()
     config = find_servers()
     with open_database() as database:
-        imported = import_directory(
-            database,
-            acting(),
-            users=read_users(users, refused) if users else (),
-            memberships=read_memberships(memberships, refused) if memberships else (),
-            mandates=read_mandates(mandates, refused) if mandates else (),
-        )
+        imported = import_directory_files(database, acting(), users=users, memberships=memberships, mandates=mandates, refuse=refused.add)
         released = release_all_parked(database, config=config, worker=process_name("directory import"))
-    for row in refused[:REFUSED_SHOWN_MAX]:
+    for row in refused.rows[:REFUSED_SHOWN_MAX]:
         typer.echo(f"refused: {row}", err=True)
-    if len(refused) > REFUSED_SHOWN_MAX:
-        typer.echo(f"refused: {len(refused) - REFUSED_SHOWN_MAX} further rows", err=True)
+    if refused.count > REFUSED_SHOWN_MAX:
+        typer.echo(f"refused: {refused.count - REFUSED_SHOWN_MAX} further rows", err=True)
     if as_json:
-        print_json({"imported": imported, "refused": refused, "released": {outcome.value: n for outcome, n in released.counts().items()}})
+        rows = {"refused": refused.rows, "refused_count": refused.count}
+        print_json({"imported": imported, **rows, "released": {outcome.value: n for outcome, n in released.counts().items()}})
     else:
         typer.echo(
             f"imported: {counted(imported.mandates, 'mandate')}, {counted(imported.memberships, 'membership')}, {counted(imported.users, 'user')};"
-            f" refused: {counted(len(refused), 'row')}"
+            f" refused: {counted(refused.count, 'row')}"
         )
         typer.echo(f"parked events: {released.summary()}")
-    if refused:
+    if refused.count:
         raise typer.Exit(1)
 
 

@@ -43,6 +43,9 @@ class RefusedRow:
         return f"{self.file}:{self.line}: {self.field} {self.reason} (got {self.value})"
 
 
+Refuse = Callable[[RefusedRow], None]
+
+
 class _Fault(ValueError):
     """What is wrong with one row."""
 
@@ -51,27 +54,32 @@ class _Fault(ValueError):
         self.field, self.value, self.reason = field, value, reason
 
 
-def read_mandates(path: Path, refused: list[RefusedRow]) -> Iterator[Mandate]:
-    """The mandates in the file, read as they are asked for; what can't be used goes into `refused` meanwhile.
+def read_mandates(path: Path, refuse: Refuse) -> Iterator[tuple[int, Mandate]]:
+    """The mandates in the file, each with its line, read as they are asked for; `refuse` is told meanwhile what can't be used.
 
     Raises:
         RequestRefused: at once, if the file has no header or one with an unknown or missing column.
         OSError: the file can't be read.
     """
     _check_header(path, Mandate)
-    return _read(path, refused, _mandate, lambda m: (m.id,))
+    return _read(path, refuse, _mandate)
 
 
-def read_memberships(path: Path, refused: list[RefusedRow]) -> Iterator[Membership]:
+def read_memberships(path: Path, refuse: Refuse) -> Iterator[tuple[int, Membership]]:
     """As `read_mandates`, for memberships."""
     _check_header(path, Membership)
-    return _read(path, refused, _membership, lambda m: (m.mandate_id, m.user_id))
+    return _read(path, refuse, _membership)
 
 
-def read_users(path: Path, refused: list[RefusedRow]) -> Iterator[User]:
+def read_users(path: Path, refuse: Refuse) -> Iterator[tuple[int, User]]:
     """As `read_mandates`, for users."""
     _check_header(path, User)
-    return _read(path, refused, _user, lambda u: (u.id,))
+    return _read(path, refuse, _user)
+
+
+def contradiction(path: Path, line: int, key: tuple[str, ...]) -> RefusedRow:
+    """What is wrong with a row that has the key of an earlier one in the file, and says something else."""
+    return RefusedRow(_shown(path), line, "row", shown(",".join(key)), "has the id of an earlier row and other content")
 
 
 def _mandate(row: Row) -> Mandate:
@@ -86,27 +94,20 @@ def _user(row: Row) -> User:
     return User(_id(row, "id"), _name(row, "username"), _name(row, "display_name"))
 
 
-def _read(path: Path, refused: list[RefusedRow], entry_of: Callable[[Row], Entry], key_of: Callable[[Entry], tuple[str, ...]]) -> Iterator[Entry]:
-    seen: dict[tuple[str, ...], int] = {}  # the hash of each entry, not the entry: files may have millions of rows
+def _read(path: Path, refuse: Refuse, entry_of: Callable[[Row], Entry]) -> Iterator[tuple[int, Entry]]:
     for line, cells in _rows(path):
         try:
             entry = entry_of(_whole(cells))
-            _check_first(key_of(entry), hash(entry), seen)
         except _Fault as fault:
-            refused.append(RefusedRow(_shown(path), line, fault.field, shown(fault.value), fault.reason))
+            refuse(RefusedRow(_shown(path), line, fault.field, shown(fault.value), fault.reason))
         else:
-            yield entry
+            yield line, entry
 
 
 def _whole(cells: Row | _Fault) -> Row:
     if isinstance(cells, _Fault):
         raise cells
     return cells
-
-
-def _check_first(key: tuple[str, ...], content: int, seen: dict[tuple[str, ...], int]) -> None:
-    if seen.setdefault(key, content) != content:
-        raise _Fault("row", ",".join(key), "has the id of an earlier row and other content")
 
 
 def _rows(path: Path) -> Iterator[tuple[int, Row | _Fault]]:

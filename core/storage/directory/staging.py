@@ -33,14 +33,18 @@ def stage(connection: Connection, part: Part, blocks: Iterable[bytes]) -> None:
     Raises:
         StorageUnavailable: the mirror's database has gone.
     """
-    columns = ", ".join(f"{name} {kind}{_collation(part, name)}" for name, kind in part.columns.items())
-    connection.execute(text(f"CREATE TEMPORARY TABLE staged_{part.name} ({columns}) ON COMMIT DROP"))
+    connection.execute(text(f"CREATE TEMPORARY TABLE staged_{part.name} ({staged_columns(part)}) ON COMMIT DROP"))
     driver_connection = connection.connection.driver_connection
     assert driver_connection is not None
     with driver_connection.cursor() as cursor, cursor.copy(f"COPY staged_{part.name} FROM STDIN") as copy:
         for block in blocks:
             copy.write(block)
     connection.execute(text(f"ANALYZE staged_{part.name}"))  # nobody else does it for a temporary table
+
+
+def staged_columns(part: Part) -> str:
+    """The columns of a table for such rows, as `CREATE TABLE` takes them; keys compare as in the mirror."""
+    return ", ".join(f"{name} {kind}{_collation(part, name)}" for name, kind in part.columns.items())
 
 
 def compare_with_mirror(connection: Connection, part: Part) -> Change:
