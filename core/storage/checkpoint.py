@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
+from core.storage.balance_marks import forget_marks, make_marks
 from core.storage.invariants.invariant import EVER
 from core.storage.invariants.rollups import SUMS
 from core.storage.invariants.sums import sums_of
@@ -24,7 +25,8 @@ _READ = text(f"""
            CASE WHEN NOT c.next_open && o.ids AND NOT EXISTS (SELECT FROM pg_prepared_xacts WHERE database = current_database())
                 THEN CAST(c.next_before AS text) END AS until,
            CAST(now() - :held_back_hours * interval '1 hour' AS text) AS next_before, o.ids AS next_open,
-           coalesce(c.full_at < now() - :full_days * interval '1 day' + interval '1 hour', true) AS is_full_due
+           coalesce(c.full_at < now() - :full_days * interval '1 day' + interval '1 hour', true) AS is_full_due,
+           coalesce(c.marked, false) AS is_marked
       FROM (SELECT coalesce(array_agg(DISTINCT l.virtualtransaction), '{{}}') AS ids FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
              WHERE l.locktype = 'virtualxid' AND l.pid <> pg_backend_pid() AND a.datname = current_database() AND a.usesysid IS NOT NULL) AS o
       LEFT JOIN reconcile_checkpoint c ON true
@@ -46,10 +48,10 @@ _ADD = text(f"""
 """)
 
 _WRITE = text("""
-    INSERT INTO reconcile_checkpoint AS c (recorded_before, next_before, next_open, full_at)
-    VALUES (:recorded_before, :next_before, CAST(:next_open AS text[]), CASE WHEN CAST(:is_full AS boolean) THEN now() END)
+    INSERT INTO reconcile_checkpoint AS c (recorded_before, next_before, next_open, full_at, marked)
+    VALUES (:recorded_before, :next_before, CAST(:next_open AS text[]), CASE WHEN CAST(:is_full AS boolean) THEN now() END, :is_marked)
     ON CONFLICT (one) DO UPDATE SET recorded_before = excluded.recorded_before, next_before = excluded.next_before,
-                                    next_open = excluded.next_open, full_at = coalesce(excluded.full_at, c.full_at)
+                                    next_open = excluded.next_open, full_at = coalesce(excluded.full_at, c.full_at), marked = excluded.marked
 """)
 
 _FORGET = text("WITH sums AS (DELETE FROM reconcile_sums) DELETE FROM reconcile_checkpoint")
@@ -59,7 +61,8 @@ _FORGET = text("WITH sums AS (DELETE FROM reconcile_sums) DELETE FROM reconcile_
 class Checkpoint:
     """Times as PostgreSQL writes them: `since` when entries are still to be looked at, and `until` when they may be added up next.
 
-    `next_before` and `next_open` are what the run after this one will need to know for that.
+    `next_before` and `next_open` are what the run after this one will need to know for that. `is_marked`: the entries before `since`
+    have their marks.
     """
 
     since: str
@@ -67,28 +70,38 @@ class Checkpoint:
     next_before: str
     next_open: list[str]
     is_full_due: bool
+    is_marked: bool
 
 
 def read_checkpoint(connection: Connection) -> Checkpoint:
     """Where the checkpoint stands, and how far it may go. Take the snapshot that is looked at after this."""
     row = connection.execute(_READ, {"held_back_hours": HELD_BACK_HOURS, "full_days": FULL_DAYS}).one()
-    return Checkpoint(row.since, row.until, row.next_before, list(row.next_open), row.is_full_due)
+    return Checkpoint(row.since, row.until, row.next_before, list(row.next_open), row.is_full_due, row.is_marked)
 
 
 def advance_checkpoint(connection: Connection, checkpoint: Checkpoint, *, is_full: bool) -> None:
     """Adds up what a run has looked at as far as it may, and keeps what the next run needs to know. One at a time does this."""
-    since = checkpoint.since
+    since, is_marked = checkpoint.since, checkpoint.is_marked
     if checkpoint.until is not None:
         until = connection.execute(_UNTIL, {"since": since, "until": checkpoint.until}).one()
         if until.is_later:
+            make_marks(connection, since if is_marked else None, until.until)
+            is_marked = True
             connection.execute(_ADD, {"since": since, "until": until.until})
             since = until.until
     connection.execute(
         _WRITE,
-        {"recorded_before": since, "next_before": checkpoint.next_before, "next_open": checkpoint.next_open, "is_full": is_full},
+        {
+            "recorded_before": since,
+            "next_before": checkpoint.next_before,
+            "next_open": checkpoint.next_open,
+            "is_full": is_full,
+            "is_marked": is_marked,
+        },
     )
 
 
 def forget_checkpoint(connection: Connection) -> None:
-    """The next run looks at everything, and the sums begin anew."""
+    """The next run looks at everything, and the sums and marks begin anew."""
     connection.execute(_FORGET)
+    forget_marks(connection)

@@ -9,7 +9,7 @@ from core.storage.database import Database
 from core.storage.reading import accounts
 from core.storage.reading.accounts import Account
 from core.views.mandates import require_known
-from core.views.paging import LIMIT_DEFAULT, check_page
+from core.views.paging import LIMIT_DEFAULT, rows_of
 
 
 def account(database: Database, actor: Actor, account_id: int) -> Account:
@@ -42,8 +42,12 @@ def holder_account(database: Database, actor: Actor, mandate_id: str, user_id: s
     return found
 
 
-def accounts_of(database: Database, actor: Actor, mandate_id: str, *, limit: int = LIMIT_DEFAULT, offset: int = 0) -> list[Account]:
+def accounts_of(
+    database: Database, actor: Actor, mandate_id: str, *, limit: int = LIMIT_DEFAULT, offset: int = 0, after: str | None = None
+) -> list[Account]:
     """The accounts of the mandate, its pool first, then its users' by user id; nothing for a mandate that has none yet.
+
+    `after` is the user id of the last row already seen, "" if that was the pool.
 
     Raises:
         Forbidden: the actor may not see them.
@@ -52,9 +56,9 @@ def accounts_of(database: Database, actor: Actor, mandate_id: str, *, limit: int
         StorageUnavailable, Misconfigured: the database can't be asked.
     """
     require_mandate(actor, mandate_id, "list the accounts")
-    check_page(limit, offset)
+    page = rows_of(limit, offset, None if after is None else (after,))
     with database.snapshot() as connection:
-        found = accounts.list_accounts(connection, mandate_id, limit, offset)
+        found = accounts.list_accounts(connection, mandate_id, page)
         if not found:
             require_known(connection, [mandate_id])
         return found

@@ -7,7 +7,7 @@ from core.storage.database import Database
 from core.storage.reading import billing_settings
 from core.storage.reading.billing_settings import MandateSettings
 from core.views.mandates import rows_of_mandates, without_settings
-from core.views.paging import LIMIT_DEFAULT, check_page
+from core.views.paging import LIMIT_DEFAULT, rows_of
 
 
 def settings_of(database: Database, actor: Actor, mandate_id: str) -> MandateSettings:
@@ -27,9 +27,17 @@ def settings_of(database: Database, actor: Actor, mandate_id: str) -> MandateSet
 
 
 def list_settings(
-    database: Database, actor: Actor, mandate_ids: Collection[str] | None = None, *, limit: int = LIMIT_DEFAULT, offset: int = 0
+    database: Database,
+    actor: Actor,
+    mandate_ids: Collection[str] | None = None,
+    *,
+    limit: int = LIMIT_DEFAULT,
+    offset: int = 0,
+    after: str | None = None,
 ) -> list[MandateSettings]:
     """The billing settings of these mandates, or of all that the actor may see, where they have some, by mandate id.
+
+    `after` is the mandate id of the last row already seen.
 
     Raises:
         Forbidden: the actor may not see one of them.
@@ -38,5 +46,5 @@ def list_settings(
         StorageUnavailable, Misconfigured: the database can't be asked.
     """
     visible = visible_mandates(actor, mandate_ids, "list the settings")
-    check_page(limit, offset)
-    return rows_of_mandates(database, mandate_ids, lambda connection: billing_settings.list_settings(connection, visible, limit, offset))
+    page = rows_of(limit, offset, None if after is None else (after,))
+    return rows_of_mandates(database, mandate_ids, lambda connection: billing_settings.list_settings(connection, visible, page))

@@ -8,7 +8,7 @@ from core.storage.database import Database
 from core.storage.dead_letter_status import Choice, count_letters
 from core.storage.reading import dead_letters
 from core.storage.reading.dead_letters import DeadLetterSummary, WholeDeadLetter
-from core.views.paging import LIMIT_DEFAULT, check_page
+from core.views.paging import LIMIT_DEFAULT, rows_of
 
 
 def list_dead_letters(
@@ -21,10 +21,12 @@ def list_dead_letters(
     seen_again: bool = False,
     limit: int = LIMIT_DEFAULT,
     offset: int = 0,
+    before: int | None = None,
 ) -> list[DeadLetterSummary]:
     """Dead letters without their bytes, newest first, of this mandate, with this reason and status; None: with any.
 
     A message that can't be parsed is of no mandate. With `seen_again` only resolved ones whose bytes came once more.
+    `before` is the id of the last row already seen.
 
     Raises:
         Forbidden: the actor is not root.
@@ -32,9 +34,9 @@ def list_dead_letters(
         StorageUnavailable, Misconfigured: the database can't be asked.
     """
     require_root(actor, "list dead letters")
-    check_page(limit, offset)
+    page = rows_of(limit, offset, None if before is None else (before,))
     with database.snapshot() as connection:
-        return dead_letters.list_dead_letters(connection, mandate_id, reason, status, seen_again, limit, offset)
+        return dead_letters.list_dead_letters(connection, mandate_id, reason, status, seen_again, page)
 
 
 def dead_letter(database: Database, actor: Actor, dead_letter_id: int) -> WholeDeadLetter:

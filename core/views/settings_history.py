@@ -9,7 +9,7 @@ from core.domain.rights import Actor, require_mandate
 from core.storage.database import Database
 from core.storage.reading.billing_settings import KeptSettings, list_versions
 from core.views.mandates import without_settings
-from core.views.paging import LIMIT_DEFAULT, check_page
+from core.views.paging import LIMIT_DEFAULT, rows_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +22,10 @@ class SettingsChange:
     changes: dict[str, list[object]]
 
 
-def settings_history(database: Database, actor: Actor, mandate_id: str, *, limit: int = LIMIT_DEFAULT, offset: int = 0) -> list[SettingsChange]:
-    """The changes of the mandate's settings, newest first.
+def settings_history(
+    database: Database, actor: Actor, mandate_id: str, *, limit: int = LIMIT_DEFAULT, offset: int = 0, before: int | None = None
+) -> list[SettingsChange]:
+    """The changes of the mandate's settings, newest first; `before` is the version of the last row already seen.
 
     Raises:
         Forbidden: the actor may not see them.
@@ -32,10 +34,10 @@ def settings_history(database: Database, actor: Actor, mandate_id: str, *, limit
         StorageUnavailable, Misconfigured: the database can't be asked.
     """
     require_mandate(actor, mandate_id, "read the history of the settings")
-    check_page(limit, offset)
+    page = rows_of(limit, offset, None if before is None else (before,))
     with database.snapshot() as connection:
-        versions: list[KeptSettings | None] = [*list_versions(connection, mandate_id, limit + 1, offset)]
-        if not versions and offset == 0:
+        versions: list[KeptSettings | None] = [*list_versions(connection, mandate_id, page._replace(limit=limit + 1))]
+        if not versions and offset == 0 and before is None:
             raise without_settings(connection, mandate_id)
     if len(versions) <= limit:
         versions.append(None)  # nothing was before the first one

@@ -17,6 +17,7 @@ from core.errors import NotFound, RequestRefused
 from core.storage.database import Database
 from core.storage.reading.accounts import find_account_of
 from core.storage.reading.statistics import (
+    StatisticsPage,
     UsageStatistic,
     compute_costs,
     list_statistics_of_account,
@@ -25,7 +26,9 @@ from core.storage.reading.statistics import (
 )
 from core.views.accounts import readable_account
 from core.views.mandates import require_known
-from core.views.paging import check_days
+from core.views.paging import check_days, check_page
+
+StatisticKey = tuple[date, str, str, str]  # period_start, provider, model and feature_code of the last row already seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,22 +56,33 @@ class Statistics:
 
 
 def statistics_of_account(
-    database: Database, actor: Actor, account_id: int, period_type: PeriodType, year: int, month: int | None = None
+    database: Database,
+    actor: Actor,
+    account_id: int,
+    period_type: PeriodType,
+    year: int,
+    month: int | None = None,
+    *,
+    limit: int | None = None,
+    after: StatisticKey | None = None,
 ) -> list[UsageStatistic]:
     """The statistics stored for usage about the account, of a year or (DAY only) of one of its months, ascending by period.
+
+    All of them, or the first `limit` after the row with this key.
 
     Raises:
         Forbidden: the actor may not see them.
         NotFound: there is no such account.
-        RequestRefused: there is no such year or month, or a month is asked of other rows than days.
+        RequestRefused: there is no such year or month, a month is asked of other rows than days, or the limit is out of range.
         StorageUnavailable, Misconfigured: the database can't be asked.
     """
     if month is not None and period_type is not PeriodType.DAY:
         raise RequestRefused(f"month: only days are of a month (got {month} and {period_type})")
     first, last = days_in(year, month)
+    page = _page(limit, after)
     with database.snapshot() as connection:
         readable_account(connection, actor, account_id)
-        return list_statistics_of_account(connection, account_id, period_type, first, last)
+        return list_statistics_of_account(connection, account_id, period_type, first, last, page)
 
 
 def computed_statistics(database: Database, actor: Actor, account_id: int, first: date, last: date) -> ComputedStatistics:
@@ -93,22 +107,34 @@ def computed_statistics(database: Database, actor: Actor, account_id: int, first
     )
 
 
-def statistics_of(database: Database, actor: Actor, mandate_id: str, user_id: str | None, by: PeriodType, first: date, last: date) -> Statistics:
+def statistics_of(
+    database: Database,
+    actor: Actor,
+    mandate_id: str,
+    user_id: str | None,
+    by: PeriodType,
+    first: date,
+    last: date,
+    *,
+    limit: int | None = None,
+    after: StatisticKey | None = None,
+) -> Statistics:
     """The statistics stored for the mandate's usage, or one user's, on the local days from `first` to `last`, both included.
 
-    A month or year that lies in that range in part counts in part.
+    A month or year that lies in that range in part counts in part. All rows, or the first `limit` after the one with this key.
 
     Raises:
         Forbidden: the actor may not see them.
         NotFound: there is no such mandate, or the user has no account in it.
-        RequestRefused: `last` is before `first`.
+        RequestRefused: `last` is before `first`, or the limit is out of range.
         StorageUnavailable, Misconfigured: the database can't be asked.
     """
     check_days(first, last)
     require_member(actor, mandate_id, user_id, "read the statistics")
+    page = _page(limit, after)
     whole = by is not PeriodType.DAY and first == by.start(first) and _ends(by, last)
     with database.snapshot() as connection:
-        rows = list_statistics_of_holders(connection, mandate_id, user_id, by, by if whole else PeriodType.DAY, first, last)
+        rows = list_statistics_of_holders(connection, mandate_id, user_id, by, by if whole else PeriodType.DAY, first, last, page)
         as_of = statistics_as_of(connection)
         if not rows:
             require_known(connection, [mandate_id])
@@ -136,6 +162,12 @@ def summed(costs: Iterable[tuple[str, Decimal]]) -> dict[str, Decimal]:
     for name, cost in costs:
         sums[name] += cost
     return dict(sorted(sums.items()))
+
+
+def _page(limit: int | None, after: StatisticKey | None) -> StatisticsPage:
+    if limit is not None:
+        check_page(limit)
+    return StatisticsPage(limit, after)
 
 
 def _ends(by: PeriodType, last: date) -> bool:

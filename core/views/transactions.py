@@ -84,14 +84,14 @@ def transactions_of_user(
 
 
 def user_transactions(database: Database, actor: Actor, mandate_ids: Collection[str] | None = None, page: Page = FIRST_PAGE) -> list[Transaction]:
-    """The transactions about user accounts of these mandates, or of all that the actor may see: what is about pools is left out.
+    """The transactions of these mandates, or of all that the actor may see, about users and about pools; who acted wins over whom it is about.
+
+    It is what `transactions_of_mandates` shows, which names both: `user_id` and `user_name` are of who acted, else of the account's user.
 
     Raises:
         As `transactions_of_mandates`.
     """
-    visible = visible_mandates(actor, mandate_ids, "list the transactions")
-    _check(page)
-    return rows_of_mandates(database, mandate_ids, lambda connection: transactions.list_about_users(connection, visible, page))
+    return transactions_of_mandates(database, actor, mandate_ids, page)
 
 
 def next_page(page: list[Transaction]) -> Cursor | None:

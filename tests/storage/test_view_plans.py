@@ -17,6 +17,7 @@ from tests.storage.test_actors import CASES
 MANDATES, USERS, ENTRIES = 50, 20, 1_000_000
 QUERIES_MAX = {  # one, but for these: whose account it is, what the model was, who pays, as of when, and whether what has no rows exists
     **dict.fromkeys(("transactions_of_account", "movements_of_account", "statistics_of_account", "computed_statistics"), 2),
+    "transactions_of_user": 2,  # theirs among the newest of all, and if these are too few, their accounts'
     "balance": 3,
     "balance_at": 4,
     "statistics_of": 4,

@@ -6,22 +6,34 @@ from decimal import Decimal
 
 from sqlalchemy import Connection, text
 
-from core.storage.reading.names import mandate_name, user_name
+from core.storage.reading.listing import Rows
+from core.storage.reading.names import join_mandate, join_user, mandate_name, user_name
 
-_ACCOUNT_OF_ROW = f"""
+_SHOWN = f"""
     SELECT a.id, a.mandate_id, {mandate_name("a.mandate_id")} AS mandate_name, a.account_type, a.user_id,
            {user_name("a.user_id")} AS user_name, a.balance, a.credit_limit, a.warning_threshold,
            a.enabled, a.grant_due, a.opened_version, a.opened_at
-      FROM accounts a
-      LEFT JOIN directory_mandates d ON d.id = a.mandate_id
-      LEFT JOIN directory_users u ON u.id = a.user_id
 """
+_NAMES = f"{join_mandate('a.mandate_id')} {join_user('a.user_id')}"
+_ACCOUNT_OF_ROW = f"{_SHOWN} FROM accounts a {_NAMES}"
 
 _BY_ID = text(_ACCOUNT_OF_ROW + " WHERE a.id = :account_id")
 
-_BY_HOLDER = text(_ACCOUNT_OF_ROW + " WHERE a.mandate_id = :mandate_id AND a.user_id IS NOT DISTINCT FROM CAST(:user_id AS text)")
+# No index serves IS NOT DISTINCT FROM, which would do for both.
+_OF_USER = text(_ACCOUNT_OF_ROW + " WHERE a.mandate_id = :mandate_id AND a.user_id = :user_id")
+_POOL = text(_ACCOUNT_OF_ROW + " WHERE a.mandate_id = :mandate_id AND a.user_id IS NULL")
 
-_OF_MANDATE = text(_ACCOUNT_OF_ROW + " WHERE a.mandate_id = :mandate_id ORDER BY a.user_id NULLS FIRST LIMIT :limit OFFSET :offset")
+# The pool stands beside the users, since the index has it behind them. No user's id is empty. The mandate is told as a range, or the
+# planner would go by the index of users.
+_OF_MANDATE = text(f"""
+    {_SHOWN} FROM (SELECT * FROM ((SELECT * FROM accounts WHERE mandate_id = :mandate_id AND user_id IS NULL AND CAST(:after AS text) IS NULL)
+                                  UNION ALL
+                                  (SELECT * FROM accounts
+                                    WHERE (mandate_id, user_id) > (:mandate_id, coalesce(CAST(:after AS text), '')) AND mandate_id <= :mandate_id
+                                    ORDER BY mandate_id, user_id LIMIT CAST(:limit AS bigint) + CAST(:offset AS bigint))) AS a
+                    ORDER BY a.user_id NULLS FIRST LIMIT :limit OFFSET :offset) AS a
+    {_NAMES} ORDER BY a.user_id NULLS FIRST
+""")
 
 _TOTAL_OF_USERS = text("SELECT coalesce(sum(balance), 0) FROM accounts WHERE mandate_id = :mandate_id AND user_id IS NOT NULL")
 
@@ -53,13 +65,14 @@ def find_account(connection: Connection, account_id: int) -> Account | None:
 
 def find_account_of(connection: Connection, mandate_id: str, user_id: str | None) -> Account | None:
     """The user's account in the mandate, or the mandate's pool without a user, if there is one."""
-    row = connection.execute(_BY_HOLDER, {"mandate_id": mandate_id, "user_id": user_id}).one_or_none()
+    row = connection.execute(_POOL if user_id is None else _OF_USER, {"mandate_id": mandate_id, "user_id": user_id}).one_or_none()
     return None if row is None else Account(*row)
 
 
-def list_accounts(connection: Connection, mandate_id: str, limit: int, offset: int) -> list[Account]:
-    """The mandate's accounts: the pool first, then its users' by user id."""
-    rows = connection.execute(_OF_MANDATE, {"mandate_id": mandate_id, "limit": limit, "offset": offset})
+def list_accounts(connection: Connection, mandate_id: str, page: Rows) -> list[Account]:
+    """The mandate's accounts: the pool first, then its users' by user id; the cursor is a user id, after the pool an empty one."""
+    (after,) = page.cursor or (None,)
+    rows = connection.execute(_OF_MANDATE, {"mandate_id": mandate_id, "after": after, "limit": page.limit, "offset": page.offset})
     return [Account(*row) for row in rows]
 
 

@@ -4,21 +4,25 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from core.domain.billing import AlertKind
+from core.storage.reading.listing import Listing, Rows
 
-_LIST = text("""
-    SELECT a.id, a.mandate_id, a.account_id, c.account_type, c.user_id, a.kind, a.recovered, a.balance_before, a.balance_after, a.threshold,
-           a.settings_version, a.batch_id, a.recorded_at, a.published_at, a.withheld_at
-      FROM balance_alerts a
-      LEFT JOIN accounts c ON c.id = a.account_id
-     WHERE (CAST(:mandate_ids AS text[]) IS NULL OR a.mandate_id = ANY(CAST(:mandate_ids AS text[])))
-       AND a.kind = ANY(:kinds)
-       AND (CAST(:since AS timestamptz) IS NULL OR a.recorded_at >= :since)
-       AND (NOT :waiting OR (a.published_at IS NULL AND a.withheld_at IS NULL))
-     ORDER BY a.id DESC LIMIT :limit OFFSET :offset
-""")
+_LIST = Listing(
+    "balance_alerts",
+    """
+    r.id, r.mandate_id, r.account_id, c.account_type, c.user_id, r.kind, r.recovered, r.balance_before, r.balance_after, r.threshold,
+    r.settings_version, r.batch_id, r.recorded_at, r.published_at, r.withheld_at
+    """,
+    ("id",),
+    joined="LEFT JOIN LATERAL (SELECT * FROM accounts WHERE id = r.account_id OFFSET 0) AS c ON true",
+    conditions={
+        "kind": "r.kind = :kind",
+        "since": "r.recorded_at >= :since",
+        "waiting": "r.published_at IS NULL AND r.withheld_at IS NULL",
+    },
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +47,8 @@ class Alert:
 
 
 def list_alerts(
-    connection: Connection, mandate_ids: list[str] | None, kind: AlertKind | None, since: datetime | None, waiting: bool, limit: int, offset: int
+    connection: Connection, mandate_ids: list[str] | None, kind: AlertKind | None, since: datetime | None, waiting: bool, page: Rows
 ) -> list[Alert]:
     """Alerts of these mandates and this kind, recorded since then, newest first; None: any. With `waiting` only those still to be published."""
-    kinds = [k.value for k in ([kind] if kind else AlertKind)]
-    parameters = {"mandate_ids": mandate_ids, "kinds": kinds, "since": since, "waiting": waiting, "limit": limit, "offset": offset}
-    return [Alert(*row) for row in connection.execute(_LIST, parameters)]
+    each = None if mandate_ids is None else {"mandate_id": mandate_ids}
+    return [Alert(*row) for row in _LIST.rows(connection, page, each, kind=kind and kind.value, since=since, waiting=waiting)]

@@ -6,7 +6,7 @@ from decimal import Decimal
 from sqlalchemy import Connection, text
 
 from core.domain.billing import AlertKind, BillingModel, alerts_at
-from core.storage.reading.names import mandate_name, user_name
+from core.storage.reading.names import join_mandate, join_user, mandate_name, user_name
 
 _MANDATE_NAME = f"{mandate_name('s.mandate_id')} AS mandate_name"
 _WANTED = "(CAST(:mandate_ids AS text[]) IS NULL OR s.mandate_id = ANY(CAST(:mandate_ids AS text[])))"
@@ -36,7 +36,7 @@ _OF_MANDATES = text(f"""
      CROSS JOIN LATERAL (SELECT coalesce(sum(balance), 0.000000000) AS total, count(*) AS user_count
                            FROM accounts WHERE mandate_id = s.mandate_id AND user_id IS NOT NULL) AS users
       LEFT JOIN accounts pool ON pool.mandate_id = s.mandate_id AND pool.user_id IS NULL
-      LEFT JOIN directory_mandates d ON d.id = s.mandate_id
+      {join_mandate("s.mandate_id")}
      ORDER BY s.mandate_id
 """)
 
@@ -48,8 +48,8 @@ _OF_USERS = text(f"""
              WHERE s.user_id IS NOT NULL AND {_WANTED} AND (s.mandate_id, s.user_id) > (:after_mandate_id, :after_user_id)
              ORDER BY s.mandate_id, s.user_id LIMIT :limit) AS a
       JOIN billing_settings s ON s.mandate_id = a.mandate_id
-      LEFT JOIN directory_mandates d ON d.id = a.mandate_id
-      LEFT JOIN directory_users u ON u.id = a.user_id
+      {join_mandate("a.mandate_id")}
+      {join_user("a.user_id")}
      ORDER BY a.mandate_id, a.user_id
 """)
 

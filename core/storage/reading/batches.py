@@ -5,14 +5,15 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
+from core.storage.reading.listing import Listing, Rows
+
 _SHOWN = """
-    SELECT b.id, b.worker, b.kind, b.started_at, b.committed_at, b.recorded, b.duplicate, b.conflict, b.rejected, b.parked, b.released,
-           b.unknown_user, EXISTS (SELECT FROM rollup_pending p WHERE p.batch_id = b.id) AS rollup_pending
-      FROM batches b
+    r.id, r.worker, r.kind, r.started_at, r.committed_at, r.recorded, r.duplicate, r.conflict, r.rejected, r.parked, r.released,
+    r.unknown_user, EXISTS (SELECT FROM rollup_pending p WHERE p.batch_id = r.id) AS rollup_pending
 """
 
-_LIST = text(_SHOWN + " ORDER BY b.id DESC LIMIT :limit OFFSET :offset")
-_FIND = text(_SHOWN + " WHERE b.id = :batch_id")
+_LIST = Listing("batches", _SHOWN, ("id",))
+_FIND = text(f"SELECT {_SHOWN} FROM batches r WHERE r.id = :batch_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +35,9 @@ class CommittedBatch:
     rollup_pending: bool
 
 
-def list_batches(connection: Connection, limit: int, offset: int) -> list[CommittedBatch]:
+def list_batches(connection: Connection, page: Rows) -> list[CommittedBatch]:
     """Committed batches, newest first."""
-    return [CommittedBatch(*row) for row in connection.execute(_LIST, {"limit": limit, "offset": offset})]
+    return [CommittedBatch(*row) for row in _LIST.rows(connection, page)]
 
 
 def find_batch(connection: Connection, batch_id: int) -> CommittedBatch | None:

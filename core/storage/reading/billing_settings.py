@@ -8,35 +8,35 @@ from typing import Any
 from sqlalchemy import Connection, Row, text
 
 from core.domain.billing import BillingModel
-from core.storage.reading.names import mandate_name
+from core.storage.reading.listing import Listing, Rows
+from core.storage.reading.names import join_mandate, mandate_name
 
-_FIND = text(f"""
-    SELECT s.mandate_id, {mandate_name("s.mandate_id")} AS mandate_name, s.billing_model, s.default_user_credit,
-           s.warning_threshold_percent, s.block_on_zero_balance, s.notify_on_warning, s.notification_emails, s.billing_address, s.time_zone,
-           s.version, s.created_at, s.updated_at
-      FROM billing_settings s
-      LEFT JOIN directory_mandates d ON d.id = s.mandate_id
-     WHERE s.mandate_id = :mandate_id
-""")
+_SHOWN = f"""
+    r.mandate_id, {mandate_name("r.mandate_id")} AS mandate_name, r.billing_model, r.default_user_credit,
+    r.warning_threshold_percent, r.block_on_zero_balance, r.notify_on_warning, r.notification_emails, r.billing_address, r.time_zone,
+    r.version, r.created_at, r.updated_at
+"""
+_NAMES = join_mandate("r.mandate_id")
+_FIND = text(f"SELECT {_SHOWN} FROM billing_settings r {_NAMES} WHERE r.mandate_id = :mandate_id")
 
-_LIST = text(f"""
-    SELECT s.mandate_id, {mandate_name("s.mandate_id")} AS mandate_name, s.billing_model, s.default_user_credit,
-           s.warning_threshold_percent, s.block_on_zero_balance, s.notify_on_warning, s.notification_emails, s.billing_address, s.time_zone,
-           s.version, s.created_at, s.updated_at
-      FROM billing_settings s
-      LEFT JOIN directory_mandates d ON d.id = s.mandate_id
-     WHERE CAST(:mandate_ids AS text[]) IS NULL OR s.mandate_id = ANY(CAST(:mandate_ids AS text[]))
-     ORDER BY s.mandate_id LIMIT :limit OFFSET :offset
-""")
+_LIST = Listing(
+    "billing_settings",
+    _SHOWN,
+    ("mandate_id",),
+    ascending=True,
+    joined=_NAMES,
+    conditions={"mandate_ids": "r.mandate_id = ANY(:mandate_ids)"},
+)
 
-
-_HISTORY = text("""
-    SELECT version, changed_by, changed_at, billing_model, default_user_credit, warning_threshold_percent, block_on_zero_balance,
-           notify_on_warning, notification_emails, billing_address, time_zone
-      FROM billing_settings_history
-     WHERE mandate_id = :mandate_id
-     ORDER BY version DESC LIMIT :limit OFFSET :offset
-""")
+_HISTORY = Listing(
+    "billing_settings_history",
+    """
+    r.version, r.changed_by, r.changed_at, r.billing_model, r.default_user_credit, r.warning_threshold_percent, r.block_on_zero_balance,
+    r.notify_on_warning, r.notification_emails, r.billing_address, r.time_zone
+    """,
+    ("version",),
+    conditions={"mandate_id": "r.mandate_id = :mandate_id"},
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +74,14 @@ def find_settings(connection: Connection, mandate_id: str) -> MandateSettings | 
     return None if row is None else _settings(row)
 
 
-def list_settings(connection: Connection, mandate_ids: list[str] | None, limit: int, offset: int) -> list[MandateSettings]:
+def list_settings(connection: Connection, mandate_ids: list[str] | None, page: Rows) -> list[MandateSettings]:
     """The settings of these mandates, None: of every one, by mandate id."""
-    return [_settings(row) for row in connection.execute(_LIST, {"mandate_ids": mandate_ids, "limit": limit, "offset": offset})]
+    return [_settings(row) for row in _LIST.rows(connection, page, mandate_ids=mandate_ids)]
 
 
-def list_versions(connection: Connection, mandate_id: str, limit: int, offset: int) -> list[KeptSettings]:
+def list_versions(connection: Connection, mandate_id: str, page: Rows) -> list[KeptSettings]:
     """The versions of the mandate's settings, newest first."""
-    rows = connection.execute(_HISTORY, {"mandate_id": mandate_id, "limit": limit, "offset": offset}).mappings()
+    rows = _HISTORY.rows(connection, page, mandate_id=mandate_id).mappings()
     kept = [dict(row) for row in rows]
     return [KeptSettings(fields.pop("version"), fields.pop("changed_by"), fields.pop("changed_at"), fields) for fields in kept]
 

@@ -6,15 +6,22 @@ from datetime import datetime
 from sqlalchemy import Connection, text
 
 from core.domain.billing import DeadLetterStatus
+from core.domain.rejection import Reason
+from core.storage.reading.listing import Listing, Rows
 
-_LIST = text("""
-    SELECT id, reason, detail, status, mandate_id, event_id, origin, body_length, attempts, first_seen_at, last_seen_at,
-           coalesce(last_seen_at > resolved_at, false) AS seen_again
-      FROM dead_letters
-     WHERE status = ANY(:statuses) AND (CAST(:reason AS text) IS NULL OR reason = :reason)
-       AND (CAST(:mandate_id AS text) IS NULL OR mandate_id = :mandate_id) AND (NOT :seen_again OR last_seen_at > resolved_at)
-     ORDER BY id DESC LIMIT :limit OFFSET :offset
-""")
+_LIST = Listing(
+    "dead_letters",
+    """
+    r.id, r.reason, r.detail, r.status, r.mandate_id, r.event_id, r.origin, r.body_length, r.attempts, r.first_seen_at, r.last_seen_at,
+    coalesce(r.last_seen_at > r.resolved_at, false) AS seen_again
+    """,
+    ("id",),
+    conditions={
+        "reason": "r.reason = :reason",
+        "status": "r.status = :status",
+        "seen_again": "r.last_seen_at > r.resolved_at",
+    },
+)
 
 _FIND = text("""
     SELECT id, reason, detail, status, mandate_id, event_id, origin, body_length, attempts, first_seen_at, last_seen_at,
@@ -58,18 +65,17 @@ class WholeDeadLetter(DeadLetterSummary):
 
 
 def list_dead_letters(
-    connection: Connection,
-    mandate_id: str | None,
-    reason: str | None,
-    status: DeadLetterStatus | None,
-    seen_again: bool,
-    limit: int,
-    offset: int,
+    connection: Connection, mandate_id: str | None, reason: Reason | None, status: DeadLetterStatus | None, seen_again: bool, page: Rows
 ) -> list[DeadLetterSummary]:
     """Dead letters of this mandate with this reason and status, newest first; None: with any."""
-    statuses = [s.value for s in ([status] if status else DeadLetterStatus)]
-    parameters = {"mandate_id": mandate_id, "reason": reason, "statuses": statuses, "seen_again": seen_again, "limit": limit, "offset": offset}
-    return [DeadLetterSummary(*row) for row in connection.execute(_LIST, parameters)]
+    statuses, reasons = [status] if status else list(DeadLetterStatus), [reason] if reason else []
+    if mandate_id is not None:
+        rows = _LIST.rows(connection, page, {"mandate_id": [mandate_id]}, reason=reason, status=status, seen_again=seen_again)
+    elif seen_again or (status is None and reason is None):
+        rows = _LIST.rows(connection, page, reason=reason, status=status, seen_again=seen_again)
+    else:
+        rows = _LIST.rows(connection, page, {"status": statuses, "reason": reasons} if reasons else {"status": statuses})
+    return [DeadLetterSummary(*row) for row in rows]
 
 
 def find_dead_letter(connection: Connection, dead_letter_id: int) -> WholeDeadLetter | None:

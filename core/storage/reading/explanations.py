@@ -35,28 +35,36 @@ _LETTERS = text("""
      WHERE mandate_id = :mandate_id AND event_id = :event_id ORDER BY id LIMIT :related_max
 """)
 
-# From the present balance back, so that a recent entry of a long history costs little. Two indexes together have a user's, as in
+# From the next mark back, or from the present balance where there is none yet. Two indexes together have a user's, as in
 # storage/reading/movements.py.
-_LATER = "recorded_at >= :recorded_at AND (recorded_at, id) > (:recorded_at, :transaction_id)"
-
-_AFTER_OF_USER = text(f"""
-    SELECT a.balance - coalesce(sum(later.amount), 0)
-      FROM accounts a
-      LEFT JOIN (SELECT {DELTA} AS amount FROM transactions WHERE account_id = :account_id AND balance_account_id = :account_id AND {_LATER}
-                 UNION ALL
-                 SELECT {DELTA} FROM transactions
-                  WHERE balance_account_id = :account_id AND balance_account_id <> account_id AND reference_type <> 'WORKFLOW' AND {_LATER}
-                ) AS later ON true
-     WHERE a.id = :account_id GROUP BY a.id
-""")
-
-_AFTER_OF_POOL = text(f"""
-    SELECT a.balance - coalesce(sum(later.amount), 0)
-      FROM accounts a
-      LEFT JOIN (SELECT {DELTA} AS amount FROM transactions WHERE mandate_id = :mandate_id AND balance_account_id = :account_id AND {_LATER}
-                ) AS later ON true
-     WHERE a.id = :account_id GROUP BY a.id
-""")
+_LATER = """
+    t.recorded_at BETWEEN :recorded_at AND mark.recorded_at
+    AND (t.recorded_at, t.id) > (:recorded_at, :transaction_id) AND (t.recorded_at, t.id) <= (mark.recorded_at, mark.transaction_id)
+"""
+_AFTER = """
+    SELECT mark.balance - coalesce(sum(later.amount), 0)
+      FROM ((SELECT recorded_at, transaction_id, balance FROM balance_marks
+              WHERE account_id = :account_id AND (recorded_at, transaction_id) >= (:recorded_at, :transaction_id)
+              ORDER BY recorded_at, transaction_id LIMIT 1)
+            UNION ALL
+            SELECT 'infinity', 9223372036854775807, balance FROM accounts WHERE id = :account_id
+             ORDER BY recorded_at LIMIT 1) AS mark
+      LEFT JOIN LATERAL ({}) AS later ON true
+     GROUP BY mark.balance
+"""
+_AFTER_OF_USER = text(
+    _AFTER.format(f"""
+        SELECT {DELTA} AS amount FROM transactions t WHERE t.account_id = :account_id AND t.balance_account_id = :account_id AND {_LATER}
+        UNION ALL
+        SELECT {DELTA} FROM transactions t
+         WHERE t.balance_account_id = :account_id AND t.balance_account_id <> t.account_id AND t.reference_type <> 'WORKFLOW' AND {_LATER}
+    """)
+)
+_AFTER_OF_POOL = text(
+    _AFTER.format(f"""
+        SELECT {DELTA} AS amount FROM transactions t WHERE t.mandate_id = :mandate_id AND t.balance_account_id = :account_id AND {_LATER}
+    """)
+)
 
 
 @dataclass(frozen=True, slots=True)

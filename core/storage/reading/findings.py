@@ -5,13 +5,17 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
-_LIST = text("""
-    SELECT id, invariant, subject, detail -> 'found' AS found, first_seen_at, last_seen_at, resolved_at,
-           detail ->> 'by' AS resolved_by, detail ->> 'reason' AS resolution
-      FROM reconcile_findings
-     WHERE (CAST(:with_resolved AS boolean) OR resolved_at IS NULL) AND (CAST(:invariant AS text) IS NULL OR invariant = :invariant)
-     ORDER BY last_seen_at DESC, id DESC LIMIT :limit OFFSET :offset
-""")
+from core.storage.reading.listing import Listing, Rows
+
+_LIST = Listing(
+    "reconcile_findings",
+    """
+    r.id, r.invariant, r.subject, r.detail -> 'found' AS found, r.first_seen_at, r.last_seen_at, r.resolved_at,
+    r.detail ->> 'by' AS resolved_by, r.detail ->> 'reason' AS resolution
+    """,
+    ("last_seen_at", "id"),
+    conditions={"stands": "r.resolved_at IS NULL", "invariant": "r.invariant = :invariant"},
+)
 
 _VIOLATIONS = text("""
     SELECT key AS invariant, CAST(value AS bigint) AS violations
@@ -36,10 +40,9 @@ class Finding:
     resolution: str | None
 
 
-def list_findings(connection: Connection, invariant: str | None, limit: int, offset: int, *, with_resolved: bool) -> list[Finding]:
+def list_findings(connection: Connection, invariant: str | None, page: Rows, *, with_resolved: bool) -> list[Finding]:
     """Findings, those seen last first."""
-    parameters = {"invariant": invariant, "with_resolved": with_resolved, "limit": limit, "offset": offset}
-    return [Finding(*row) for row in connection.execute(_LIST, parameters)]
+    return [Finding(*row) for row in _LIST.rows(connection, page, invariant=invariant, stands=not with_resolved)]
 
 
 def latest_violations(connection: Connection) -> dict[str, int]:

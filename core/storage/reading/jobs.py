@@ -5,11 +5,13 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
-_LIST = text("""
-    SELECT job, period, worker, started_at, ended_at, counts, error FROM job_runs
-     WHERE CAST(:job AS text) IS NULL OR job = :job
-     ORDER BY started_at DESC, job, period LIMIT :limit OFFSET :offset
-""")
+from core.storage.reading.listing import Listing, Rows
+
+_LIST = Listing(
+    "job_runs",
+    "r.job, r.period, r.worker, r.started_at, r.ended_at, r.counts, r.error",
+    ("started_at", "job", "period"),
+)
 
 _LATEST = text("""
     SELECT job, extract(epoch FROM now() - max(ended_at) FILTER (WHERE error IS NULL)) AS age_seconds,
@@ -40,9 +42,9 @@ class JobAge:
     failed: bool
 
 
-def list_job_runs(connection: Connection, job: str | None, limit: int, offset: int) -> list[JobRun]:
+def list_job_runs(connection: Connection, job: str | None, page: Rows) -> list[JobRun]:
     """Runs, the latest first."""
-    return [JobRun(*row) for row in connection.execute(_LIST, {"job": job, "limit": limit, "offset": offset})]
+    return [JobRun(*row) for row in _LIST.rows(connection, page, None if job is None else {"job": [job]})]
 
 
 def job_ages(connection: Connection) -> list[JobAge]:

@@ -9,6 +9,12 @@ _OFF_DAY = """
     t.local_date NOT BETWEEN CAST(t.recorded_at AT TIME ZONE 'UTC' AS date) - 3 AND CAST(t.recorded_at AT TIME ZONE 'UTC' AS date) + 1
 """
 
+ANYBODYS = "true"
+AT = "(t.recorded_at AT TIME ZONE 'UTC')"  # as `ix_transactions_newest` has it, which serves what is of nobody in particular
+
+# When an entry is recorded that is not off its day.
+_FROM, _TO = "CAST(CAST(:first AS date) - 1 AS timestamp)", "CAST(CAST(:last AS date) + 4 AS timestamp)"
+
 # As a CASE, since the planner takes almost all entries for few where it can't estimate a comparison.
 _NEAR_DAY = f"CASE WHEN {_OFF_DAY} THEN false ELSE true END"
 
@@ -20,18 +26,21 @@ def entries_in_days(
 
     Args:
         columns: what it selects.
-        of: whose entries, as a condition that has an index with `recorded_at`: on `t.mandate_id` or on `t.account_id`.
+        of: whose entries, as a condition that has an index with `recorded_at`: on `t.mandate_id` or on `t.account_id`; or ANYBODYS.
         ending: what each of its two halves ends with, such as an order and a limit.
         mandate: the condition on `t.mandate_id` where `of` has none; where two indexes offer themselves, the planner may take the wrong one.
         entries: where the entries `t` are, if not all are looked at: tables joined with them.
         recorded_at: by which of the columns that say when an entry was recorded it is to be found: that of the table that is read first.
     """
+    off_day = f"FROM {entries} WHERE {of} AND {mandate} AND t.local_date BETWEEN :first AND :last AND {_OFF_DAY}"
+    near = f"{recorded_at} >= {_FROM} AT TIME ZONE 'UTC' AND {recorded_at} < {_TO} AT TIME ZONE 'UTC'"
+    if of == ANYBODYS:  # else the planner would walk through all entries in the order that is wanted, and take half of them for off their day
+        off_day = f"FROM (SELECT * {off_day} OFFSET 0) AS t WHERE true"
+        near += f" AND {AT} >= {_FROM} AND {AT} < {_TO}"
     return f"""
         (SELECT {columns} FROM {entries}
           WHERE {of} AND t.local_date BETWEEN :first AND :last AND {_NEAR_DAY}
-            AND {recorded_at} >= CAST(CAST(:first AS date) - 1 AS timestamp) AT TIME ZONE 'UTC'
-            AND {recorded_at} < CAST(CAST(:last AS date) + 4 AS timestamp) AT TIME ZONE 'UTC' {ending})
+            AND {near} {ending})
         UNION ALL
-        (SELECT {columns} FROM {entries}
-          WHERE {of} AND {mandate} AND t.local_date BETWEEN :first AND :last AND {_OFF_DAY} {ending})
+        (SELECT {columns} {off_day} {ending})
     """

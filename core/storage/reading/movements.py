@@ -1,4 +1,4 @@
-"""SQL that adds up what moved balances until a moment: from the entries themselves, never from the present balance."""
+"""SQL that adds up what moved balances until a moment: from the entries and marks before it, never from the present balance."""
 
 from datetime import date, datetime
 from decimal import Decimal
@@ -20,18 +20,32 @@ _RULES = text("""
 
 _SUM = "SELECT coalesce(sum(CASE t.transaction_type WHEN 'DEBIT' THEN -t.amount ELSE t.amount END), 0.000000000) FROM"
 
-# Two indexes together have all: usage on a user's balance is about him; what is about others is rare and has a narrow one.
-_OF_USER = text(f"""
-    {_SUM} (SELECT transaction_type, amount FROM transactions
-             WHERE account_id = :account_id AND balance_account_id = :account_id AND recorded_at < :moment
+# What was recorded since the last mark before the moment, and what the balance was there; without one everything.
+_SINCE_MARK = """
+    SELECT mark.balance + coalesce(sum(CASE t.transaction_type WHEN 'DEBIT' THEN -t.amount ELSE t.amount END), 0)
+      FROM ((SELECT recorded_at, transaction_id, balance FROM balance_marks
+              WHERE account_id = :account_id AND recorded_at < :moment ORDER BY recorded_at DESC, transaction_id DESC LIMIT 1)
             UNION ALL
-            SELECT transaction_type, amount FROM transactions
-             WHERE balance_account_id = :account_id AND balance_account_id <> account_id AND reference_type <> 'WORKFLOW'
-               AND recorded_at < :moment) AS t
-""")
-
-_OF_POOL = text(f"{_SUM} transactions t WHERE t.mandate_id = :mandate_id AND t.balance_account_id = :account_id AND t.recorded_at < :moment")
-
+            SELECT '-infinity', 0, 0.000000000
+             ORDER BY recorded_at DESC LIMIT 1) AS mark
+      LEFT JOIN LATERAL ({}) AS t ON true
+     GROUP BY mark.balance
+"""
+_SINCE = "recorded_at >= mark.recorded_at AND (recorded_at, id) > (mark.recorded_at, mark.transaction_id) AND recorded_at < :moment"
+# Two indexes together have all: usage on a user's balance is about him; what is about others is rare and has a narrow one.
+_OF_USER = text(
+    _SINCE_MARK.format(f"""
+        SELECT transaction_type, amount FROM transactions WHERE account_id = :account_id AND balance_account_id = :account_id AND {_SINCE}
+        UNION ALL
+        SELECT transaction_type, amount FROM transactions
+         WHERE balance_account_id = :account_id AND balance_account_id <> account_id AND reference_type <> 'WORKFLOW' AND {_SINCE}
+    """)
+)
+_OF_POOL = text(
+    _SINCE_MARK.format(f"""
+        SELECT transaction_type, amount FROM transactions WHERE mandate_id = :mandate_id AND balance_account_id = :account_id AND {_SINCE}
+    """)
+)
 _OF_ALL_USERS = text(f"""
     {_SUM} transactions t JOIN accounts a ON a.id = t.balance_account_id
      WHERE t.mandate_id = :mandate_id AND a.user_id IS NOT NULL AND t.recorded_at < :moment

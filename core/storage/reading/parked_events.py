@@ -3,19 +3,22 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
-_LIST = text("""
-    SELECT mandate_id, event_id, reason, origin, received_at, octet_length(body) AS body_length
-      FROM parked_events
-     WHERE mandate_id = coalesce(CAST(:mandate_id AS text), mandate_id)
-     ORDER BY received_at DESC, mandate_id DESC, event_id DESC LIMIT :limit OFFSET :offset
-""")
+from core.storage.reading.listing import Listing, Rows
 
-_COUNT = text("""
-    SELECT mandate_id, count(*) AS events, min(received_at) AS oldest_received_at
-      FROM parked_events GROUP BY mandate_id ORDER BY events DESC, mandate_id LIMIT :limit OFFSET :offset
-""")
+_LIST = Listing(
+    "parked_events",
+    "r.mandate_id, r.event_id, r.reason, r.origin, r.received_at, octet_length(r.body) AS body_length",
+    ("received_at", "mandate_id", "event_id"),
+)
+
+_COUNT = Listing(
+    "(SELECT mandate_id, count(*) AS events, min(received_at) AS oldest_received_at, -count(*) AS fewer FROM parked_events GROUP BY mandate_id)",
+    "r.mandate_id, r.events, r.oldest_received_at",
+    ("fewer", "mandate_id"),
+    ascending=True,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +42,11 @@ class ParkedCount:
     oldest_received_at: datetime
 
 
-def list_parked(connection: Connection, mandate_id: str | None, limit: int, offset: int) -> list[ParkedEventSummary]:
+def list_parked(connection: Connection, mandate_id: str | None, page: Rows) -> list[ParkedEventSummary]:
     """Parked events of one mandate or of all, newest first."""
-    rows = connection.execute(_LIST, {"mandate_id": mandate_id, "limit": limit, "offset": offset})
-    return [ParkedEventSummary(*row) for row in rows]
+    return [ParkedEventSummary(*row) for row in _LIST.rows(connection, page, None if mandate_id is None else {"mandate_id": [mandate_id]})]
 
 
-def count_parked_per_mandate(connection: Connection, limit: int, offset: int) -> list[ParkedCount]:
-    """Parked events per mandate, the mandate with the most first."""
-    return [ParkedCount(*row) for row in connection.execute(_COUNT, {"limit": limit, "offset": offset})]
+def count_parked_per_mandate(connection: Connection, page: Rows) -> list[ParkedCount]:
+    """Parked events per mandate, the mandate with the most first; the cursor is how many there are, negative, and the mandate."""
+    return [ParkedCount(*row) for row in _COUNT.rows(connection, page)]

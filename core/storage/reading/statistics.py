@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
@@ -11,12 +12,17 @@ from core.domain.periods import PeriodType
 _TOKENS = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens")
 _SUMS = ("event_count", "cost", "billed_cost", "refunded", *_TOKENS)
 
+_AFTER = """
+    (coalesce(CAST(:after_start AS date), '-infinity'), CAST(:after_provider AS text), CAST(:after_model AS text), CAST(:after_feature AS text))
+"""
+
 _OF_ACCOUNT = text(f"""
     SELECT s.period_start, s.provider, s.model, s.feature_code, {", ".join(f"s.{name}" for name in _SUMS)}
-      FROM accounts a
-      JOIN usage_statistics s ON s.mandate_id = a.mandate_id AND s.account_id = a.id
-     WHERE a.id = :account_id AND s.period_type = :period_type AND s.period_start BETWEEN :first AND :last
-     ORDER BY s.period_start, s.provider, s.model, s.feature_code
+      FROM usage_statistics s
+     WHERE s.mandate_id = (SELECT mandate_id FROM accounts WHERE id = :account_id) AND s.account_id = :account_id
+       AND s.period_type = :period_type AND s.period_start BETWEEN :first AND :last
+       AND (s.period_start, s.provider, s.model, s.feature_code) > {_AFTER}
+     ORDER BY s.period_start, s.provider, s.model, s.feature_code LIMIT CAST(:limit AS bigint)
 """)
 
 # By account, since the key of the statistics goes on with the account after the mandate.
@@ -26,9 +32,10 @@ _OF_HOLDERS = text(f"""
       FROM accounts a
       JOIN usage_statistics s ON s.mandate_id = a.mandate_id AND s.account_id = a.id
      WHERE a.mandate_id = :mandate_id AND a.user_id = coalesce(:user_id, a.user_id)
-       AND s.period_type = :period_type AND s.period_start BETWEEN :first AND :last
+       AND s.period_type = :period_type AND s.period_start BETWEEN greatest(:first, CAST(:after_start AS date)) AND :last
      GROUP BY 1, 2, 3, 4
-     ORDER BY 1, 2, 3, 4
+    HAVING (CAST(date_trunc(:by, CAST(s.period_start AS timestamp)) AS date), s.provider, s.model, s.feature_code) > {_AFTER}
+     ORDER BY 1, 2, 3, 4 LIMIT CAST(:limit AS bigint)
 """)
 
 _AS_OF = text("SELECT least(now(), min(b.committed_at)) FROM rollup_pending p JOIN batches b ON b.id = p.batch_id")
@@ -50,6 +57,18 @@ _COMPUTED = text(f"""
                AND o.local_date BETWEEN :first AND :last) AS entries
      GROUP BY 1, 2, 3
 """)
+
+
+class StatisticsPage(NamedTuple):
+    """So many rows, None: all, after the row with this period, provider, model and feature."""
+
+    limit: int | None = None
+    after: tuple[date, str, str, str] | None = None
+
+    def parameters(self) -> dict[str, object]:
+        """As the queries take them."""
+        names = ("after_start", "after_provider", "after_model", "after_feature")
+        return {"limit": self.limit} | dict(zip(names, self.after or (None, "", "", ""), strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +101,20 @@ class CostGroup:
     cost: Decimal
 
 
-def list_statistics_of_account(connection: Connection, account_id: int, period_type: PeriodType, first: date, last: date) -> list[UsageStatistic]:
+def list_statistics_of_account(
+    connection: Connection, account_id: int, period_type: PeriodType, first: date, last: date, page: StatisticsPage
+) -> list[UsageStatistic]:
     """The account's stored rows of the periods that begin from `first` to `last`, ascending."""
-    parameters = {"account_id": account_id, "period_type": period_type.value, "first": first, "last": last}
+    parameters = {"account_id": account_id, "period_type": period_type.value, "first": first, "last": last, **page.parameters()}
     return [_statistic(*row) for row in connection.execute(_OF_ACCOUNT, parameters)]
 
 
 def list_statistics_of_holders(
-    connection: Connection, mandate_id: str, user_id: str | None, by: PeriodType, stored: PeriodType, first: date, last: date
+    connection: Connection, mandate_id: str, user_id: str | None, by: PeriodType, stored: PeriodType, first: date, last: date, page: StatisticsPage
 ) -> list[UsageStatistic]:
     """The stored rows of the mandate's users, or of one, that begin from `first` to `last`, added up to periods of `by`, ascending."""
-    parameters = {"mandate_id": mandate_id, "user_id": user_id, "by": by.value.lower(), "period_type": stored.value, "first": first, "last": last}
+    days = {"by": by.value.lower(), "period_type": stored.value, "first": first, "last": last}
+    parameters = {"mandate_id": mandate_id, "user_id": user_id, **days, **page.parameters()}
     return [_statistic(*row) for row in connection.execute(_OF_HOLDERS, parameters)]
 
 

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, TextClause, text
 
-from core.storage.reading.local_days import entries_in_days
-from core.storage.reading.names import mandate_name, user_name
+from core.storage.reading.local_days import ANYBODYS, AT, entries_in_days
+from core.storage.reading.names import join_mandate, join_user, mandate_name, user_name
 
 Cursor = tuple[datetime, int]  # recorded_at and id of the last transaction already seen
 
@@ -25,32 +25,35 @@ _SHOWN = f"""
            t.input_tokens, t.output_tokens, t.cached_input_tokens, t.cache_write_tokens, t.reasoning_tokens,
            t.occurred_at, t.recorded_at, t.local_date, t.settings_version, t.batch_id, t.reverses_id, t.operation_key
 """
-_NAMES = """
-      LEFT JOIN accounts a ON a.id = t.account_id
-      LEFT JOIN directory_mandates d ON d.id = t.mandate_id
-      LEFT JOIN directory_users u ON u.id = coalesce(t.created_by_user_id, a.user_id)
+_NAMES = f"""
+      LEFT JOIN LATERAL (SELECT * FROM accounts WHERE id = t.account_id OFFSET 0) AS a ON true
+      {join_mandate("t.mandate_id")} {join_user("coalesce(t.created_by_user_id, a.user_id)")}
 """
-_BEFORE = """
-    (t.recorded_at, t.id) < (coalesce(CAST(:before_time AS timestamptz), 'infinity'), coalesce(CAST(:before_id AS bigint), 9223372036854775807))
-"""
+_BEFORE_TIME = "coalesce(CAST(:before_time AS timestamptz), 'infinity')"
+_BEFORE_ID = "coalesce(CAST(:before_id AS bigint), 9223372036854775807)"
+_BEFORE = f"(t.recorded_at, t.id) < ({_BEFORE_TIME}, {_BEFORE_ID})"
 _NEWEST = "ORDER BY t.recorded_at DESC, t.id DESC LIMIT"
+_BEFORE_OF_ALL = f"({AT}, t.id) < ({_BEFORE_TIME} AT TIME ZONE 'UTC', {_BEFORE_ID})"
+_NEWEST_OF_ALL = f"ORDER BY {AT} DESC, t.id DESC LIMIT"
+
+_ACCOUNTS_MANY = 1_000  # so many accounts of one user that looking at an entry of each costs more than looking at the newest of all
+_NEWEST_LOOKED_AT = 20_000
+_Statements = dict[bool, TextClause]
 
 # Whose entries: rows `h`, and the condition under which an entry is of such a row.
-_WANTED = "(CAST(:mandate_ids AS text[]) IS NULL OR {}.mandate_id = ANY(CAST(:mandate_ids AS text[])))"
 _ACCOUNT = """
     SELECT a.id, a.mandate_id, a.user_id IS NULL AND EXISTS (SELECT FROM billing_settings_history s WHERE s.mandate_id = a.mandate_id
                                                                 AND s.billing_model IN ('PREPAY_MANDATE', 'CREDIT_POSTPAY')) AS pays_for_others
       FROM accounts a WHERE a.id = :account_id
 """
-_USER = f"SELECT a.id, a.mandate_id FROM accounts a WHERE a.user_id = :user_id AND {_WANTED.format('a')}"
-_MANDATE = f"""
-    SELECT s.mandate_id, coalesce(p.id, 0) AS pool_id
-      FROM billing_settings s LEFT JOIN accounts p ON p.mandate_id = s.mandate_id AND p.user_id IS NULL
-     WHERE {_WANTED.format("s")}
+_USER = "SELECT a.id, a.mandate_id FROM accounts a WHERE a.user_id = :user_id"
+_USER_IN_MANDATES = """
+    SELECT a.id, a.mandate_id FROM unnest(CAST(:mandate_ids AS text[])) AS m(id)
+     CROSS JOIN LATERAL (SELECT * FROM accounts WHERE mandate_id = m.id AND user_id = :user_id OFFSET 0) AS a
 """
+_MANDATE = "SELECT s.mandate_id FROM billing_settings s WHERE s.mandate_id = ANY(:mandate_ids)"
 _ABOUT_ACCOUNT = "t.account_id = h.id"
 _OF_MANDATE = "t.mandate_id = h.mandate_id"
-_ABOUT_USERS = "t.mandate_id = h.mandate_id AND t.account_id <> h.pool_id"
 
 # As a CASE, it looks to the planner as if half of the entries were on the balance, which is near the truth: taken for rare, they
 # would all be read and sorted, and not only as many as the page needs.
@@ -74,33 +77,46 @@ def _newest(conditions: tuple[str, ...], limit: str, *, ranged: bool) -> str:
     return f"SELECT t.* FROM ({' UNION ALL '.join(parts)}) AS t {_NEWEST} {limit}"
 
 
-def _of_holders(holders: str, *conditions: str) -> dict[bool, TextClause]:
+def _shown(entries: str, newest: str = _NEWEST) -> TextClause:
+    """A query that shows the newest of these entries `t`, found by this order; names are looked up for the page alone."""
+    return text(f"{_SHOWN} FROM (SELECT t.* FROM {entries} {newest} :limit) AS t {_NAMES} {_NEWEST} :limit")
+
+
+def _of_holders(holders: str, *conditions: str) -> _Statements:
     """The query for the newest entries of the holders, without and with a range of days."""
-    return {
-        ranged: text(
-            f"{_SHOWN} FROM ({holders}) AS h CROSS JOIN LATERAL ({_newest(conditions, ':limit', ranged=ranged)}) AS t {_NAMES} {_NEWEST} :limit"
-        )
-        for ranged in (False, True)
-    }
+    return {ranged: _shown(f"({holders}) AS h CROSS JOIN LATERAL ({_newest(conditions, ':limit', ranged=ranged)}) AS t") for ranged in (False, True)}
 
 
-def _of_mandates(condition: str) -> dict[bool, TextClause]:
-    """As `_of_holders`. Only the mandates with the newest entries can be on the page, so of all the others one entry is looked at."""
+def _of_many(holders: str, condition: str) -> _Statements:
+    """As `_of_holders`. Only the holders with the newest entries can be on the page, so of all the others one entry is looked at."""
     nearest = {
-        ranged: f"""
-            SELECT h.* FROM ({_MANDATE}) AS h CROSS JOIN LATERAL ({_newest((condition,), "1", ranged=ranged)}) AS t {_NEWEST} :limit
-        """
+        ranged: f"SELECT h.* FROM ({holders}) AS h CROSS JOIN LATERAL ({_newest((condition,), '1', ranged=ranged)}) AS t {_NEWEST} :limit"
         for ranged in (False, True)
     }
-    return {ranged: _of_holders(holders, condition)[ranged] for ranged, holders in nearest.items()}
+    return {ranged: _of_holders(nearest[ranged], condition)[ranged] for ranged in (False, True)}
 
+
+# Of a user with very many accounts: his among the newest entries of all, each of which is looked up. Nothing of other users.
+_AMONG_NEWEST = _shown(
+    f"""
+    (SELECT t.*, {AT} AS at FROM transactions t
+      WHERE (SELECT count(*) FROM (SELECT FROM accounts WHERE user_id = :user_id LIMIT {_ACCOUNTS_MANY}) AS a) = {_ACCOUNTS_MANY} AND {_BEFORE_OF_ALL}
+      {_NEWEST_OF_ALL} {_NEWEST_LOOKED_AT}) AS t
+     WHERE (SELECT a.user_id = :user_id FROM accounts a WHERE a.id = t.account_id)
+    """,
+    "ORDER BY t.at DESC, t.id DESC LIMIT",
+)
 
 _STATEMENTS = {
     "about_account": _of_holders(_ACCOUNT, _ABOUT_ACCOUNT),
     "on_balance": _of_holders(_ACCOUNT, *_ON_BALANCE),
-    "about_user": _of_holders(_USER, _ABOUT_ACCOUNT),
-    "of_mandates": _of_mandates(_OF_MANDATE),
-    "about_users": _of_mandates(_ABOUT_USERS),
+    "about_user": _of_many(_USER, _ABOUT_ACCOUNT),
+    "about_user_in_mandates": _of_many(_USER_IN_MANDATES, _ABOUT_ACCOUNT),
+    "of_mandates": _of_many(_MANDATE, _OF_MANDATE),
+    "of_all": {
+        False: _shown(f"(SELECT t.* FROM transactions t WHERE {_BEFORE_OF_ALL}) AS t", _NEWEST_OF_ALL),
+        True: _shown(f"({entries_in_days('t.*', ANYBODYS, f'AND {_BEFORE_OF_ALL} {_NEWEST_OF_ALL} :limit')}) AS t"),
+    },
 }
 _WITH_IDS = text(f"{_SHOWN} FROM transactions t {_NAMES} WHERE t.id = ANY(:ids) ORDER BY t.id")
 
@@ -166,17 +182,20 @@ def list_on_balance(connection: Connection, account_id: int, page: Page) -> list
 
 def list_about_user(connection: Connection, user_id: str, mandate_ids: list[str] | None, page: Page) -> list[Transaction]:
     """The newest transactions about the user's accounts in these mandates, None: in all."""
-    return _transactions(connection, "about_user", page, user_id=user_id, mandate_ids=mandate_ids)
+    if mandate_ids is not None:
+        return _transactions(connection, "about_user_in_mandates", page, user_id=user_id, mandate_ids=mandate_ids)
+    if page.first is None and page.last is None:
+        found = _rows(connection, _AMONG_NEWEST, page, {"user_id": user_id})
+        if len(found) == page.limit:
+            return found
+    return _transactions(connection, "about_user", page, user_id=user_id)
 
 
 def list_of_mandates(connection: Connection, mandate_ids: list[str] | None, page: Page) -> list[Transaction]:
     """The newest transactions of these mandates, None: of all."""
+    if mandate_ids is None:
+        return _transactions(connection, "of_all", page)
     return _transactions(connection, "of_mandates", page, mandate_ids=mandate_ids)
-
-
-def list_about_users(connection: Connection, mandate_ids: list[str] | None, page: Page) -> list[Transaction]:
-    """The newest transactions about user accounts of these mandates, None: of all; those about pools are left out."""
-    return _transactions(connection, "about_users", page, mandate_ids=mandate_ids)
 
 
 def list_with_ids(connection: Connection, transaction_ids: Collection[int]) -> list[Transaction]:
@@ -185,9 +204,12 @@ def list_with_ids(connection: Connection, transaction_ids: Collection[int]) -> l
 
 
 def _transactions(connection: Connection, which: str, page: Page, **of: object) -> list[Transaction]:
-    time, transaction_id = page.before or (None, None)
-    parameters = {"limit": page.limit, "before_time": time, "before_id": transaction_id, **of}
     ranged = page.first is not None or page.last is not None
-    if ranged:
-        parameters |= {"first": page.first or date.min, "last": page.last or date.max}
-    return [Transaction(*row) for row in connection.execute(_STATEMENTS[which][ranged], parameters)]
+    days = {"first": page.first or date.min, "last": page.last or date.max} if ranged else {}
+    return _rows(connection, _STATEMENTS[which][ranged], page, of | days)
+
+
+def _rows(connection: Connection, statement: TextClause, page: Page, parameters: dict[str, object]) -> list[Transaction]:
+    time, transaction_id = page.before or (None, None)
+    rows = connection.execute(statement, {"limit": page.limit, "before_time": time, "before_id": transaction_id, **parameters})
+    return [Transaction(*row) for row in rows]

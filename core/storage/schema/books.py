@@ -128,6 +128,7 @@ transactions = Table(
     Index(None, "mandate_id", "recorded_at", "id"),
     Index(None, "reverses_id", postgresql_where=text("reverses_id IS NOT NULL")),
     Index(None, "recorded_at", postgresql_using="brin"),
+    Index("ix_transactions_newest", text("(recorded_at AT TIME ZONE 'UTC')")),  # of all together: reading/local_days.py
     Index(
         None,
         "balance_account_id",
@@ -242,5 +243,6 @@ balance_alerts = Table(
     *in_range("balance_before", "balance_after", "threshold"),
     Index(None, "account_id", "id"),
     Index(None, "mandate_id", "id"),
+    Index(None, "recorded_at"),
     Index("ix_balance_alerts_waiting", "id", postgresql_where=text("published_at IS NULL AND withheld_at IS NULL")),
 )

@@ -32,6 +32,9 @@ dead_letters = Table(
     one_of("status", DeadLetterStatus),
     Index(None, "status", "reason", "id"),
     Index(None, "mandate_id", "event_id"),
+    Index(None, "mandate_id", "id"),
+    Index(None, "status", "id"),
+    Index("ix_dead_letters_seen_again", "id", postgresql_where=text("last_seen_at > resolved_at")),
 )
 
 parked_events = Table(

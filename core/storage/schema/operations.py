@@ -16,6 +16,8 @@ job_runs = Table(
     Column("counts", JSONB, nullable=False, server_default=text("'{}'")),
     Column("error", Text),
     PrimaryKeyConstraint("job", "period"),
+    Index(None, "started_at", "job", "period"),
+    Index(None, "job", "started_at", "period"),
 )
 
 reconcile_findings = Table(
@@ -29,6 +31,7 @@ reconcile_findings = Table(
     time("last_seen_at", now=True),
     time("resolved_at", nullable=True),
     UniqueConstraint("invariant", "subject"),
+    Index(None, "last_seen_at", "id"),
 )
 
 reconcile_checkpoint = Table(
@@ -39,6 +42,7 @@ reconcile_checkpoint = Table(
     time("next_before", nullable=True),
     Column("next_open", ARRAY(Text), nullable=False, server_default=text("'{}'")),
     time("full_at", nullable=True),
+    Column("marked", Boolean, nullable=False, server_default=text("false")),
     CheckConstraint("one", name="one"),
 )
 
@@ -50,6 +54,16 @@ reconcile_sums = Table(
     count("event_count"),
     *[total(name) for name in ("cost", "billed_cost", "refunded")],
     *[token_total(name) for name in TOKEN_COLUMNS],
+)
+
+balance_marks = Table(
+    "balance_marks",
+    metadata,
+    Column("account_id", BigInteger, nullable=False),
+    time("recorded_at"),
+    Column("transaction_id", BigInteger, nullable=False),
+    total("balance"),
+    PrimaryKeyConstraint("account_id", "recorded_at", "transaction_id"),
 )
 
 directory_mandates = Table(

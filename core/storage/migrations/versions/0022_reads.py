@@ -1,0 +1,19 @@
+"""Reading what was recorded last over all mandates, and the balance after an old entry, without reading the whole books.
+
+Revision ID: 0022_reads
+Revises: 0013_reconcile
+"""
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0022_reads"
+down_revision = "0013_reconcile"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Makes the indexes (that of entries takes about a second for five million, in which nothing is recorded) and the table of marks."""
+    op.get_bind().exec_driver_sql(Path(__file__).with_suffix(".sql").read_text(encoding="utf-8").replace("%", "%%"))
