@@ -10,7 +10,7 @@ from cli.acting import acting
 from cli.context import open_database
 from cli.options import AsJson, By, Key, Limit, Offset, login
 from cli.output.json_out import print_json
-from cli.output.tables import print_fields, print_table
+from cli.output.tables import print_fields, print_next_page, print_table
 from core.operations.set_account_enabled import AccountEnabling, set_account_enabled
 from core.operations.set_credit_limit import CreditLimit, set_credit_limit
 from core.views import accounts
@@ -19,20 +19,22 @@ app = typer.Typer(
     help="Accounts: one pool per mandate, and one account per user in it.", no_args_is_help=True, add_completion=False, rich_markup_mode=None
 )
 Mandate = Annotated[str, typer.Argument(help="Id of the mandate.")]
+AfterUser = Annotated[str | None, typer.Option("--after", help="Where the page begins: the user id of the last row already seen, '' of the pool.")]
 OfUser = Annotated[str | None, typer.Option("--user", help="Id of the user whose account it is; without one the mandate's pool.")]
 
 
 @app.command("list", epilog="Example: tollbook accounts list acme")
-def list_all(mandate: Mandate, limit: Limit = 100, offset: Offset = 0, as_json: AsJson = False) -> None:
+def list_all(mandate: Mandate, limit: Limit = 100, offset: Offset = 0, after: AfterUser = None, as_json: AsJson = False) -> None:
     """List a mandate's accounts, the pool first, then its users' by id; with --json every field of each."""
     with open_database() as database:
-        found = accounts.accounts_of(database, acting(), mandate, limit=limit, offset=offset)
+        found = accounts.accounts_of(database, acting(), mandate, limit=limit, offset=offset, after=after)
     if as_json:
         print_json(found)
         return
     columns = ("id", "type", "user", "name", "balance CHF", "warns at CHF", "credit limit CHF", "enabled")
     rows = [(a.id, a.account_type, a.user_id, a.user_name, a.balance, a.warning_threshold, a.credit_limit, a.enabled) for a in found]
     print_table(columns, rows, free=("name",))
+    print_next_page(found, limit, lambda last: ("--after", last.user_id or ""))
 
 
 @app.command(epilog="Example: tollbook accounts show --mandate acme --user ada")

@@ -7,9 +7,9 @@ import typer
 
 from cli.acting import acting
 from cli.context import open_database
-from cli.options import AsJson, Limit, Moment, Offset, moment
+from cli.options import AsJson, BeforeId, Limit, Moment, Offset, moment
 from cli.output.json_out import print_json
-from cli.output.tables import print_table
+from cli.output.tables import print_next_page, print_table
 from cli.output.text import counted
 from core.domain.billing import AlertKind
 from core.operations.withhold_alerts import withhold_alerts
@@ -28,6 +28,7 @@ def alerts(
     unpublished: Annotated[bool, typer.Option("--unpublished", help="Only those that still wait to be published.")] = False,
     limit: Limit = 100,
     offset: Offset = 0,
+    before: BeforeId = None,
     as_json: AsJson = False,
 ) -> None:
     """List crossings of warning thresholds, zero and credit limits, and the ways back, newest first; amounts in CHF."""
@@ -35,7 +36,15 @@ def alerts(
         return
     with open_database() as database:
         found = list_alerts(
-            database, acting(), [mandate] if mandate else None, kind=kind, since=moment(since), waiting=unpublished, limit=limit, offset=offset
+            database,
+            acting(),
+            [mandate] if mandate else None,
+            kind=kind,
+            since=moment(since),
+            waiting=unpublished,
+            limit=limit,
+            offset=offset,
+            before=before,
         )
     if as_json:
         print_json(found)
@@ -51,6 +60,7 @@ def alerts(
             for a in found
         ],
     )
+    print_next_page(found, limit, lambda last: ("--before", str(last.id)))
 
 
 @app.command(epilog="Example: tollbook alerts withhold --until 2026-01-31T00:00:00Z")

@@ -1,6 +1,5 @@
 """`tollbook balances`: who has how much, over many mandates and users."""
 
-import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, fields
 from typing import Annotated, Any
@@ -11,8 +10,7 @@ from cli.acting import acting
 from cli.context import open_database
 from cli.options import AsJson, Limit, Mandates
 from cli.output.json_out import print_json
-from cli.output.tables import print_table
-from cli.output.text import printable
+from cli.output.tables import print_next_page, print_table
 from core.storage.reading.balances import AccountBalance, MandateBalance, UserBalance
 from core.views.balances import balances_of_user, mandate_balances, user_balances
 
@@ -72,5 +70,4 @@ def _print(kind: type[Any], found: Sequence[Any], limit: int, after: Callable[[A
         return
     names = [field.name for field in fields(kind)]
     print_table([f"{name} CHF" if name in _AMOUNTS else name for name in names], map(astuple, found), free=("mandate_name", "user_name"))
-    if len(found) == limit:
-        typer.echo(f"next page: {printable(shlex.join(after(found[-1])))}")
+    print_next_page(found, limit, after)

@@ -7,10 +7,10 @@ import typer
 
 from cli.acting import acting
 from cli.context import find_servers, open_database, process_name
-from cli.options import AsJson, By, Limit, Moment, Offset, login, moment
+from cli.options import AsJson, BeforeId, By, Limit, Moment, Offset, login, moment
 from cli.output.json_out import print_json
 from cli.output.progress import progress
-from cli.output.tables import cell, print_fields, print_table
+from cli.output.tables import cell, print_fields, print_next_page, print_table
 from cli.output.text import counted, decoded, printable
 from core.domain.billing import DeadLetterStatus
 from core.domain.rejection import Reason
@@ -45,12 +45,21 @@ def list_all(
     seen_again: Annotated[bool, typer.Option("--seen-again", help="Only resolved ones whose bytes came once more since then.")] = False,
     limit: Limit = 100,
     offset: Offset = 0,
+    before: BeforeId = None,
     as_json: AsJson = False,
 ) -> None:
     """List dead letters, newest first, without their bytes; with --json every other field of each."""
     with open_database() as database:
         found = dead_letters.list_dead_letters(
-            database, acting(), mandate_id=mandate, reason=reason, status=status, seen_again=seen_again, limit=limit, offset=offset
+            database,
+            acting(),
+            mandate_id=mandate,
+            reason=reason,
+            status=status,
+            seen_again=seen_again,
+            limit=limit,
+            offset=offset,
+            before=before,
         )
     if as_json:
         print_json(found)
@@ -58,6 +67,7 @@ def list_all(
     columns = ("id", "last seen (UTC)", "status", "reason", "mandate", "event", "attempts", "detail")
     rows = [(d.id, d.last_seen_at, d.status, d.reason, d.mandate_id, d.event_id, d.attempts, d.detail) for d in found]
     print_table(columns, rows, free=("detail",))
+    print_next_page(found, limit, lambda last: ("--before", str(last.id)))
 
 
 @app.command(epilog="Example: tollbook deadletters show 7 --json")

@@ -12,7 +12,8 @@ from core.views.paging import LIMIT_MAX
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document: decimals as strings, times in ISO 8601.")]
 Limit = Annotated[int, typer.Option(min=1, max=LIMIT_MAX, help="Rows to show at most.")]
-Offset = Annotated[int, typer.Option(min=0, help="Rows to leave out first.")]
+Offset = Annotated[int, typer.Option(min=0, help="Rows to leave out first; they are read all the same: --before or --after go on at once.")]
+BeforeId = Annotated[int | None, typer.Option("--before", min=1, metavar="ID", help="Where the page begins: the id of the last row already seen.")]
 Key = Annotated[
     str, typer.Option(help="Yours, such as the payment's number: the same key and content again changes nothing and shows the first result.")
 ]
@@ -27,14 +28,48 @@ STANDARD_OUTPUT = Path("-")  # in place of a file
 Moment = str | None  # a point in time as it is typed; `moment` reads it
 
 
+def moment_and_id(value: str | None, option: str, example: str) -> tuple[datetime, int] | None:
+    """The time and the id that were typed with a comma between them, if they were.
+
+    Raises:
+        BadParameter: it is something else.
+    """
+    if value is None:
+        return None
+    time, _, row_id = value.rpartition(",")
+    try:
+        cursor = datetime.fromisoformat(time), int(row_id)
+    except ValueError:
+        raise typer.BadParameter(f"is not {example}, such as 2026-01-31T12:00:00+00:00,42", param_hint=option) from None
+    if cursor[0].tzinfo is None:
+        raise typer.BadParameter("the time has no offset", param_hint=option)
+    return cursor
+
+
+def moment_first(value: tuple[str, str, str] | None) -> tuple[datetime, str, str] | None:
+    """The point in time and what follows it that were typed, if they were.
+
+    Raises:
+        BadParameter: the first is no RFC 3339 time with offset.
+    """
+    return None if value is None else (parsed_moment(value[0]), *value[1:])
+
+
 def moment(value: str | None) -> datetime | None:
     """The point in time that was typed, if one was.
 
     Raises:
         BadParameter: it is no RFC 3339 time with offset.
     """
-    if value is None:
-        return None
+    return None if value is None else parsed_moment(value)
+
+
+def parsed_moment(value: str) -> datetime:
+    """The point in time that was typed.
+
+    Raises:
+        BadParameter: it is no RFC 3339 time with offset.
+    """
     try:
         return parse_time(value)
     except ValueError as error:

@@ -6,10 +6,10 @@ import typer
 
 from cli.acting import acting
 from cli.context import find_servers, open_database, process_name
-from cli.options import AsJson, Limit, Offset
+from cli.options import AsJson, Limit, Offset, moment_first
 from cli.output.json_out import print_json
 from cli.output.progress import progress
-from cli.output.tables import print_table
+from cli.output.tables import print_next_page, print_table
 from cli.output.text import counted
 from core.domain.rights import require_root
 from core.operations.release_parked import release_all_parked
@@ -26,23 +26,35 @@ def list_all(
     per_mandate: Annotated[bool, typer.Option("--per-mandate", help="Count them per mandate instead, the most first.")] = False,
     limit: Limit = 100,
     offset: Offset = 0,
+    before: Annotated[
+        tuple[str, str, str] | None,
+        typer.Option(metavar="RECEIVED MANDATE EVENT", help="Where the page begins: time, mandate and event id of the last row already seen."),
+    ] = None,
+    after: Annotated[
+        tuple[int, str] | None,
+        typer.Option(metavar="EVENTS MANDATE", help="With --per-mandate: where the page begins, number and mandate of the last row already seen."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """List parked events, newest first, or count them per mandate."""
     if per_mandate and mandate is not None:
         raise typer.BadParameter("name --mandate or --per-mandate, not both")
+    if (before is not None and per_mandate) or (after is not None and not per_mandate):
+        raise typer.BadParameter("name --before for events, --after with --per-mandate")
     with open_database() as database:
         if per_mandate:
-            counts = parked_per_mandate(database, acting(), limit=limit, offset=offset)
+            counts = parked_per_mandate(database, acting(), limit=limit, offset=offset, after=after)
         else:
-            found = list_parked(database, acting(), mandate_id=mandate, limit=limit, offset=offset)
+            found = list_parked(database, acting(), mandate_id=mandate, limit=limit, offset=offset, before=moment_first(before))
     if as_json:
         print_json(counts if per_mandate else found)
     elif per_mandate:
         print_table(("mandate", "events", "oldest (UTC)"), [(c.mandate_id, c.events, c.oldest_received_at) for c in counts])
+        print_next_page(counts, limit, lambda last: ("--after", str(last.events), last.mandate_id))
     else:
         columns = ("mandate", "event", "reason", "received (UTC)", "bytes", "origin")
         print_table(columns, [(p.mandate_id, p.event_id, p.reason, p.received_at, p.body_length, p.origin) for p in found])
+        print_next_page(found, limit, lambda last: ("--before", last.received_at.isoformat(), last.mandate_id, last.event_id))
 
 
 @app.command(epilog="Example: tollbook parked release")

@@ -9,7 +9,7 @@ from cli.acting import acting
 from cli.context import find_servers, open_database
 from cli.options import AsJson, By, Limit, Offset, login
 from cli.output.json_out import print_json
-from cli.output.tables import cell, print_fields, print_table
+from cli.output.tables import cell, print_fields, print_next_page, print_table
 from cli.settings_options import (
     AddressLine,
     Blocks,
@@ -31,6 +31,8 @@ from core.views.settings_history import settings_history
 
 app = typer.Typer(help="Billing settings of mandates.", no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 Mandate = Annotated[str, typer.Argument(help="Id of the mandate.")]
+AfterMandate = Annotated[str | None, typer.Option("--after", help="Where the page begins: the mandate id of the last row already seen.")]
+BeforeVersion = Annotated[int | None, typer.Option("--before", min=1, help="Where the page begins: the version of the last row already seen.")]
 
 
 @app.command(epilog="Example: tollbook settings show acme")
@@ -41,10 +43,10 @@ def show(mandate: Mandate, as_json: AsJson = False) -> None:
 
 
 @app.command("list", epilog="Example: tollbook settings list --limit 20 --json")
-def list_all(limit: Limit = 100, offset: Offset = 0, as_json: AsJson = False) -> None:
+def list_all(limit: Limit = 100, offset: Offset = 0, after: AfterMandate = None, as_json: AsJson = False) -> None:
     """List the billing settings of all mandates by id; with --json every field of each."""
     with open_database() as database:
-        found = billing_settings.list_settings(database, acting(), limit=limit, offset=offset)
+        found = billing_settings.list_settings(database, acting(), limit=limit, offset=offset, after=after)
     if as_json:
         print_json(found)
         return
@@ -63,13 +65,14 @@ def list_all(limit: Limit = 100, offset: Offset = 0, as_json: AsJson = False) ->
         for s in found
     ]
     print_table(columns, rows, free=("name",))
+    print_next_page(found, limit, lambda last: ("--after", last.mandate_id))
 
 
 @app.command(epilog="Example: tollbook settings history acme")
-def history(mandate: Mandate, limit: Limit = 100, offset: Offset = 0, as_json: AsJson = False) -> None:
+def history(mandate: Mandate, limit: Limit = 100, offset: Offset = 0, before: BeforeVersion = None, as_json: AsJson = False) -> None:
     """Show who changed which settings of a mandate, and when, newest first; times in UTC."""
     with open_database() as database:
-        found = settings_history(database, acting(), mandate, limit=limit, offset=offset)
+        found = settings_history(database, acting(), mandate, limit=limit, offset=offset, before=before)
     if as_json:
         print_json(found)
         return
@@ -80,6 +83,7 @@ def history(mandate: Mandate, limit: Limit = 100, offset: Offset = 0, as_json: A
     ]
     columns = ("version", "changed at (UTC)", "by", "setting", "before", "after")
     print_table(columns, [(*row[:4], *map(cell, row[4:])) for row in rows], free=("by", "before", "after"))
+    print_next_page(found, limit, lambda last: ("--before", str(last.version)))
 
 
 @app.command(epilog="Example: tollbook settings create acme --billing-model PREPAY_MANDATE --company 'Acme AG'")

@@ -1,21 +1,19 @@
 """`tollbook transactions`: the ledger, newest first."""
 
 from collections.abc import Collection
-from datetime import datetime
 from typing import Annotated
 
 import typer
 
 from cli.acting import acting
 from cli.context import open_database
-from cli.options import AsJson, FromDay, Limit, Mandates, ToDay, day
+from cli.options import AsJson, FromDay, Limit, Mandates, ToDay, day, moment_and_id
 from cli.output.json_out import print_json
-from cli.output.tables import print_table
+from cli.output.tables import print_next_page, print_table
 from core.storage.database import Database
-from core.storage.reading.transactions import Cursor, Page, Transaction
+from core.storage.reading.transactions import Page, Transaction
 from core.views.transactions import (
     movements_of_account,
-    next_page,
     transactions_of_account,
     transactions_of_mandates,
     transactions_of_user,
@@ -32,7 +30,7 @@ def transactions(
     account: Annotated[int | None, typer.Option(help="Id of the account that they are about.")] = None,
     user: Annotated[str | None, typer.Option(help="Id of the user that they are about; with --mandate, in these mandates alone.")] = None,
     movements: Annotated[bool, typer.Option("--movements", help="With --account: those that moved its balance, whomever they are about.")] = False,
-    users: Annotated[bool, typer.Option("--users", help="Only those about users; what is about pools is left out.")] = False,
+    users: Annotated[bool, typer.Option("--users", help="Those of mandates, about users and about pools, by who acted: as without it.")] = False,
     from_day: FromDay = None,
     to_day: ToDay = None,
     before: Annotated[str | None, typer.Option(help="Where the page begins: the `recorded_at,id` of the last transaction already seen.")] = None,
@@ -47,7 +45,7 @@ def transactions(
         raise typer.BadParameter("name --account, or --mandate, --user and --users")
     if movements and account is None:
         raise typer.BadParameter("--movements are those of an account: name --account")
-    page = Page(limit, _cursor(before), day(from_day, "--from"), day(to_day, "--to"))
+    page = Page(limit, moment_and_id(before, "--before", "`recorded_at,id`"), day(from_day, "--from"), day(to_day, "--to"))
     with open_database() as database:
         found = _found(database, account, user, mandates or None, page, movements=movements, users=users)
     if as_json:
@@ -85,18 +83,4 @@ def _print(found: list[Transaction], limit: int) -> None:
         for t in found
     ]
     print_table(columns, rows, free=("description",))
-    if len(found) == limit and (following := next_page(found)):
-        typer.echo(f"next page: --before {following[0].isoformat()},{following[1]}")
-
-
-def _cursor(before: str | None) -> Cursor | None:
-    if before is None:
-        return None
-    time, _, transaction_id = before.rpartition(",")
-    try:
-        cursor = datetime.fromisoformat(time), int(transaction_id)
-    except ValueError:
-        raise typer.BadParameter("is not `recorded_at,id`, such as 2026-01-31T12:00:00+00:00,42", param_hint="--before") from None
-    if cursor[0].tzinfo is None:
-        raise typer.BadParameter("the time has no offset", param_hint="--before")
-    return cursor
+    print_next_page(found, limit, lambda last: ("--before", f"{last.recorded_at.isoformat()},{last.id}"))

@@ -126,12 +126,22 @@ class UserPage(Paged, OfUser):
     """Which page, of which user."""
 
 
-class MandateList(OfMandate, Listed):
-    """Which rows, of which mandate."""
+class AccountsList(OfMandate, Listed):
+    """Which accounts, of which mandate."""
+
+    after: Label | None = None
 
 
-class MandatesList(OfMandates, Listed):
-    """Which rows, of which mandates."""
+class History(OfMandate, Listed):
+    """Which versions of the settings, of which mandate."""
+
+    before: RowId | None = None
+
+
+class SettingsList(OfMandates, Listed):
+    """Which settings, of which mandates."""
+
+    after: Label | None = None
 
 
 class UserAfter(OfUser, After):
@@ -155,7 +165,14 @@ class At(OfHolder):
     at: DayOrMoment
 
 
-class Stored(OfAccount):
+class SomeStatistics(Viewed):
+    """Which rows of statistics; all of them without a limit."""
+
+    limit: Limit | None = None
+    after: tuple[Day, Label, Label, Label] | None = None
+
+
+class Stored(OfAccount, SomeStatistics):
     """Which stored statistics of an account."""
 
     period_type: PeriodType
@@ -170,7 +187,7 @@ class Days(OfAccount):
     last: Day
 
 
-class Periods(OfHolder):
+class Periods(OfHolder, SomeStatistics):
     """Which periods of a mandate, or of one user in it."""
 
     by: PeriodType
@@ -197,21 +214,22 @@ class OfEvent(OfMandate):
     event_id: EventId
 
 
-class Alerts(MandatesList):
+class Alerts(OfMandates, Listed):
     """Which alerts."""
 
     kind: AlertKind | None = None
     since: Moment | None = None
     waiting: bool = False
+    before: RowId | None = None
 
 
 VIEWS: dict[str, tuple[type[Viewed], Callable[..., object]]] = {
     "view.settings_of": (OfMandate, billing_settings.settings_of),
-    "view.list_settings": (MandatesList, billing_settings.list_settings),
-    "view.settings_history": (MandateList, settings_history.settings_history),
+    "view.list_settings": (SettingsList, billing_settings.list_settings),
+    "view.settings_history": (History, settings_history.settings_history),
     "view.account": (OfAccount, accounts.account),
     "view.holder_account": (OfHolder, accounts.holder_account),
-    "view.accounts_of": (MandateList, accounts.accounts_of),
+    "view.accounts_of": (AccountsList, accounts.accounts_of),
     "view.balance": (OfHolder, balance.balance),
     "view.balance_at": (At, balance_at.balance_at),
     "view.balances_of_user": (UserAfter, balances.balances_of_user),

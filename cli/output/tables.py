@@ -4,10 +4,12 @@ Amounts, times, ids and values of closed lists are never broken: a line gets lon
 columns that are named as free text fold.
 """
 
+import shlex
 import shutil
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import TypeVar
 
 import typer
 from rich.cells import cell_len
@@ -17,6 +19,7 @@ from rich.text import Text
 
 from cli.output.text import printable
 
+Row = TypeVar("Row")
 FREE_WIDTH_MIN = 20  # to which free text is folded at most
 _WIDTH_WITHOUT_TERMINAL = 240
 
@@ -42,6 +45,12 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, fre
     for row in texts:
         table.add_row(*map(Text, row))
     _print(table, widths)
+
+
+def print_next_page(rows: Sequence[Row], limit: int, after: Callable[[Row], Sequence[str]]) -> None:
+    """Under a page of `limit` rows, which there may be more behind, the options that ask for the next one; `after` tells them of the last row."""
+    if len(rows) == limit:
+        typer.echo(f"next page: {printable(shlex.join(after(rows[-1])))}")
 
 
 def print_fields(fields: Mapping[str, object], *, free: Collection[str] = ()) -> None:
