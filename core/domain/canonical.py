@@ -13,9 +13,9 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from core.domain.money import QUANTUM, quantize_price
-from core.domain.usage_event import NO_TOKENS, TOKENS_MAX, TokenUsage, UsageEvent, parse_time
+from core.domain.usage_event import ID_LENGTH_MAX, NO_TOKENS, TOKENS_MAX, TokenUsage, UsageEvent, parse_time
 
-_Id = Annotated[str, Meta(min_length=1, max_length=64)]
+_Id = Annotated[str, Meta(min_length=1, max_length=ID_LENGTH_MAX)]
 _Label = Annotated[str, Meta(max_length=128)] | None | UnsetType
 _Tokens = Annotated[int, Meta(ge=0, le=TOKENS_MAX)] | None | UnsetType
 

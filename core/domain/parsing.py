@@ -11,7 +11,7 @@ from core.domain.canonical import read_canonical
 from core.domain.contract import EventContract
 from core.domain.json_exact import decode_json
 from core.domain.rejection import Reason, Rejection, shown
-from core.domain.usage_event import UsageEvent, parse_price, parse_time
+from core.domain.usage_event import ID_LENGTH_MAX, UsageEvent, parse_price, parse_time
 
 EVENT_BYTES_MAX = 64 * 1024
 
@@ -78,7 +78,7 @@ def read_any(raw: RawEvent) -> UsageEvent:
 
 def _about(fields: Mapping[str, object], rejection: Rejection) -> Rejection:
     """The rejection, with the ids that could be read."""
-    rejection.mandate_id, rejection.event_id = _id(fields.get("mandate_id"), 64), _id(fields.get("event_id"), 128)
+    rejection.mandate_id, rejection.event_id = _id(fields.get("mandate_id"), ID_LENGTH_MAX), _id(fields.get("event_id"), 128)
     return rejection
 
 

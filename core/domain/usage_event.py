@@ -8,6 +8,7 @@ import msgspec
 
 from core.domain.money import parse_decimal, quantize_price
 
+ID_LENGTH_MAX = 128  # characters, of a mandate's or a user's id: a role session's ARN fits
 TOKENS_MAX = 2**53 - 1
 _RFC3339 = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ](?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d+)?(?:[Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)",

@@ -293,7 +293,7 @@ WRONG = {
     "settings.jsonl": (
         settings("acme")
         + settings("acme", "UNLIMITED")
-        + settings("x" * 65, "PREPAY", default_user_credit="-1", colour="red")
+        + settings("x" * 129, "PREPAY", default_user_credit="-1", colour="red")
         + settings("zoned", time_zone="Mars/Olympus", billing_address={"city": "a\nb"}, notify_on_warning="yes")
         + '{"mandate_id": "half"}\n[1]\n{"mandate_id": NaN}\n'
     ),

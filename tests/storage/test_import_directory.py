@@ -84,7 +84,7 @@ def test_bad_rows_are_named_and_the_rest_is_read(tmp_path: Path) -> None:
     lines = [
         b"id,name,label,enabled,time_zone",
         b",Nameless,,,",
-        b"x" * 65 + b",Long,,,",
+        b"x" * 129 + b",Long,,,",
         b"bell\x07,Bell,,,",
         b"byte\xff,Byte,,,",
         b"maybe,Maybe,,perhaps,",

@@ -196,7 +196,7 @@ def test_rows_that_cannot_be_used_are_left_out(sync: Sync, source: ApplicationDa
     source.run(
         "INSERT INTO mandates VALUES (NULL, 'x', '', true, ''), ('', 'x', '', true, ''), (%s, 'x', '', true, ''), (E'a\\nb', 'x', '', true, ''),"
         " ('acme', E'Ac\\u0007me\\t', '', NULL, 'Mars'), ('beta', NULL, %s, true, '')",
-        ["x" * 65, "y" * 300],
+        ["x" * 129, "y" * 300],
     )
     source.run("INSERT INTO user_mandates VALUES ('ada', 'beta', false), ('ada', 'beta', true), ('ada', 'beta', NULL), ('Ädä 😀', 'beta', true)")
     assert (counts := sync()) is not None

@@ -14,10 +14,10 @@ from typing import TypeVar
 
 from core.domain.rejection import shown
 from core.domain.time_zones import is_time_zone
+from core.domain.usage_event import ID_LENGTH_MAX
 from core.errors import RequestRefused
 from core.storage.directory.mirror import Mandate, Membership, User
 
-ID_LENGTH_MAX = 64
 NAME_LENGTH_MAX = 256
 _NOT_TEXT = re.compile(
     "[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef" + "".join(f"{chr(p * 65536 + 65534)}{chr(p * 65536 + 65535)}" for p in range(17)) + "]"

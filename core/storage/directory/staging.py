@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
+from core.domain.usage_event import ID_LENGTH_MAX
 from core.storage.directory.source import Part
 
 _CONTROLS = r"[\u0001-\u001F\u007F-\u009F]"  # as PostgreSQL's regular expressions write them
-_ID = f"char_length({{0}}) BETWEEN 1 AND 64 AND {{0}} !~ '{_CONTROLS}'"
+_ID = f"char_length({{0}}) BETWEEN 1 AND {ID_LENGTH_MAX} AND {{0}} !~ '{_CONTROLS}'"
 _NAME = f"nullif(left(CASE WHEN {{0}} ~ '{_CONTROLS}' THEN regexp_replace({{0}}, '{_CONTROLS}', '', 'g') ELSE {{0}} END, 256), '')"
 
 
