@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidat
 
 from core.domain.money import PRICE_MAX
 from core.domain.rejection import Reason, Rejection, shown
-from core.domain.usage_event import TOKENS_MAX, TokenUsage, UsageEvent, parse_price, parse_time
+from core.domain.usage_event import ID_LENGTH_MAX, TOKENS_MAX, TokenUsage, UsageEvent, parse_price, parse_time
 
 # No control character (C0, DEL, C1), no noncharacter; a lone surrogate never gets as far as a str of Rust.
 _NONCHARACTERS = r"\u{FDD0}-\u{FDEF}" + "".join(rf"\u{{{plane:X}FFFE}}\u{{{plane:X}FFFF}}" for plane in range(1, 17)) + r"\u{FFFE}\u{FFFF}"
@@ -19,7 +19,7 @@ def _text(length_max: int, length_min: int = 0) -> StringConstraints:
     return StringConstraints(strict=True, min_length=length_min, max_length=length_max, pattern=_TEXT)
 
 
-Id = Annotated[str, _text(64, 1)]
+Id = Annotated[str, _text(ID_LENGTH_MAX, 1)]
 EventId = Annotated[str, _text(128, 1)]
 Label = Annotated[str, _text(128)]
 Tokens = Annotated[int, Field(strict=True, ge=0, le=TOKENS_MAX)]
@@ -91,9 +91,14 @@ class EventContract(BaseModel):
         else:
             return UsageEvent(**{**dict(checked), "usage": TokenUsage(**dict(checked.usage))})
         reason = _REASONS.get(problems[0]["type"], Reason.INVALID_FIELD)
-        raise Rejection(reason, "; ".join(_problem(".".join(map(str, p["loc"])), p["type"], p["msg"], p["input"]) for p in problems[:5]))
+        told = [_problem(".".join(map(str, p["loc"])), p["type"], p["msg"], p["input"]) for p in problems[:5]]
+        if any(p["type"] == "extra_forbidden" and p["loc"][0] == "usage" for p in problems):
+            told.append(_COUNTS_WANTED)
+        raise Rejection(reason, "; ".join(told))
 
 
+# What an SDK calls its counts is its own business, and their parts overlap differently: so nothing is guessed.
+_COUNTS_WANTED = f"usage takes {', '.join(TokenCounts.model_fields)}: docs/producers.md, Token counts, says how an SDK's object is turned into these"
 _REASONS = {"missing": Reason.MISSING_FIELD, "extra_forbidden": Reason.UNKNOWN_FIELD}
 
 

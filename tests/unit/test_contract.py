@@ -2,6 +2,7 @@
 
 import json
 import unicodedata
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from core.domain.rejection import Reason, Rejection, shown
 from core.domain.usage_event import NO_TOKENS
 from tests.events import body_of, event, parsed, raw, rejection_of
 
-IDS = {"event_id": 128, "mandate_id": 64, "user_id": 64}
+IDS = {"event_id": 128, "mandate_id": 128, "user_id": 128}
 LABELS = {"provider": 128, "model": 128, "feature_code": 128, "feature_instance_id": 128, "workflow_id": 128, "description": 500}
 TEXTS = {**IDS, **LABELS}
 COUNTS = ["input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens"]
@@ -219,6 +220,27 @@ def test_an_event_is_an_object(body: bytes) -> None:
 def test_what_is_no_json_is_malformed(body: bytes) -> None:
     """Bytes that can't be read are refused as `malformed_json`."""
     assert rejection_of(body).reason is Reason.MALFORMED_JSON
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"prompt_tokens": 2006, "completion_tokens": 300, "prompt_tokens_details": {"cached_tokens": 1920}},
+        {"input_tokens": 328, "input_tokens_details": {"cached_tokens": 0}, "output_tokens": 52},
+        {"input_tokens": 2, "cache_creation_input_tokens": 7262, "cache_read_input_tokens": 13923, "output_tokens": 300},
+        {"promptTokenCount": 10, "candidatesTokenCount": 20},
+        {"inputTokens": 18, "outputTokens": 386},
+    ],
+)
+def test_the_usage_object_of_an_sdk_is_refused_with_what_to_send(usage: dict[str, object]) -> None:
+    """Whoever forwards what the SDK answered reads in the dead letter which counts are taken, and where it is told how to make them."""
+    refused = rejection_of(event(usage=usage))
+    assert refused.reason is Reason.UNKNOWN_FIELD
+    assert refused.detail.endswith(
+        "; usage takes input_tokens, output_tokens, cached_input_tokens, cache_write_tokens, reasoning_tokens:"
+        " docs/producers.md, Token counts, says how an SDK's object is turned into these"
+    )
+    assert "## Token counts" in (Path(__file__).parents[2] / "docs" / "producers.md").read_text()
 
 
 def test_an_event_may_be_64_kib_and_no_more() -> None:
