@@ -1,5 +1,6 @@
 """`tollbook export`: transactions and statistics as CSV or Parquet, for other programs."""
 
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -111,6 +112,8 @@ def _export(export: Callable[[Database], AbstractContextManager[Export]], output
     target = new_file(output, force=force) if to_file else standard_output()
     with progress(None) as show, target as file, open_database() as database, export(database) as found:
         rows = _Counted(found.chunks, show, file)
+        if to_file and kind is Format.CSV:
+            file.write(BOM_UTF8)  # without it Excel takes the file for one in its machine's own character set, and spoils every umlaut
         write(file, found.columns, rows)
     if as_json:
         print_json(Exported(str(output), kind, rows.count, file.size, file.sha256.hexdigest(), found.as_of))

@@ -46,7 +46,7 @@ def new_file(path: Path, *, force: bool) -> Iterator[Written]:
     _require_absent(path, force=force)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with draft.open("wb") as file:
+        with open(draft, "xb", opener=_private) as file:
             yield Written(file)
             file.flush()
             os.fsync(file.fileno())
@@ -62,6 +62,11 @@ def standard_output() -> Iterator[Written]:
     sys.stdout.flush()
     yield Written(sys.stdout.buffer)
     sys.stdout.buffer.flush()
+
+
+def _private(path: str, flags: int) -> int:
+    """Opens it for its owner alone: who is billed for what is nobody else's business."""
+    return os.open(path, flags, 0o600)
 
 
 def _require_absent(path: Path, *, force: bool) -> None:

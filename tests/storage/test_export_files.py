@@ -5,7 +5,9 @@ import signal
 import subprocess
 import sys
 import time
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from io import RawIOBase
 from pathlib import Path
 from typing import Any
@@ -145,6 +147,21 @@ def test_a_file_is_made_once(run: Run, put_settings: PutSettings, record: Record
     assert (told["rows"], told["file"], told["format"], told["bytes"]) == (2, "a.csv", "csv", Path("a.csv").stat().st_size)
     assert run("export", "transactions", "--output", "nowhere/a.csv").code == 1
     assert [path.name for path in Path().iterdir()] == ["a.csv"]
+
+
+def test_a_file_is_the_operators_alone_and_opens_in_excel(run: Run, put_settings: PutSettings, record: Record) -> None:
+    """Nobody else on the machine may read what was exported, whatever the umask; umlauts come out of a file as they went in."""
+    put_settings(users=["ada"])
+    record(event(description="für Zürich"))
+    umask = os.umask(0)
+    try:
+        run("export", "transactions", "--output", "a.csv")
+        run("statement", "acme", f"{datetime.now(UTC):%Y-%m}", "--output", "statement.html")
+    finally:
+        os.umask(umask)
+    assert {path.name: path.stat().st_mode & 0o777 for path in Path().iterdir()} == {"a.csv": 0o600, "statement.html": 0o600}
+    assert Path("a.csv").read_bytes().startswith(BOM_UTF8 + b"id,")
+    assert "für Zürich" in Path("a.csv").read_text("utf-8-sig")
 
 
 def test_without_pyarrow_the_extra_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
