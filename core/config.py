@@ -3,14 +3,25 @@
 Never called settings: settings are a mandate's billing settings (docs/glossary.md).
 """
 
+import os
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
 from functools import lru_cache
 from typing import Annotated, Literal
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
 
 from core.domain.time_zones import is_time_zone
 from core.errors import Misconfigured
+
+_PREFIX = "TOLLBOOK_"
+_ENV_FILE = ".env"
+_OF_TESTS = "TOLLBOOK_TEST_"
+# What Kubernetes puts into every container for each Service of its namespace: of one named tollbook-metrics TOLLBOOK_METRICS_PORT, too.
+_OF_KUBERNETES = re.compile(r"TOLLBOOK(_\w+)?_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)")
+_KUBERNETES_ADDRESS = re.compile(r"(tcp|udp|sctp)://")
 
 PositiveInt = Annotated[int, Field(ge=1)]
 PositiveSeconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -19,7 +30,7 @@ PositiveSeconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 class Configuration(BaseSettings):
     """Each field is one environment variable: its upper-case name after `TOLLBOOK_`, or the alias given."""
 
-    model_config = SettingsConfigDict(env_prefix="TOLLBOOK_", env_file=".env", extra="ignore", frozen=True, populate_by_name=True)
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, env_file=_ENV_FILE, extra="ignore", frozen=True, populate_by_name=True)
 
     database_url: SecretStr | None = Field(
         None,
@@ -113,6 +124,11 @@ class Configuration(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe log line that is written.")
     log_format: Literal["auto", "json", "console"] = Field("auto", description="`json`, `console`, or `auto`: console on a terminal, else JSON.")
 
+    @field_validator("metrics_port", mode="before")
+    @classmethod
+    def _not_of_kubernetes(cls, value: object) -> object:
+        return 0 if isinstance(value, str) and _KUBERNETES_ADDRESS.match(value) else value
+
     @field_validator("default_time_zone")
     @classmethod
     def _known_zone(cls, name: str) -> str:
@@ -176,6 +192,32 @@ def configuration() -> Configuration:
             for problem in error.errors()
         ]
         raise Misconfigured("; ".join(problems)) from None
+
+
+def unread_variables(environment: Mapping[str, str | None] | None = None) -> list[str]:
+    """What is set as if it were a variable of this program, but is none: one line each, with the name that may be meant.
+
+    Args:
+        environment: by default that of this process, and the `.env` file.
+    """
+    known = [variable_name(name) for name in Configuration.model_fields if not Configuration.model_fields[name].validation_alias]
+    found = environment if environment is not None else _environment()
+    lines = []
+    for name in sorted(found):
+        if not name.startswith(_PREFIX) or name in known or name.startswith(_OF_TESTS) or _of_kubernetes(name, found[name] or ""):
+            continue
+        near = get_close_matches(name, known, n=1, cutoff=0.8)
+        lines.append(f"{name} is not a variable that this program reads" + (f": is {near[0]} meant?" if near else ""))
+    return lines
+
+
+def _environment() -> dict[str, str | None]:
+    in_file = {name.upper(): value for name, value in DotEnvSettingsSource(Configuration).env_vars.items()}
+    return {**in_file, **os.environ}
+
+
+def _of_kubernetes(name: str, value: str) -> bool:
+    return bool(_OF_KUBERNETES.fullmatch(name) or (name.endswith("_PORT") and _KUBERNETES_ADDRESS.match(value)))
 
 
 def variable_name(field: str) -> str:

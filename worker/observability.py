@@ -8,10 +8,12 @@ import structlog
 from celery.signals import celeryd_init, setup_logging, task_postrun, task_prerun
 from prometheus_client import REGISTRY, start_http_server
 
-from core.config import Configuration, configuration
+from core.config import Configuration, configuration, unread_variables
 from worker.books_metrics import BooksMetrics
 from worker.job_metrics import JobMetrics
 from worker.preflight import refuse
+
+log = structlog.get_logger()
 
 _SHARED: list[Any] = [
     structlog.contextvars.merge_contextvars,
@@ -45,6 +47,8 @@ def configure_logging(**_: Any) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
+    for line in unread_variables():
+        log.warning("configuration.unread", problem=line)
 
 
 @task_prerun.connect
