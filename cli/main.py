@@ -1,5 +1,6 @@
 """`tollbook`: the commands, each loaded when it is asked for, so that help comes at once."""
 
+import io
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -122,6 +123,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     `tollbook check`, 130 interrupted.
     """
     act_as(ROOT)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter of a name gets it escaped, not an error
     try:
         app(arguments, prog_name="tollbook")
     except (TollbookError, OSError, UnicodeError) as error:
