@@ -78,6 +78,37 @@ def test_nobody_is_root(name: str) -> None:
     assert 0 not in (int(user), int(group))
 
 
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_nobody_has_privileges_or_can_gain_some(name: str) -> None:
+    """No container keeps a capability, not the servers either, and no program in it gets more than it began with."""
+    assert (SERVICES[name]["cap_drop"], SERVICES[name]["security_opt"]) == (["ALL"], ["no-new-privileges:true"])
+
+
+def test_a_service_sees_the_secrets_and_the_servers_that_it_uses() -> None:
+    """Beat and Flower have no way into the books, the migration none to the broker, and the servers none out of their own network."""
+    secrets = {
+        name: {found["name"] for found in VARIABLE.finditer(str(service)) if re.search("PASSWORD|AUTH", found["name"] or "")}
+        for name, service in SERVICES.items()
+    }
+    assert secrets == {
+        "postgres": {"POSTGRES_PASSWORD", "POSTGRES_OWNER_PASSWORD", "POSTGRES_WORKER_PASSWORD"},
+        "valkey": {"VALKEY_PASSWORD"},
+        "migrate": {"POSTGRES_OWNER_PASSWORD", "POSTGRES_WORKER_PASSWORD"},
+        "worker": {"POSTGRES_WORKER_PASSWORD", "VALKEY_PASSWORD"},
+        "beat": {"VALKEY_PASSWORD"},
+        "flower": {"VALKEY_PASSWORD", "FLOWER_BASIC_AUTH"},
+    }
+    assert {name: set(service["networks"]) for name, service in SERVICES.items()} == {
+        "postgres": {"books"},
+        "valkey": {"broker"},
+        "migrate": {"books"},
+        "worker": {"books", "broker", "outside"},
+        "beat": {"broker"},
+        "flower": {"broker", "outside"},
+    }
+    assert [name for name, network in COMPOSE["networks"].items() if not (network or {}).get("internal")] == ["outside"]
+
+
 @pytest.mark.parametrize("name", LONG_RUNNING)
 def test_health_is_checked(name: str) -> None:
     """Each service that stays up tells whether it is well; a one-shot service tells by its exit code."""
