@@ -61,6 +61,10 @@ def list_all(
             offset=offset,
             before=before,
         )
+        beyond = dead_letters.overflow(database, acting())
+    if beyond:
+        letters = sum(one.letters for one in beyond)
+        typer.echo(f"refused beyond these, and only counted: {letters:,}; see `tollbook deadletters overflow`", err=True)
     if as_json:
         print_json(found)
         return
@@ -68,6 +72,18 @@ def list_all(
     rows = [(d.id, d.last_seen_at, d.status, d.reason, d.mandate_id, d.event_id, d.attempts, d.detail) for d in found]
     print_table(columns, rows, free=("detail",))
     print_next_page(found, limit, lambda last: ("--before", str(last.id)))
+
+
+@app.command(epilog="Example: tollbook deadletters overflow --json")
+def overflow(as_json: AsJson = False) -> None:
+    """List what was refused when there was no room for further letters: by queue and reason, how many, with the last one's hash."""
+    with open_database() as database:
+        found = dead_letters.overflow(database, acting())
+    if as_json:
+        print_json(found)
+        return
+    columns = ("queue", "reason", "deliveries", "bytes", "first seen (UTC)", "last seen (UTC)", "last SHA-256")
+    print_table(columns, [(o.queue, o.reason, o.letters, o.bytes, o.first_seen_at, o.last_seen_at, o.last_sha256) for o in found])
 
 
 @app.command(epilog="Example: tollbook deadletters show 7 --json")

@@ -31,7 +31,7 @@ COMMANDS = {
     "explain": ("cli.explain", "Where a transaction came from, and what became of it."),
     "amend": ("cli.amend", "Set the prices of recorded events right, out of a file, or revert that."),
     "alerts": ("cli.alerts", "Balances that crossed a line; withhold: never publish those that wait."),
-    "deadletters": ("cli.dead_letters", "Messages that can't be recorded: list, show, replay, discard, accept."),
+    "deadletters": ("cli.dead_letters", "Messages that can't be recorded: list, show, overflow, replay, discard, accept."),
     "parked": ("cli.parked", "Events whose mandate isn't known yet: list, release."),
     "batches": ("cli.batches", "Committed recording transactions."),
     "rollup": ("cli.rollup", "Statistics: run, rebuild, status."),

@@ -102,6 +102,13 @@ class Configuration(BaseSettings):
     parked_limit_total: PositiveInt = Field(
         1_000_000, description="Parked events altogether beyond which further ones become dead letters, in events."
     )
+    dead_letters_max: PositiveInt = Field(
+        1_000_000,
+        description="Dead letters that are kept; one queue's may be half as many. Of what comes beyond, only number, reason and a hash are kept.",
+    )
+    dead_letters_bytes_max: PositiveInt = Field(
+        4 * 1024**3, description="Bytes of dead letters that are kept; one queue's may be half as many. Beyond, as above."
+    )
     alerts_queue_max: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
         0, description="Messages that the queue `balance.alerts` may hold before further alerts wait in the books; 0 publishes none."
     )

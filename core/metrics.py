@@ -4,6 +4,9 @@ from prometheus_client import Counter, Gauge, Histogram
 
 EVENTS = Counter("tollbook_events_total", "Events with a committed outcome.", ["outcome"])
 DEAD_LETTERS = Counter("tollbook_dead_letters_total", "Deliveries that became or met a dead letter, by reason.", ["reason"])
+DEAD_LETTERS_WITHOUT_ROOM = Counter(
+    "tollbook_dead_letters_without_room_total", "Deliveries that are counted by reason only, since TOLLBOOK_DEAD_LETTERS_MAX is reached.", ["reason"]
+)
 UNKNOWN_USERS = Counter("tollbook_unknown_users_total", "Recorded events whose user the directory does not know.")
 BATCH_SECONDS = Histogram(
     "tollbook_batch_seconds",

@@ -7,7 +7,7 @@ from core.errors import NotFound
 from core.storage.database import Database
 from core.storage.dead_letter_status import Choice, count_letters
 from core.storage.reading import dead_letters
-from core.storage.reading.dead_letters import DeadLetterSummary, WholeDeadLetter
+from core.storage.reading.dead_letters import DeadLetterSummary, Overflow, WholeDeadLetter
 from core.views.paging import LIMIT_DEFAULT, rows_of
 
 
@@ -53,6 +53,18 @@ def dead_letter(database: Database, actor: Actor, dead_letter_id: int) -> WholeD
     if found is None:
         raise NotFound(f"there is no dead letter {dead_letter_id}")
     return found
+
+
+def overflow(database: Database, actor: Actor) -> list[Overflow]:
+    """What was refused when there was no room for further letters (`TOLLBOOK_DEAD_LETTERS_MAX`), by queue and reason: only counted.
+
+    Raises:
+        Forbidden: the actor is not root.
+        StorageUnavailable, Misconfigured: the database can't be asked.
+    """
+    require_root(actor, "list dead letters")
+    with database.snapshot() as connection:
+        return dead_letters.list_overflow(connection)
 
 
 def count_open(database: Database, actor: Actor, choice: Choice) -> int:

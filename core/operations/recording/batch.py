@@ -7,11 +7,11 @@ from sqlalchemy import Connection
 
 from core.config import Configuration
 from core.domain.outcome import BatchResult, Outcome
-from core.metrics import BATCH_EVENTS, BATCH_SECONDS, DEAD_LETTERS, EVENTS, UNKNOWN_USERS
+from core.metrics import BATCH_EVENTS, BATCH_SECONDS, DEAD_LETTERS, DEAD_LETTERS_WITHOUT_ROOM, EVENTS, UNKNOWN_USERS
 from core.operations.recording.delivery import Delivery
 from core.operations.recording.work import KnownAccounts, Settled, Work
 from core.storage.batches import begin_batch, write_batch
-from core.storage.dead_letters import DeadLetter, write_dead_letters
+from core.storage.dead_letters import DeadLetter, Room, write_dead_letters
 
 Settle = Callable[[Work, list[Delivery]], Settled]
 
@@ -36,7 +36,8 @@ def settle_batch(
     """
     work = Work(connection, config, begin_batch(connection), known_accounts, releasing)
     settled = settle(work, deliveries)
-    write_dead_letters(connection, [dead_letter_of(d) for d in deliveries if d.rejection is not None], work.batch.id)
+    letters = [dead_letter_of(d) for d in deliveries if d.rejection is not None]
+    settled.without_room = write_dead_letters(connection, letters, work.batch.id, Room(config.dead_letters_max, config.dead_letters_bytes_max))
     write_batch(
         connection,
         work.batch,
@@ -57,6 +58,8 @@ def committed(work_seconds: float, deliveries: list[Delivery], settled: Settled)
         EVENTS.labels(outcome.value).inc(n)
     for reason, n in result.reasons.items():
         DEAD_LETTERS.labels(reason).inc(n)
+    for reason, n in settled.without_room.items():
+        DEAD_LETTERS_WITHOUT_ROOM.labels(reason).inc(n)
     UNKNOWN_USERS.inc(result.unknown_users)
     BATCH_SECONDS.observe(work_seconds)
     BATCH_EVENTS.observe(len(deliveries))

@@ -87,6 +87,7 @@ class Settled:
     transaction_ids: list[int] = field(default_factory=list)
     accounts: dict[Holder, int] = field(default_factory=dict)
     unknown_users: int = 0
+    without_room: dict[str, int] = field(default_factory=dict)  # by reason, the dead letters that only were counted
 
     def add(self, others: Iterable["Settled"]) -> "Settled":
         """This part and further ones together."""

@@ -12,7 +12,7 @@ def bad_inputs_are_kept() -> Invariant:
     """I8. A job that lets resolved dead letters age out counts their attempts in its `job_runs.counts`, under `AGED_OUT`."""
     return Invariant(
         "I8",
-        "every bad input is a dead letter with its reason and bytes, and each of its deliveries is counted",
+        "every bad input for which there is room is a dead letter with its reason and bytes, and each of its deliveries is counted",
         text("""
             SELECT format('dead letter %s', id) AS subject,
                    CASE WHEN reason = '' THEN 'no reason'
@@ -26,10 +26,12 @@ def bad_inputs_are_kept() -> Invariant:
                     OR (octet_length(body) = body_length AND sha256(body) <> body_sha256))
             UNION ALL
             SELECT 'all dead letters',
-                   format('%s attempts kept, %s aged out; batches have %s events rejected or in conflict', d.kept, j.aged_out, b.refused)
+                   format('%s attempts kept, %s aged out, %s without room; batches have %s events rejected or in conflict',
+                          d.kept, j.aged_out, o.without_room, b.refused)
               FROM (SELECT coalesce(sum(attempts), 0) AS kept FROM dead_letters) AS d,
+                   (SELECT coalesce(sum(letters), 0) AS without_room FROM dead_letter_overflow) AS o,
                    (SELECT coalesce(sum(rejected + conflict), 0) AS refused FROM batches) AS b,
                    (SELECT coalesce(sum(CAST(counts ->> :aged_out AS bigint)), 0) AS aged_out FROM job_runs) AS j
-             WHERE d.kept + j.aged_out <> b.refused
+             WHERE d.kept + j.aged_out + o.without_room <> b.refused
         """).bindparams(body_bytes_kept=BODY_BYTES_KEPT, aged_out=AGED_OUT),
     )

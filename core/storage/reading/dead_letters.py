@@ -31,6 +31,12 @@ _FIND = text("""
 """)
 
 
+_OVERFLOW = text("""
+    SELECT queue, reason, letters, bytes, encode(last_sha256, 'hex') AS last_sha256, first_seen_at, last_seen_at
+      FROM dead_letter_overflow ORDER BY queue, reason
+""")
+
+
 @dataclass(frozen=True, slots=True)
 class DeadLetterSummary:
     """A dead letter without its bytes; `body_length` in bytes as it came; `seen_again`: its bytes came after it was resolved."""
@@ -64,6 +70,19 @@ class WholeDeadLetter(DeadLetterSummary):
     resolution: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Overflow:
+    """Deliveries of one queue that were refused for one reason when there was no room for them: how many, their bytes, the last one's hash in hex."""
+
+    queue: str
+    reason: str
+    letters: int
+    bytes: int
+    last_sha256: str
+    first_seen_at: datetime
+    last_seen_at: datetime
+
+
 def list_dead_letters(
     connection: Connection, mandate_id: str | None, reason: Reason | None, status: DeadLetterStatus | None, seen_again: bool, page: Rows
 ) -> list[DeadLetterSummary]:
@@ -76,6 +95,11 @@ def list_dead_letters(
     else:
         rows = _LIST.rows(connection, page, {"status": statuses, "reason": reasons} if reasons else {"status": statuses})
     return [DeadLetterSummary(*row) for row in rows]
+
+
+def list_overflow(connection: Connection) -> list[Overflow]:
+    """What came when there was no room for further letters."""
+    return [Overflow(**row) for row in connection.execute(_OVERFLOW).mappings()]
 
 
 def find_dead_letter(connection: Connection, dead_letter_id: int) -> WholeDeadLetter | None:

@@ -37,6 +37,27 @@ dead_letters = Table(
     Index("ix_dead_letters_seen_again", "id", postgresql_where=text("last_seen_at > resolved_at")),
 )
 
+dead_letter_counts = Table(
+    "dead_letter_counts",
+    metadata,
+    Column("queue", Text(collation="C"), primary_key=True),
+    Column("letters", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+)
+
+dead_letter_overflow = Table(
+    "dead_letter_overflow",
+    metadata,
+    key("queue"),
+    key("reason"),
+    Column("letters", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("last_sha256", LargeBinary, nullable=False),
+    time("first_seen_at", now=True),
+    time("last_seen_at", now=True),
+    PrimaryKeyConstraint("queue", "reason"),
+)
+
 parked_events = Table(
     "parked_events",
     metadata,
