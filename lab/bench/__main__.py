@@ -12,7 +12,7 @@ from lab.bench.books import benchmark_services
 from lab.bench.checks import CHECKS
 from lab.bench.cpu import Cpu
 from lab.bench.drains import Drained, drain, drain_naive, latency_p99_seconds
-from lab.bench.floors import schema_floor, sql_floor
+from lab.bench.floors import schema_floor, sql_floor, wide_floor
 from lab.bench.goals import (
     BACKFILL,
     BACKFILL_FLOOR,
@@ -29,6 +29,7 @@ from lab.bench.goals import (
     SINGLE,
     SINGLE_2,
     SQL_FLOOR,
+    WIDE,
     verdicts,
 )
 from lab.bench.rabbit import drain_rabbitmq
@@ -47,6 +48,7 @@ def paths(own: Services, scale: float) -> dict[str, Measure]:
     return {
         SQL_FLOOR: lambda: Drained(sql_floor(own.database_owner_url, n)),
         SCHEMA_FLOOR: lambda: Drained(schema_floor(config, n)),
+        WIDE: lambda: Drained(wide_floor(config, own.database_owner_url, n)),
         NAIVE: lambda: drain_naive(own, int(3_000 * scale)),
         SINGLE: lambda: drain(own, "single", n, 1),
         SINGLE_2: lambda: drain(own, "single", n, 2),

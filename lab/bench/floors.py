@@ -11,13 +11,13 @@ import psycopg
 
 from core.config import Configuration
 from core.operations.recording.batch import settle_batch
-from core.operations.recording.delivery import judge
+from core.operations.recording.delivery import Delivery, judge
 from core.operations.recording.settle import settle
 from core.operations.recording.work import KnownAccounts
 from core.storage.database import Database
-from lab.bench.traffic import raw_events, time_ordered_id
+from lab.bench.traffic import WIDE_MANDATES, WIDE_USERS, raw_events, time_ordered_id
 
-_WARM_UP = 8  # batches: they open the accounts and prepare the statements
+_WARM_UP = 12  # batches: they open the accounts and prepare the statements, whose plans by then no longer know their parameters
 
 _NARROW_TABLES = """
     DROP SCHEMA IF EXISTS bench CASCADE;
@@ -30,6 +30,27 @@ _NARROW_TABLES = """
         occurred_at timestamptz NOT NULL, recorded_at timestamptz NOT NULL DEFAULT now());
     CREATE INDEX ON bench.entry (account_id, occurred_at DESC);
 """
+
+_WIDE_BOOKS = (
+    f"INSERT INTO directory_mandates (id, name) SELECT 'wide' || g, 'Wide ' || g FROM generate_series(0, {WIDE_MANDATES - 1}) g",
+    f"""
+    INSERT INTO directory_memberships (mandate_id, user_id)
+    SELECT m.id, 'u' || u FROM directory_mandates m, generate_series(0, {WIDE_USERS - 1}) u WHERE m.id LIKE 'wide%'
+    """,
+    *[
+        f"""
+        INSERT INTO {table} (mandate_id, version, billing_model, default_user_credit, warning_threshold_percent, block_on_zero_balance,
+                             notify_on_warning, time_zone{column})
+        SELECT id, 1, 'PREPAY_USER', 10, 10, true, true, 'UTC'{value} FROM directory_mandates WHERE id LIKE 'wide%'
+        """
+        for table, column, value in (("billing_settings", "", ""), ("billing_settings_history", ", changed_by", ", 'bench'"))
+    ],
+    """
+    INSERT INTO accounts (mandate_id, user_id, account_type, opened_version, balance)
+    SELECT mandate_id, user_id, 'USER', 1, 1000000 FROM directory_memberships WHERE mandate_id LIKE 'wide%' ORDER BY hashtext(mandate_id || user_id)
+    """,
+    "ANALYZE",
+)
 
 _NARROW_RECORD = """
     WITH given AS (SELECT * FROM unnest(%b::text[], %b::int[], %b::numeric[], %b::text[], %b::text[], %b::text[], %b::timestamptz[])
@@ -77,10 +98,27 @@ def _narrow_batch(n: int) -> tuple[list[object], ...]:
 
 def schema_floor(config: Configuration, events: int, batch: int = 1000, make_id: Callable[[], str] = time_ordered_id) -> float:
     """Events/s of the recorder's own statements on the product's tables: one connection, events parsed beforehand, no broker."""
-    database = Database(config.require_database_url(), config)
-    known = KnownAccounts()
     now = datetime.now(UTC)
     batches = [judge(raw_events(batch, make_id=make_id), now, config.lateness_days) for _ in range(events // batch + _WARM_UP)]
+    return batch * _batches_per_second(config, batches, KnownAccounts())
+
+
+def wide_floor(config: Configuration, owner_url: str, events: int, batch: int = 1000) -> float:
+    """As `schema_floor`, with events spread over 100,000 accounts of 200 mandates, all of which the process has met before."""
+    known, now = KnownAccounts(), datetime.now(UTC)
+    with psycopg.connect(owner_url, autocommit=True) as connection:
+        if connection.execute("SELECT FROM billing_settings WHERE mandate_id = 'wide0'").fetchone() is None:
+            for statement in _WIDE_BOOKS:
+                connection.execute(statement)
+        rows = connection.execute("SELECT mandate_id, user_id, id FROM accounts WHERE mandate_id LIKE 'wide%'")
+        known.add({(mandate_id, user_id): account_id for mandate_id, user_id, account_id in rows})
+    batches = [judge(raw_events(batch, wide=True), now, config.lateness_days) for _ in range(events // batch + _WARM_UP)]
+    return batch * _batches_per_second(config, batches, known)
+
+
+def _batches_per_second(config: Configuration, batches: list[list[Delivery]], known: KnownAccounts) -> float:
+    """How many of the batches, after the first ones, one connection records per second."""
+    database = Database(config.require_database_url(), config)
     started = perf_counter()
     for n, deliveries in enumerate(batches):
         if n == _WARM_UP:
@@ -90,4 +128,4 @@ def schema_floor(config: Configuration, events: int, batch: int = 1000, make_id:
         known.add(settled.accounts)
     seconds = perf_counter() - started
     database.dispose()
-    return (len(batches) - _WARM_UP) * batch / seconds
+    return (len(batches) - _WARM_UP) / seconds

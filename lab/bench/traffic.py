@@ -15,6 +15,7 @@ import redis
 from core.domain.parsing import RawEvent
 
 MANDATES, USERS = 50, 20
+WIDE_MANDATES, WIDE_USERS = 200, 500
 HOT_MANDATE = "hot"
 EVENTS_PER_BATCH_MESSAGE = 100
 _PUSHED_AT_ONCE = 1000
@@ -33,14 +34,15 @@ def random_id() -> str:
     return str(uuid.uuid4())
 
 
-def events(n: int, *, hot: bool = False, make_id: Callable[[], str] = time_ordered_id) -> Iterator[dict[str, Any]]:
-    """`n` events spread at random over the accounts, or all of one mandate's users."""
+def events(n: int, *, hot: bool = False, wide: bool = False, make_id: Callable[[], str] = time_ordered_id) -> Iterator[dict[str, Any]]:
+    """`n` events spread at random over the accounts, or all of one mandate's users, or over 100,000 accounts of other mandates."""
     now = datetime.now(UTC).isoformat()
+    mandate, mandates, users = ("wide", WIDE_MANDATES, WIDE_USERS) if wide else ("m", MANDATES, USERS)
     for i in range(n):
         yield {
             "event_id": make_id(),
-            "mandate_id": HOT_MANDATE if hot else f"m{random.randrange(MANDATES)}",
-            "user_id": f"u{random.randrange(USERS)}",
+            "mandate_id": HOT_MANDATE if hot else f"{mandate}{random.randrange(mandates)}",
+            "user_id": f"u{random.randrange(users)}",
             "price_chf": f"0.{i % 1000:06}",
             "occurred_at": now,
             "provider": "anthropic",
@@ -50,9 +52,9 @@ def events(n: int, *, hot: bool = False, make_id: Callable[[], str] = time_order
         }
 
 
-def raw_events(n: int, *, make_id: Callable[[], str] = time_ordered_id) -> list[RawEvent]:
+def raw_events(n: int, *, wide: bool = False, make_id: Callable[[], str] = time_ordered_id) -> list[RawEvent]:
     """The same as bytes for the recorder."""
-    return [RawEvent(json.dumps(event).encode(), "bench") for event in events(n, make_id=make_id)]
+    return [RawEvent(json.dumps(event).encode(), "bench") for event in events(n, wide=wide, make_id=make_id)]
 
 
 def fill(client: redis.Redis, kind: str, n: int, *, hot: bool = False) -> None:
