@@ -7,7 +7,7 @@ from celery import shared_task
 
 from core.config import configuration
 from core.metrics import ALERTS, ALERTS_OLDEST_SECONDS, ALERTS_WAITING
-from core.operations.publish_alerts import publish_alerts
+from core.operations.publish_alerts import count_waiting_alerts, publish_alerts
 from core.storage.database import database
 from tasks.outgoing import outgoing_queue
 
@@ -30,10 +30,11 @@ def publish(self: Any) -> dict[str, int] | None:
             counts = {"published": counts["published"] + done.published, "withheld": counts["withheld"] + done.withheld}
             ALERTS.labels("published").inc(done.published)
             ALERTS.labels("withheld").inc(done.withheld)
-            ALERTS_WAITING.set(done.waiting)
-            ALERTS_OLDEST_SECONDS.set(done.oldest_seconds)
             if not done.published and not done.withheld:
                 break
+    waiting = count_waiting_alerts(database())
+    ALERTS_WAITING.set(waiting.alerts)
+    ALERTS_OLDEST_SECONDS.set(waiting.oldest_seconds)
     if any(counts.values()):
         log.info("alerts.published", **counts)
     return counts

@@ -22,13 +22,19 @@ class AlertQueue(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class WaitingAlerts:
+    """How many alerts wait, counted up to 100,000, and the age in seconds of the one with the lowest id (0 if none waits)."""
+
+    alerts: int
+    oldest_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Publication:
-    """What became of alerts that waited, and what waits still; the age in seconds."""
+    """What became of alerts that waited."""
 
     published: int
     withheld: int
-    waiting: int
-    oldest_seconds: float
 
 
 def publish_alerts(database: Database, queue: AlertQueue) -> Publication:
@@ -53,7 +59,16 @@ def publish_alerts(database: Database, queue: AlertQueue) -> Publication:
             mark_withheld(connection, unwanted)
         if wanted:
             mark_published(connection, [alert.id for alert in wanted])
-        done = Publication(len(wanted), len(unwanted), *count_waiting(connection))
         if wanted:  # last of all: whatever fails after it makes a repetition
             queue.put([AlertMessage.model_validate(alert.fields).body() for alert in wanted])
-        return done
+        return Publication(len(wanted), len(unwanted))
+
+
+def count_waiting_alerts(database: Database) -> WaitingAlerts:
+    """What waits to be published: a look at up to 100,000 alerts, for the end of a run rather than for each part of it.
+
+    Raises:
+        StorageUnavailable, Misconfigured: the database can't be asked.
+    """
+    with database.transaction() as connection:
+        return WaitingAlerts(*count_waiting(connection))

@@ -16,7 +16,7 @@ from celery import Celery
 from core.domain import rights
 from core.domain.alert_message import AlertMessage
 from core.errors import StorageUnavailable
-from core.operations.publish_alerts import AlertQueue, Publication, publish_alerts
+from core.operations.publish_alerts import AlertQueue, Publication, WaitingAlerts, count_waiting_alerts, publish_alerts
 from core.operations.withhold_alerts import withhold_alerts
 from core.storage.database import Database
 from lab.postgres import SUPERUSER, PostgresServer
@@ -31,6 +31,7 @@ from worker.intake.amqp_connection import connected
 from worker.intake.amqp_message import read_properties
 
 Publish = Callable[..., Publication]
+NONE_WAIT = WaitingAlerts(alerts=0, oldest_seconds=0)
 
 
 class Interrupted:
@@ -97,7 +98,7 @@ def test_a_message_says_what_the_books_say(
     crossed(1)
     rows("UPDATE billing_settings SET notification_emails = '{ops@acme.example}'")
     done = publish_alerts(database, alert_queue)
-    assert (done.published, done.withheld, done.waiting) == (1, 0, 0)
+    assert (done, count_waiting_alerts(database)) == (Publication(published=1, withheld=0), NONE_WAIT)
     (message,) = read()
     (alert,) = rows("SELECT * FROM balance_alerts")
     assert AlertMessage.model_validate_json(json.dumps(message)).alert_id == alert["id"]
@@ -123,9 +124,9 @@ def test_each_alert_is_published_once_by_many_at_once(
     def publish_all(database: Database) -> int:
         with outgoing_queue(producer, QUEUE, 10_000) as queue:
             published = 0
-            while (done := publish_alerts(database, queue)).waiting:
-                published += done.published
-            return published + done.published
+            while count_waiting_alerts(database).alerts:
+                published += publish_alerts(database, queue).published
+            return published
 
     assert sum(at_once(*[partial(publish_all, connect()) for _ in range(4)])) == 700
     assert [message["alert_id"] for message in read()] == ids
@@ -172,8 +173,9 @@ def test_a_full_queue_makes_the_outbox_wait(
         assert [publish_alerts(database, small).published for _ in range(2)] == [3, 0]
         assert broker.waiting(QUEUE) == 3
         assert [message["alert_id"] for message in read()] == ids[:3]
-        done = publish_alerts(database, small)
-    assert (done.published, done.waiting, done.oldest_seconds) == (2, 0, 0)
+        assert count_waiting_alerts(database).alerts == 2
+        assert publish_alerts(database, small).published == 2
+    assert count_waiting_alerts(database) == NONE_WAIT
     assert [message["alert_id"] for message in read()] == ids[3:]
 
 
@@ -197,7 +199,7 @@ def test_who_wants_no_notification_gets_none(
     crossed(2)
     rows("UPDATE billing_settings SET notify_on_warning = false")
     done = publish_alerts(database, alert_queue)
-    assert (done.published, done.withheld, done.waiting) == (0, 2, 0)
+    assert (done, count_waiting_alerts(database)) == (Publication(published=0, withheld=2), NONE_WAIT)
     rows("UPDATE billing_settings SET notify_on_warning = true")
     record(event(user_id="u1", price_chf="1"))
     assert publish_alerts(database, alert_queue).published == 1

@@ -82,7 +82,7 @@ def functions_of(package: Any) -> dict[str, Callable[..., object]]:
 OPERATIONS, READS = functions_of(core.operations), functions_of(core.views)
 # What the worker does by itself, at nobody's request: recording and the scheduled jobs.
 OWN_WORK = {
-    "record_usage", "release_parked", "release_all_parked", "publish_alerts", "roll_up_usage", "close_day", "sync_directory",
+    "record_usage", "release_parked", "release_all_parked", "publish_alerts", "count_waiting_alerts", "roll_up_usage", "close_day", "sync_directory",
     "backfill_settings", "backfill_accounts", "housekeep", "reconcile", "run_job",
 }  # fmt: skip
 OPEN = {name.removeprefix("view.") for name in VIEWS}
