@@ -5,7 +5,7 @@ from collections.abc import Callable
 from core.domain.rights import Actor, require_root
 from core.errors import NotFound
 from core.storage.database import Database
-from core.storage.dead_letter_status import Choice, discard_letters, hold_decisions, unknown_letters
+from core.storage.dead_letter_status import Choice, discard_letters, hold_decisions, next_letters, unknown_letters
 
 LETTERS_MAX = 5_000  # of one transaction
 
@@ -27,12 +27,13 @@ def discard_dead_letters(
     with database.snapshot() as connection:
         if unknown := unknown_letters(connection, choice.ids):
             raise NotFound(f"there is no dead letter {unknown[0]}")
-    discarded = 0
+    discarded = last_id = 0
     while True:
         with database.transaction() as connection:
             hold_decisions(connection)
-            part = discard_letters(connection, choice, LETTERS_MAX, by, resolution)
-        if part == 0:
+            ids = next_letters(connection, choice, last_id, LETTERS_MAX)
+            part = discard_letters(connection, ids, by, resolution) if ids else 0
+        if not ids:
             return discarded
-        discarded += part
+        discarded, last_id = discarded + part, ids[-1]
         progress(discarded)

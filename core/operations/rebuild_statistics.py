@@ -7,7 +7,7 @@ from core.domain.rejection import shown
 from core.domain.rights import Actor, require_root
 from core.errors import NotFound
 from core.storage.database import Database, allow_time
-from core.storage.statistics import count_anew, hold_statistics, mandates_with_statistics
+from core.storage.statistics import count_anew, hold_statistics, mandates_with_statistics, may_have_statistics
 
 Told = Callable[[int], None]  # of how many mandates are done so far
 
@@ -36,11 +36,12 @@ def rebuild_statistics(database: Database, actor: Actor, mandate_id: str | None 
     """
     require_root(actor, "rebuild statistics")
     with database.transaction() as connection:
-        mandates = mandates_with_statistics(connection)
-    if mandate_id is not None:
-        if mandate_id not in mandates:
+        if mandate_id is None:
+            mandates = mandates_with_statistics(connection)
+        elif may_have_statistics(connection, mandate_id):
+            mandates = [mandate_id]
+        else:
             raise NotFound(f"mandate {shown(mandate_id)} has neither billing settings nor statistics")
-        mandates = [mandate_id]
     rows = written = removed = 0
     for number, one in enumerate(mandates, 1):
         with database.transaction() as connection:

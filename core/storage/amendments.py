@@ -27,7 +27,7 @@ _ENTRY = """
 _PRESENT = text(f"""
     SELECT coalesce(a.number, 0) AS number, {_ENTRY}
       FROM unnest(CAST(:event_ids AS text[])) AS wanted(event_id)
-      JOIN event_keys k ON k.mandate_id = :mandate_id AND k.event_id = wanted.event_id
+     CROSS JOIN LATERAL (SELECT * FROM event_keys WHERE mandate_id = :mandate_id AND event_id = wanted.event_id OFFSET 0) AS k
       LEFT JOIN LATERAL (SELECT m.number, m.debit_id, m.recorded_at FROM amendments m
                           WHERE m.mandate_id = k.mandate_id AND m.event_id = k.event_id ORDER BY m.number DESC LIMIT 1) AS a ON true
       JOIN transactions t ON t.id = coalesce(a.debit_id, k.transaction_id) AND t.recorded_at = coalesce(a.recorded_at, k.recorded_at)

@@ -4,16 +4,19 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
+# OFFSET 0 has what may be missing looked up for each row of a page. Without it a planner that doesn't know how long a page is, or how
+# many rows there are, reads the other table whole for each page, or even for each row.
+
 _MANDATES = text("""
-    SELECT m.id, m.time_zone, m.enabled AND NOT EXISTS (SELECT FROM billing_settings s WHERE s.mandate_id = m.id) AS is_missing
+    SELECT m.id, m.time_zone, m.enabled AND NOT EXISTS (SELECT FROM billing_settings s WHERE s.mandate_id = m.id OFFSET 0) AS is_missing
       FROM (SELECT id, time_zone, enabled FROM directory_mandates WHERE id > :after ORDER BY id LIMIT :rows_max) AS m
      ORDER BY m.id
 """)
 
 _MEMBERS = text("""
     SELECT m.mandate_id, m.user_id,
-           m.enabled AND EXISTS (SELECT FROM billing_settings s WHERE s.mandate_id = m.mandate_id AND s.billing_model <> 'UNLIMITED')
-                     AND NOT EXISTS (SELECT FROM accounts a WHERE a.mandate_id = m.mandate_id AND a.user_id = m.user_id) AS is_missing
+           m.enabled AND EXISTS (SELECT FROM billing_settings s WHERE s.mandate_id = m.mandate_id AND s.billing_model <> 'UNLIMITED' OFFSET 0)
+                     AND NOT EXISTS (SELECT FROM accounts a WHERE a.mandate_id = m.mandate_id AND a.user_id = m.user_id OFFSET 0) AS is_missing
       FROM (SELECT mandate_id, user_id, enabled FROM directory_memberships WHERE (mandate_id, user_id) > (:mandate_id, :user_id)
              ORDER BY mandate_id, user_id LIMIT :rows_max) AS m
      ORDER BY m.mandate_id, m.user_id
@@ -22,16 +25,16 @@ _MEMBERS = text("""
 _POOLS = text("""
     SELECT s.mandate_id FROM billing_settings s
      WHERE s.mandate_id > :after AND s.billing_model IN ('PREPAY_MANDATE', 'CREDIT_POSTPAY')
-       AND NOT EXISTS (SELECT FROM accounts a WHERE a.mandate_id = s.mandate_id AND a.user_id IS NULL)
+       AND NOT EXISTS (SELECT FROM accounts a WHERE a.mandate_id = s.mandate_id AND a.user_id IS NULL OFFSET 0)
      ORDER BY s.mandate_id LIMIT :rows_max
 """)
 
 _GRANTS_DUE = text("""
     SELECT a.id, a.mandate_id FROM accounts a
      WHERE a.id > :after AND a.grant_due
-       AND EXISTS (SELECT FROM billing_settings s WHERE s.mandate_id = a.mandate_id AND s.billing_model = 'PREPAY_USER')
+       AND EXISTS (SELECT FROM billing_settings s WHERE s.mandate_id = a.mandate_id AND s.billing_model = 'PREPAY_USER' OFFSET 0)
        AND (:everybody_known OR EXISTS (SELECT FROM directory_memberships m
-                                         WHERE m.mandate_id = a.mandate_id AND m.user_id = a.user_id AND m.enabled))
+                                         WHERE m.mandate_id = a.mandate_id AND m.user_id = a.user_id AND m.enabled OFFSET 0))
      ORDER BY a.id LIMIT :rows_max
 """)
 

@@ -15,6 +15,8 @@ from core.storage.dead_letters import DeadLetter
 _LOCK = 0x7011_0003  # advisory lock: operators decide one after another, so that no letter's row is held while usage is recorded
 _HOLD = text("SELECT pg_advisory_xact_lock(:key)")
 
+_LAST = 2**63 - 1  # no id is greater
+
 _CHOSEN = """
        status = 'OPEN' AND id > :after_id AND id <= :last_id AND (NOT :by_id OR id = ANY(:ids))
        AND (CAST(:reason AS text) IS NULL OR reason = :reason) AND (CAST(:mandate_id AS text) IS NULL OR mandate_id = :mandate_id)
@@ -42,14 +44,11 @@ _RESOLVE = text("""
      WHERE id = :id AND status = 'OPEN'
 """)
 
-_DISCARD = text(f"""
-    WITH chosen AS (
-        SELECT id, body_sha256 FROM dead_letters WHERE {_CHOSEN} ORDER BY id LIMIT :letters_max
-    ), locked AS MATERIALIZED (
-        SELECT d.id FROM dead_letters d JOIN chosen ON chosen.id = d.id ORDER BY d.body_sha256 FOR NO KEY UPDATE OF d
-    )
-    UPDATE dead_letters d SET status = 'DISCARDED', resolved_at = clock_timestamp(), resolved_by = :resolved_by, resolution = :resolution
-      FROM locked WHERE d.id = locked.id AND d.status = 'OPEN'
+_NEXT = text(f"SELECT id FROM dead_letters WHERE {_CHOSEN} ORDER BY id LIMIT :letters_max")
+
+_DISCARD = text("""
+    UPDATE dead_letters SET status = 'DISCARDED', resolved_at = clock_timestamp(), resolved_by = :resolved_by, resolution = :resolution
+     WHERE id = ANY(:ids) AND status = 'OPEN'
 """)
 
 _REFUSE_AGAIN = text("""
@@ -107,7 +106,7 @@ def hold_decisions(connection: Connection) -> None:
 
 def count_letters(connection: Connection, choice: Choice) -> tuple[int, int]:
     """How many open letters are meant, and the newest one's id (0 if there is none)."""
-    row = connection.execute(_COUNT, _parameters(choice, 0, 2**63 - 1)).one()
+    row = connection.execute(_COUNT, _parameters(choice, 0, _LAST)).one()
     return row.letters, row.last_id
 
 
@@ -158,10 +157,15 @@ def refuse_again(connection: Connection, letters: Sequence[tuple[int, DeadLetter
         connection.execute(_REFUSE_AGAIN, rows)
 
 
-def discard_letters(connection: Connection, choice: Choice, letters_max: int, resolved_by: str, resolution: str) -> int:
-    """Discards the next open letters that are meant; returns how many."""
-    parameters = _parameters(choice, 0, 2**63 - 1) | {"letters_max": letters_max, "resolved_by": resolved_by, "resolution": resolution}
-    return connection.execute(_DISCARD, parameters).rowcount
+def next_letters(connection: Connection, choice: Choice, after_id: int, letters_max: int) -> list[int]:
+    """The ids of the next open letters that are meant, after `after_id`, ascending."""
+    return list(connection.execute(_NEXT, _parameters(choice, after_id, _LAST) | {"letters_max": letters_max}).scalars())
+
+
+def discard_letters(connection: Connection, ids: Collection[int], resolved_by: str, resolution: str) -> int:
+    """Discards those of the letters that are open; returns how many."""
+    lock_letters(connection, ids)
+    return connection.execute(_DISCARD, {"ids": list(ids), "resolved_by": resolved_by, "resolution": resolution}).rowcount
 
 
 def _kept(row: Row[Any]) -> KeptLetter:

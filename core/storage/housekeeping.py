@@ -11,9 +11,9 @@ _MOVE_DEFAULT_MONTH = text("SELECT partition_name, rows_moved FROM move_default_
 _AGE_OUT = text("""
     WITH gone AS (
         DELETE FROM dead_letters
-         WHERE id IN (SELECT id FROM dead_letters
-                       WHERE status <> 'OPEN' AND greatest(resolved_at, last_seen_at) < now() - :days * interval '1 day'
-                       ORDER BY id LIMIT :rows_max FOR UPDATE SKIP LOCKED)
+         WHERE id = ANY(ARRAY(SELECT id FROM dead_letters
+                               WHERE status <> 'OPEN' AND greatest(resolved_at, last_seen_at) < now() - :days * interval '1 day'
+                               ORDER BY greatest(resolved_at, last_seen_at) LIMIT :rows_max FOR UPDATE SKIP LOCKED))
         RETURNING attempts
     ), counted AS (
         SELECT count(*) AS letters, coalesce(sum(attempts), 0) AS attempts FROM gone

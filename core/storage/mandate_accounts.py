@@ -7,10 +7,11 @@ from sqlalchemy import Connection, text
 
 from core.storage.accounts import LockedAccount
 
+# OFFSET 0 has each member looked up: a planner that has never heard of the mandate would read all of its accounts for each one.
 _MEMBERS_WITHOUT_ACCOUNT = """
     SELECT m.user_id FROM directory_memberships m
      WHERE m.mandate_id = :mandate_id AND m.enabled
-       AND NOT EXISTS (SELECT FROM accounts a WHERE a.mandate_id = m.mandate_id AND a.user_id = m.user_id)
+       AND NOT EXISTS (SELECT FROM accounts a WHERE a.mandate_id = m.mandate_id AND a.user_id = m.user_id OFFSET 0)
 """
 
 _OPEN = text(f"""

@@ -6,6 +6,7 @@ from decimal import Decimal
 from sqlalchemy import Connection, text
 
 from core.domain.billing import ReferenceType, TransactionType
+from core.domain.money import ZERO
 
 _FIND = text("""
     SELECT id, account_id, balance_account_id, transaction_type, reference_type, amount
@@ -17,11 +18,17 @@ _REVERSAL = text("""
      WHERE reverses_id = :transaction_id AND transaction_type = 'ADJUSTMENT' AND reference_type = 'AMENDMENT'
 """)
 
-_REFUNDED = text("SELECT coalesce(sum(amount), 0.000000000) FROM refunds WHERE mandate_id = :mandate_id AND transaction_id = :transaction_id")
+# The latest refund says what it and all before it come to; one that an older program has written doesn't, and then all are added up.
+# Ids are drawn while the balance is locked, so that the greatest is the latest.
+_REFUNDED = text("""
+    SELECT coalesce(r.refunded, (SELECT sum(amount) FROM refunds WHERE mandate_id = :mandate_id AND transaction_id = :transaction_id))
+      FROM refunds r
+     WHERE r.mandate_id = :mandate_id AND r.transaction_id = :transaction_id ORDER BY r.refund_transaction_id DESC LIMIT 1
+""")
 
 _WRITE = text("""
-    INSERT INTO refunds (mandate_id, refund_transaction_id, transaction_id, amount)
-    VALUES (:mandate_id, :refund_transaction_id, :transaction_id, :amount)
+    INSERT INTO refunds (mandate_id, refund_transaction_id, transaction_id, amount, refunded)
+    VALUES (:mandate_id, :refund_transaction_id, :transaction_id, :amount, :refunded)
 """)
 
 
@@ -55,10 +62,11 @@ def find_reversal(connection: Connection, transaction_id: int) -> int | None:
 
 def refunded_amount(connection: Connection, mandate_id: str, transaction_id: int) -> Decimal:
     """What was refunded of the transaction so far, in CHF, 0 or more; it stays so only while its balance is locked."""
-    refunded: Decimal = connection.execute(_REFUNDED, {"mandate_id": mandate_id, "transaction_id": transaction_id}).scalar_one()
-    return refunded
+    refunded: Decimal | None = connection.execute(_REFUNDED, {"mandate_id": mandate_id, "transaction_id": transaction_id}).scalar_one_or_none()
+    return ZERO if refunded is None else refunded
 
 
-def write_refund(connection: Connection, mandate_id: str, *, refund_id: int, transaction_id: int, amount: Decimal) -> None:
-    """Notes that the transaction `refund_id` gives back `amount` (CHF, above 0) of `transaction_id`."""
-    connection.execute(_WRITE, {"mandate_id": mandate_id, "refund_transaction_id": refund_id, "transaction_id": transaction_id, "amount": amount})
+def write_refund(connection: Connection, mandate_id: str, *, refund_id: int, transaction_id: int, amount: Decimal, refunded: Decimal) -> None:
+    """Notes that the transaction `refund_id` gives back `amount` (CHF, above 0) of `transaction_id`, with which `refunded` is given back of it."""
+    refund = {"refund_transaction_id": refund_id, "transaction_id": transaction_id, "amount": amount, "refunded": refunded}
+    connection.execute(_WRITE, {"mandate_id": mandate_id, **refund})

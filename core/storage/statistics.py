@@ -81,15 +81,18 @@ _IN_RANGES = """
 _IS_TAKEN = "(t.batch_id IN (SELECT id FROM taken)) IS TRUE"
 _OF_CORRECTIONS = "WHERE kind NOT IN ('usage', 'release', 'replay')"  # these batches have usage alone
 
+# Each batch that is taken is looked up (OFFSET 0) and its note deleted by its id: to a planner that doesn't know how few these are, reading all
+# batches and all notes seems cheaper, every time.
 _ROLL_UP = text(f"""
     WITH waiting AS (
         SELECT b.id, b.kind, b.first_transaction_id, b.last_transaction_id,
                sum(b.last_transaction_id - b.first_transaction_id + 1) OVER (ORDER BY b.id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
           FROM (SELECT batch_id FROM rollup_pending ORDER BY batch_id LIMIT :batches_max) AS p
-          JOIN batches b ON b.id = p.batch_id
+         CROSS JOIN LATERAL (SELECT * FROM batches WHERE id = p.batch_id OFFSET 0) AS b
     ), taken AS (
-        DELETE FROM rollup_pending p USING waiting w WHERE p.batch_id = w.id AND coalesce(w.before, 0) < :entries_max
-        RETURNING w.id, w.kind, w.first_transaction_id, w.last_transaction_id
+        SELECT id, kind, first_transaction_id, last_transaction_id FROM waiting WHERE coalesce(before, 0) < :entries_max
+    ), counted_off AS (
+        DELETE FROM rollup_pending WHERE batch_id = ANY(ARRAY(SELECT id FROM taken))
     ), {
     _counted(f'''
         SELECT {_DEBIT_COLUMNS} FROM {_IN_RANGES.format("")} WHERE {_IS_TAKEN} AND {_IS_DEBIT}
@@ -107,20 +110,26 @@ _ROLL_UP = text(f"""
            (SELECT count(*) FROM written) AS written, EXISTS (SELECT FROM rollup_pending WHERE batch_id NOT IN (SELECT id FROM taken)) AS more
 """)
 
-# Rows that are right already stay untouched.
+_IS_SEEN = "(t.batch_id IN (SELECT batch_id FROM rollup_pending)) IS NOT TRUE"
+
+# Rows that are right already stay untouched. A planner that knows nothing of the mandate yet takes what is counted for one row, and would
+# read it again for each row of statistics. A FULL JOIN can't be done row by row, nor a place be looked for.
 _REBUILD = text(f"""
     WITH {
     _counted(f'''
         SELECT {_DEBIT_COLUMNS} FROM transactions t
-         WHERE t.mandate_id = :mandate_id AND {_IS_DEBIT} AND NOT EXISTS (SELECT FROM rollup_pending r WHERE r.batch_id = t.batch_id)
+         WHERE t.mandate_id = :mandate_id AND {_IS_DEBIT} AND {_IS_SEEN}
         UNION ALL
-        SELECT {_CORRECTION_COLUMNS} FROM transactions t JOIN transactions o ON o.id = t.reverses_id
-         WHERE t.mandate_id = :mandate_id AND {_IS_CORRECTION} AND NOT EXISTS (SELECT FROM rollup_pending r WHERE r.batch_id = t.batch_id)
+        SELECT {_CORRECTION_COLUMNS} FROM transactions t
+         CROSS JOIN LATERAL (SELECT * FROM transactions WHERE id = t.reverses_id OFFSET 0) AS o
+         WHERE t.mandate_id = :mandate_id AND {_IS_CORRECTION} AND {_IS_SEEN}
     ''')
 }, removed AS (
         DELETE FROM usage_statistics s
-         WHERE s.mandate_id = :mandate_id
-           AND NOT EXISTS (SELECT FROM counted c WHERE {" AND ".join(f"c.{name} = s.{name}" for name in _KEY)})
+         WHERE s.ctid = ANY(ARRAY(SELECT stored.place
+                                    FROM (SELECT ctid AS place, {", ".join(_KEY)} FROM usage_statistics WHERE mandate_id = :mandate_id) AS stored
+                                    FULL JOIN counted c USING ({", ".join(_KEY)})
+                                   WHERE c.event_count IS NULL))
         RETURNING 1
     ), written AS (
         INSERT INTO usage_statistics AS s ({", ".join(_KEY)}, {", ".join(_SUMS)})
@@ -133,6 +142,10 @@ _REBUILD = text(f"""
 """)
 
 _MANDATES = text("SELECT mandate_id FROM billing_settings UNION SELECT mandate_id FROM usage_statistics ORDER BY mandate_id")
+_HAS_ANY = text("""
+    SELECT EXISTS (SELECT FROM billing_settings WHERE mandate_id = :mandate_id)
+        OR EXISTS (SELECT FROM usage_statistics WHERE mandate_id = :mandate_id)
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +188,11 @@ def count_anew(connection: Connection, mandate_id: str) -> Rebuilt:
     """Makes the mandate's statistics what its transactions give, but for those of pending batches. The caller holds the statistics."""
     connection.execute(_PREPARE)
     return Rebuilt(*connection.execute(_REBUILD, {"mandate_id": mandate_id}).one())
+
+
+def may_have_statistics(connection: Connection, mandate_id: str) -> bool:
+    """Whether `mandates_with_statistics` names the mandate."""
+    return bool(connection.execute(_HAS_ANY, {"mandate_id": mandate_id}).scalar_one())
 
 
 def mandates_with_statistics(connection: Connection) -> list[str]:

@@ -54,23 +54,23 @@ _RECORD_USAGE = text(f"""
 _NEXT_IDS = text("SELECT nextval('transactions_id_seq') FROM generate_series(1, :count)")
 
 # One grant per account for ever: the operation key decides, whoever tries it and however often.
+_CLAIM_GRANTS = text("""
+    INSERT INTO operation_keys (mandate_id, operation, idempotency_key, content_hash, hash_version)
+    SELECT d.mandate_id, 'grant', 'grant:' || d.account_id, sha256(convert_to(d.amount::text, 'UTF8')), 1
+      FROM unnest(CAST(:account_ids AS bigint[]), CAST(:mandate_ids AS text[]), CAST(:amounts AS numeric[])) AS d(account_id, mandate_id, amount)
+     ORDER BY d.account_id
+    ON CONFLICT DO NOTHING
+    RETURNING CAST(substr(idempotency_key, 7) AS bigint) AS account_id
+""")
+
 _GRANT = text("""
-    WITH due AS (
-        SELECT * FROM unnest(CAST(:account_ids AS bigint[]), CAST(:mandate_ids AS text[]), CAST(:amounts AS numeric[]),
-                             CAST(:time_zones AS text[]), CAST(:versions AS int[])) AS d(account_id, mandate_id, amount, time_zone, settings_version)
-         ORDER BY d.account_id
-    ), claimed AS (
-        INSERT INTO operation_keys (mandate_id, operation, idempotency_key, content_hash, hash_version)
-        SELECT mandate_id, 'grant', 'grant:' || account_id, sha256(convert_to(amount::text, 'UTF8')), 1 FROM due
-        ON CONFLICT DO NOTHING
-        RETURNING mandate_id, idempotency_key
-    )
     INSERT INTO transactions (mandate_id, account_id, balance_account_id, transaction_type, amount, reference_type, description,
                               occurred_at, local_date, settings_version, batch_id, operation_key)
-    SELECT due.mandate_id, due.account_id, due.account_id, 'CREDIT', due.amount, 'SYSTEM', 'Initial credit for new user',
-           now(), (now() AT TIME ZONE due.time_zone)::date, due.settings_version, :batch_id, claimed.idempotency_key
-      FROM due JOIN claimed ON claimed.idempotency_key = 'grant:' || due.account_id AND claimed.mandate_id = due.mandate_id
-    RETURNING account_id
+    SELECT d.mandate_id, d.account_id, d.account_id, 'CREDIT', d.amount, 'SYSTEM', 'Initial credit for new user',
+           now(), (now() AT TIME ZONE d.time_zone)::date, d.settings_version, :batch_id, 'grant:' || d.account_id
+      FROM unnest(CAST(:account_ids AS bigint[]), CAST(:mandate_ids AS text[]), CAST(:amounts AS numeric[]),
+                  CAST(:time_zones AS text[]), CAST(:versions AS int[])) AS d(account_id, mandate_id, amount, time_zone, settings_version)
+     ORDER BY d.account_id
 """)
 
 _USAGE_OF = text("""
@@ -139,18 +139,20 @@ def insert_usage(connection: Connection, debits: Sequence[UsageDebit], batch_id:
 
 def insert_grants(connection: Connection, grants: Sequence[Grant], batch_id: int | None) -> set[int]:
     """Writes the grant of each account that never had one; returns these accounts. A replay writes none."""
-    rows = connection.execute(
-        _GRANT,
-        {
-            "account_ids": [g.account_id for g in grants],
-            "mandate_ids": [g.settings.mandate_id for g in grants],
-            "amounts": [g.amount for g in grants],
-            "time_zones": [g.settings.time_zone for g in grants],
-            "versions": [g.settings.version for g in grants],
-            "batch_id": batch_id,
-        },
-    )
-    return set(rows.scalars())
+    claimed = set(connection.execute(_CLAIM_GRANTS, _claims(grants)).scalars())
+    due = [grant for grant in grants if grant.account_id in claimed]
+    if due:
+        zones, versions = [g.settings.time_zone for g in due], [g.settings.version for g in due]
+        connection.execute(_GRANT, {**_claims(due), "time_zones": zones, "versions": versions, "batch_id": batch_id})
+    return claimed
+
+
+def _claims(grants: Sequence[Grant]) -> dict[str, object]:
+    return {
+        "account_ids": [g.account_id for g in grants],
+        "mandate_ids": [g.settings.mandate_id for g in grants],
+        "amounts": [g.amount for g in grants],
+    }
 
 
 def recorded_fields(connection: Connection, keys: Sequence[StoredHash]) -> dict[tuple[str, str], dict[str, object]]:

@@ -1,16 +1,18 @@
 """What every statement really does on large books: the plans of all that a verb runs, by PostgreSQL's own auto_explain.
 
 To have a verb watched, add a line to `VERBS` in test_plans.py: its name, and a function of `(books, n)` that sets its scene and runs
-it for `n` elements. No statement is named anywhere: whatever the verb runs between its first and its last statement is looked at.
+it for `n` elements. It may return another number of elements that its largest statement is about, such as the rows of a page. No
+statement is named anywhere: whatever the verb runs by `books.database` is looked at.
 
-    def _park(books: Books, n: int) -> None:
-        books.sql("UPDATE …")                       # as the owner, not looked at
-        record_usage(books.database, …)             # by the worker's login: each statement of it is looked at
+    def discard(books: Books, n: int) -> int:
+        books.sql("INSERT …", n=n)                   # as the owner, not looked at
+        discard_dead_letters(books.database, …)      # by the worker's login: each statement is looked at
+        return PART_ROWS
 
 The books have 100,000 accounts of 2,000 mandates (`m0` … `m1999`, each with the users `u0` … `u49`), an entry for each account and a full car park.
-There are three of them: planned whatever the parameters may be, as on a connection that has run a statement a few times, with the
-planner's statistics and without; and planned for the very parameters, without statistics. The verbs share them, so that each works on
-keys of its own (`books.name()`); `books.holders(n)` are `n` different members.
+There are four of them: planned whatever the parameters may be, as on a connection that has run a statement a few times, or for the very
+parameters; with the planner's statistics, which know nothing of what a verb adds, or without. The verbs share them, so that each works
+on keys of its own (`books.name()`); `books.holders(n)` are `n` different members.
 
 `faults(plan, n, rows)` are the nodes of a plan that look at more than ten rows for each element, and more than `rows` altogether: those
 that were thrown away by the filter of a join or a scan, and those of a table or of a part of the statement that is read again and again.
@@ -18,7 +20,7 @@ that were thrown away by the filter of a join or a scan, and those of a table or
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +31,7 @@ from sqlalchemy import event as sql_event
 
 from core.config import Configuration
 from core.storage.database import Database
+from lab.postgres import WORKER
 
 MANDATES, USERS = 2_000, 50
 PARKED = 100_000  # events of mandates that nobody knows: as many as the configuration of these tests allows
@@ -86,7 +89,7 @@ _TOLD = {
 }
 
 _numbers = itertools.count(1)
-Node = Mapping[str, Any]
+Node = dict[str, Any]
 _heard: list[Node] = []
 
 
@@ -135,7 +138,7 @@ def fill(owner: Database) -> None:
 def tell_plans(administrator: psycopg.Connection[Any], database: str, plan_cache_mode: str) -> None:
     """From its next connection on, the database tells the plans of all that the worker runs, made in this mode."""
     for name, value in {**_TOLD, "plan_cache_mode": plan_cache_mode}.items():
-        administrator.execute(f"ALTER ROLE tollbook_app IN DATABASE {database} SET {name} = '{value}'")
+        administrator.execute(f"ALTER ROLE {WORKER} IN DATABASE {database} SET {name} = '{value}'")
 
 
 @contextmanager

@@ -22,9 +22,7 @@ def test_models_and_migrations_say_the_same(database_urls: DatabaseUrls) -> None
     assert migrate.check(database_urls.owner) == []
 
 
-@pytest.mark.parametrize(
-    "change", ["ALTER TABLE batches ADD COLUMN more int", "DROP INDEX ix_refunds_mandate_id_transaction_id", "DROP TABLE job_runs"]
-)
+@pytest.mark.parametrize("change", ["ALTER TABLE batches ADD COLUMN more int", "DROP INDEX ix_dead_letters_open", "DROP TABLE job_runs"])
 def test_a_difference_is_noticed(change: str, database_urls: DatabaseUrls, rows: Rows) -> None:
     """A column, an index or a table too many or too few is told."""
     rows(change)

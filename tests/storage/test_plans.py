@@ -6,33 +6,47 @@ from contextlib import ExitStack
 import psycopg
 import pytest
 
-from core.operations.record_usage import record_usage
-from core.operations.recording.work import KnownAccounts
+from core.domain.rights import ROOT
+from core.operations.plan_repairs import plan_repairs
+from core.operations.reconcile import reconcile
+from core.operations.sync_directory import sync_directory
 from core.storage.database import Database
+from core.views.verify import verify
 from lab.postgres import SUPERUSER, PostgresServer
 from tests.conftest import TEMPLATE, IsolatedConfiguration, own_database
-from tests.events import event, raw
-from tests.storage.plans import PARKED, Books, faults, fill, listening, tell_plans
+from tests.storage import writing_verbs as writing
+from tests.storage.plans import MANDATES, PARKED, USERS, Books, faults, fill, listening, tell_plans
 
-Verb = Callable[[Books, int], None]
+Verb = Callable[[Books, int], int | None]  # which returns the number of elements, where it isn't the one given
 
-SIZES = (1, 1_000, 5_000)
+SIZES = (1, 1_000, pytest.param(5_000, marks=pytest.mark.long))
 # The planner's statistics, how it plans, and how many rows are few: where it knows the number of elements it may well read a table once.
 MODES = {
-    "generic": (True, "force_generic_plan", 1_000),
-    "generic, never analysed": (False, "force_generic_plan", 1_000),
+    "generic": (True, "force_generic_plan", 3_000),
+    "generic, never analysed": (False, "force_generic_plan", 3_000),
+    "planned each time": (True, "force_custom_plan", 200_000),
     "planned each time, never analysed": (False, "force_custom_plan", 200_000),
 }
 
 
-def _record(books: Books, n: int, known: KnownAccounts | None = None) -> None:
-    events = [raw(event(event_id=books.name(), mandate_id=m, user_id=u)) for m, u in books.holders(n)]
-    result = record_usage(books.database, events, config=books.config, known_accounts=known or KnownAccounts(), worker="test")
-    assert set(result.outcomes) == {"recorded"}
-
-
 VERBS: dict[str, Verb] = {
-    "record": _record,
+    "record": writing.record,
+    "record newcomers": writing.record_newcomers,
+    "record new mandates": writing.record_new_mandates,
+    "roll up": writing.roll_up,
+    "catch up": writing.catch_up,
+    "rebuild": writing.rebuild,
+    "discard": writing.discard,
+    "replay": writing.replay,
+    "age out": writing.age_out,
+    "publish": writing.publish,
+    "refund again": writing.refund_again,
+    "amend": writing.amend,
+    "switch": writing.switch,
+    "import directory": writing.import_the_directory,
+    "import books": writing.import_old_books,
+    "backfill": writing.backfill,
+    "find breaches": writing.find_breaches,
 }
 
 
@@ -61,14 +75,46 @@ def all_books(postgres: PostgresServer) -> Iterator[dict[str, Books]]:
         yield made
 
 
+@pytest.mark.parametrize("n", SIZES)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("verb", VERBS)
-def test_statements_look_at_ten_rows_per_element_at_most(verb: str, mode: str, all_books: dict[str, Books]) -> None:
+def test_statements_look_at_ten_rows_per_element_at_most(verb: str, mode: str, n: int, all_books: dict[str, Books]) -> None:
     """With 1, 1,000 and 5,000 elements, whatever the planner knows."""
     books = all_books[mode]
-    for n in SIZES:
-        with books.plans() as plans:
-            VERBS[verb](books, n)
-        assert plans
-        found = [fault for plan in plans for fault in faults(plan, n, MODES[mode][2])]
-        assert not found, "\n".join(found)
+    with books.plans() as plans:
+        elements = VERBS[verb](books, n)
+    assert plans
+    found = [fault for plan in plans for fault in faults(plan, elements or n, MODES[mode][2])]
+    assert not found, "\n".join(found)
+
+
+def _check(books: Books) -> None:
+    """The invariants, the nightly check of everything and then of what came since, and what there is to repair."""
+    verify(books.database, ROOT)
+    for full in (True, False):
+        assert reconcile(books.database, worker="test", full=full, at_once=True) is not None
+    plan_repairs(books.database, ROOT)
+
+
+def _sync(books: Books) -> None:
+    """The directory out of a database which says what it is already."""
+    selects = {
+        "directory_mandates_select": "SELECT id, name, label, enabled, time_zone FROM directory_mandates",
+        "directory_memberships_select": "SELECT user_id, mandate_id, enabled FROM directory_memberships",
+        "directory_users_select": "SELECT id, username, display_name FROM directory_users",
+    }
+    config = books.config.model_copy(update={"directory_url": books.config.database_owner_url, **selects})
+    assert sync_directory(books.database, config=config, worker="test", at_once=True) is not None
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("whole", [_check, _sync])
+def test_what_looks_at_all_books_looks_at_each_row_a_few_times(whole: Callable[[Books], None], mode: str, all_books: dict[str, Books]) -> None:
+    """The nightly check and the like are linear in the books."""
+    books = all_books[mode]
+    with books.plans() as plans:
+        whole(books)
+    assert plans
+    found = [fault for plan in plans for fault in faults(plan, MANDATES * USERS, 0)]
+    assert not found, "\n".join(found)

@@ -86,6 +86,24 @@ def test_parts_add_up_to_the_whole_and_no_further(give_back: GiveBack, put_setti
     assert rows("SELECT balance FROM accounts") == [{"balance": Decimal(10)}]
 
 
+def test_each_refund_says_what_is_refunded_with_it(
+    give_back: GiveBack, put_settings: PutSettings, record: Record, rows: Rows, breaches: Breaches
+) -> None:
+    """The total stands with each refund, whatever its ids; beside refunds of a program that wrote none they are all added up."""
+    put_settings(users=["ada"])
+    record(event(price_chf="3"))
+    for key in "abc":
+        give_back(amount="0.5", key=key)
+    totals = "SELECT refunded FROM refunds ORDER BY refund_transaction_id"
+    assert [row["refunded"] for row in rows(totals)] == [Decimal("0.5"), Decimal(1), Decimal("1.5")]
+    rows("UPDATE refunds SET refunded = NULL WHERE refunded > 1")
+    assert give_back(amount="0.5", key="d").refundable == 1
+    assert [row["refunded"] for row in rows(totals)] == [Decimal("0.5"), Decimal(1), None, Decimal(2)]
+    assert breaches() == {}
+    rows("UPDATE refunds SET refunded = 1.5 WHERE refunded = 2")
+    assert list(breaches()) == ["I11"]
+
+
 def test_the_same_key_refunds_once(give_back: GiveBack, put_settings: PutSettings, record: Record, rows: Rows) -> None:
     """A repeated request gets the first result again, also once nothing is left; with another content the key is a conflict."""
     put_settings(users=["ada"])

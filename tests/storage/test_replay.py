@@ -292,6 +292,17 @@ def test_a_crash_before_the_commit_leaves_everything_open(
     assert replay(accept_late=True).replayed == 1
 
 
+def test_discarding_in_parts_takes_each_letter_once(record: Record, database: Database, letters: Letters, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Part after part goes on behind the last letter of the one before, whatever lies in between; progress tells the sum."""
+    record(*[b"bad %d" % n if n % 3 else body_of(event(price_chf="-1")) for n in range(11)])
+    monkeypatch.setattr("core.operations.discard_dead_letters.LETTERS_MAX", 2)
+    told: list[int] = []
+    choice = Choice(reason="malformed_json")
+    assert discard_dead_letters(database, ROOT, choice, by="olga", resolution="test traffic", progress=told.append) == 7
+    assert told == [2, 4, 6, 7]
+    assert {(letter["reason"], letter["status"]) for letter in letters()} == {("malformed_json", "DISCARDED"), ("invalid_field", "OPEN")}
+
+
 def test_discarding_is_final_and_seen_when_the_bytes_come_again(
     record: Record, replay: ReplayLetters, letters: Letters, database: Database, breaches: Breaches
 ) -> None:

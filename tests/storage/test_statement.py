@@ -31,10 +31,11 @@ from core.views.statistics import computed_statistics, days_in
 from tests.conftest import DatabaseUrls, Record, Row, Rows
 from tests.events import event
 from tests.storage.conftest import Breaches, PutMandate, PutSettings
+from tests.storage.plans import nodes
 from tests.storage.stories import NOW, STORIES, USERS, ZONES, Story, months, new_mandate_id
 from tests.storage.test_database import MakeConfig
 from tests.storage.test_import_books import Take, take
-from tests.storage.test_view_plans import entries_read, nodes
+from tests.storage.test_view_plans import entries_read
 
 __all__ = ["take"]
 

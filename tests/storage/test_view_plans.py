@@ -12,6 +12,7 @@ from sqlalchemy import event as sql_event
 from core.domain.rights import ROOT
 from core.storage.database import Database
 from tasks.views import VIEWS
+from tests.storage.plans import nodes
 from tests.storage.test_actors import CASES
 
 MANDATES, USERS, ENTRIES = 50, 20, 1_000_000
@@ -139,10 +140,3 @@ def transaction_scans(database: Database, statement: str, parameters: Any) -> li
 def entries_read(node: dict[str, Any]) -> float:
     """How many entries the node has looked at."""
     return float((node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"])
-
-
-def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The plan and all that it consists of."""
-    yield plan
-    for child in plan.get("Plans", ()):
-        yield from nodes(child)

@@ -49,7 +49,7 @@ def amounts_are_exact() -> Invariant:
              WHERE scale(cost) IS DISTINCT FROM 9 OR scale(billed_cost) IS DISTINCT FROM 9 OR scale(refunded) IS DISTINCT FROM 9
             UNION ALL
             SELECT format('refund %s', refund_transaction_id), format('amount %s', amount)
-              FROM refunds WHERE scale(amount) IS DISTINCT FROM 9
+              FROM refunds WHERE scale(amount) IS DISTINCT FROM 9 OR scale(refunded) <> 9
             UNION ALL
             SELECT format('settings of mandate %s', mandate_id), format('default user credit %s', default_user_credit)
               FROM billing_settings WHERE scale(default_user_credit) IS DISTINCT FROM 9

@@ -52,6 +52,11 @@ _REFUNDS = """
             HAVING max(recorded_at) >= :since) AS r
       JOIN transactions o ON o.id = r.transaction_id AND o.mandate_id = r.mandate_id
      WHERE r.total > abs(o.amount)
+    UNION ALL
+    SELECT format('refund %s of mandate %s', r.refund_transaction_id, r.mandate_id),
+           format('%s CHF of transaction %s are refunded with it, not %s CHF', r.total, r.transaction_id, r.refunded)
+      FROM (SELECT *, sum(amount) OVER (PARTITION BY mandate_id, transaction_id ORDER BY refund_transaction_id) AS total FROM refunds) AS r
+     WHERE r.recorded_at >= :since AND r.refunded <> r.total
 """
 
 

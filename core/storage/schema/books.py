@@ -90,6 +90,7 @@ accounts = Table(
     CheckConstraint(f"credit_limit BETWEEN 0 AND {MONEY_MAX}", name="credit_limit_range"),
     UniqueConstraint("mandate_id", "user_id", postgresql_nulls_not_distinct=True),  # one pool (no user) per mandate
     Index(None, "user_id"),
+    Index("ix_accounts_grant_due", "id", postgresql_where=text("grant_due")),
     postgresql_with={"fillfactor": 70},  # room for heap-only updates of the balance
 )
 
@@ -181,9 +182,10 @@ refunds = Table(
     Column("transaction_id", BigInteger, nullable=False),
     money("amount"),
     time("recorded_at", now=True),
+    money("refunded", nullable=True),
     PrimaryKeyConstraint("mandate_id", "refund_transaction_id"),
     CheckConstraint(f"amount BETWEEN 0 AND {MONEY_MAX}", name="amount_range"),
-    Index(None, "mandate_id", "transaction_id"),
+    Index(None, "mandate_id", "transaction_id", "refund_transaction_id"),
 )
 
 amendments = Table(

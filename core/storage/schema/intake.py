@@ -31,6 +31,8 @@ dead_letters = Table(
     Column("resolution", Text),
     one_of("status", DeadLetterStatus),
     Index(None, "status", "reason", "id"),
+    Index("ix_dead_letters_open", "id", postgresql_where=text("status = 'OPEN'")),
+    Index("ix_dead_letters_aged", text("greatest(resolved_at, last_seen_at)"), postgresql_where=text("status <> 'OPEN'")),
     Index(None, "mandate_id", "event_id"),
     Index(None, "mandate_id", "id"),
     Index(None, "status", "id"),
