@@ -1,6 +1,7 @@
 """What holds of amendments: each takes back exactly what stood for its event, and was asked for."""
 
-# Part of I1: the chain of an event's entries has no gap and no fork, and each reversal mirrors what it takes back.
+# Part of I1: the chain of an event's entries has no gap and no fork, and each reversal mirrors what it takes back. (OFFSET 0 has its
+# entries looked up: a planner without statistics of amendments takes them for one row, and would read all of them for each one.)
 BROKEN_CHAINS = """
     SELECT format('amendment %s of event %s of mandate %s', c.number, c.event_id, c.mandate_id) AS subject,
            CASE WHEN c.number <> c.position THEN 'a number is missing before it'
@@ -16,10 +17,11 @@ BROKEN_CHAINS = """
       FROM (SELECT m.*, lag(m.debit_id) OVER chain AS debit_before, row_number() OVER chain AS position
               FROM amendments m WINDOW chain AS (PARTITION BY m.mandate_id, m.event_id ORDER BY m.number)) AS c
       LEFT JOIN event_keys k ON k.mandate_id = c.mandate_id AND k.event_id = c.event_id
-      LEFT JOIN transactions o ON o.id = c.reversed_id AND o.recorded_at = c.reversed_recorded_at
-      LEFT JOIN transactions r ON r.id = c.reversal_id AND r.recorded_at = c.recorded_at
-      LEFT JOIN transactions d ON d.id = c.debit_id AND d.recorded_at = c.recorded_at AND d.mandate_id = c.mandate_id AND d.event_id = c.event_id
-                              AND d.transaction_type = 'DEBIT' AND d.reference_type = 'AMENDMENT' AND d.batch_id = r.batch_id
+      LEFT JOIN LATERAL (SELECT * FROM transactions WHERE id = c.reversed_id AND recorded_at = c.reversed_recorded_at OFFSET 0) AS o ON true
+      LEFT JOIN LATERAL (SELECT * FROM transactions WHERE id = c.reversal_id AND recorded_at = c.recorded_at OFFSET 0) AS r ON true
+      LEFT JOIN LATERAL (SELECT * FROM transactions WHERE id = c.debit_id AND recorded_at = c.recorded_at OFFSET 0) AS d
+        ON d.mandate_id = c.mandate_id AND d.event_id = c.event_id
+       AND d.transaction_type = 'DEBIT' AND d.reference_type = 'AMENDMENT' AND d.batch_id = r.batch_id
       LEFT JOIN (SELECT DISTINCT mandate_id, transaction_id FROM refunds) AS f
         ON f.mandate_id = c.mandate_id AND f.transaction_id = c.reversed_id
      WHERE c.recorded_at >= :since
@@ -31,8 +33,8 @@ BROKEN_CHAINS = """
     UNION ALL
     SELECT format('transaction %s of mandate %s', t.id, t.mandate_id), 'it amends an event, but no amendment names it'
       FROM transactions t
-      LEFT JOIN (SELECT reversal_id AS id FROM amendments UNION ALL SELECT debit_id FROM amendments) AS named ON named.id = t.id
-     WHERE t.recorded_at >= :since AND t.reference_type = 'AMENDMENT' AND named.id IS NULL
+     WHERE t.recorded_at >= :since AND t.reference_type = 'AMENDMENT'
+       AND (t.id IN (SELECT reversal_id FROM amendments UNION ALL SELECT debit_id FROM amendments)) IS NOT TRUE
 """
 
 # Part of I10: a conflict moves money only by an operator's word, and then it does.
