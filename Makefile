@@ -8,10 +8,13 @@ INSTALLED := .venv/.installed
 TRACE ?=
 DEMO_ARGS ?=
 TEST_ARGS ?=
+DATES ?=
+# Two processes, and every test but the long ones.
+SUITE = -n 2 --dist loadfile -m "not long"
 BENCH_ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help install demo test test-long check format bench bench-growth lock clean
+.PHONY: help install demo test test-dates test-long check format bench bench-growth lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' $(MAKEFILE_LIST) | column -t -s @ 2>/dev/null || grep '##' $(MAKEFILE_LIST)
@@ -31,7 +34,10 @@ demo: install ## real servers, real traffic, a killed worker, exact books (TRACE
 	@DATABASE_URL= DATABASE_OWNER_URL= CELERY_BROKER_URL= REDIS_URL= $(BIN)/tollbook demo --trace "$(TRACE)" $(DEMO_ARGS)
 
 test: install ## every test but the long ones (TEST_ARGS="-k name")
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long" $(TEST_ARGS)
+	@$(BIN)/python -m pytest $(SUITE) $(TEST_ARGS)
+
+test-dates: install ## the same tests at other times, by libfaketime (DATES="2028-02-29T23:58:00 2027-03-28T00:56:00", TEST_ARGS as above)
+	@$(BIN)/python -m lab.dates $(DATES) -- $(SUITE) $(TEST_ARGS)
 
 test-long: install ## the tests that take minutes
 	@$(BIN)/python -m pytest -m long --timeout 3600 $(TEST_ARGS)

@@ -26,6 +26,8 @@ POLL_SECONDS = 0.02
 LOG_TAIL_LINES = 20
 # The servers may run as somebody else: they get none of the caller's variables, which may hold secrets.
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
+# What moves a process's clock (libfaketime): a server sees the time that its caller sees.
+_CLOCK = ("FAKETIME", "FAKETIME_DONT_FAKE_MONOTONIC", "FAKETIME_SHARED", "LD_PRELOAD", "NO_FAKE_STAT")
 _children: dict[int, subprocess.Popen[bytes]] = {}
 
 
@@ -67,6 +69,11 @@ def server_account(data: Path | None = None) -> Account:
             if entry.pw_uid != 0:
                 return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
     raise ServerFailed("root may not run PostgreSQL, and there is no user `postgres` or `nobody`: run as an ordinary user, or set DATABASE_URL")
+
+
+def moved_clock() -> dict[str, str]:
+    """The variables by which this process's clock is moved (`make test-dates`); none where it is the machine's."""
+    return {name: os.environ[name] for name in _CLOCK if name in os.environ} if "FAKETIME" in os.environ else {}
 
 
 def run(command: Sequence[str | Path], account: Account, *, variables: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -243,7 +250,7 @@ def terminate(pid: int, signals: Mapping[signal.Signals, float]) -> None:
 
 
 def _surroundings(account: Account, variables: Mapping[str, str] | None = None) -> dict[str, Any]:
-    common: dict[str, Any] = {"cwd": "/", "env": {**ENVIRONMENT, **(variables or {})}, "stdin": subprocess.DEVNULL}
+    common: dict[str, Any] = {"cwd": "/", "env": {**ENVIRONMENT, **moved_clock(), **(variables or {})}, "stdin": subprocess.DEVNULL}
     return common if account.user_id == os.geteuid() else {**common, "user": account.user_id, "group": account.group_id, "extra_groups": []}
 
 

@@ -54,4 +54,4 @@ def _options(title: str, height: int) -> dict[str, Any]:
 def _svg(chart: Any) -> str:
     chart.uuid = "chart"  # the same figures give the same file
     svg: str = chart.render(is_unicode=True)
-    return svg + "\n"
+    return re.sub(r"<!--Generated with pygal .*?-->", "<!--Generated with pygal-->", svg, count=1) + "\n"  # without version, backend and today

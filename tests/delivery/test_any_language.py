@@ -19,6 +19,7 @@ import pytest
 import redis
 from celery import Celery
 
+from lab.process import moved_clock
 from tests.conftest import Rows
 from tests.delivery.conftest import ROOT, StartWorker, eventually
 from tests.events import body_of, event
@@ -38,7 +39,7 @@ class Programs:
     def __init__(self, folder: Path, broker_url: str) -> None:
         self.folder = folder
         kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-        self._environment = {**kept, "CELERY_BROKER_URL": broker_url}
+        self._environment = {**kept, **moved_clock(), "CELERY_BROKER_URL": broker_url}
 
     def run(self, *command: str, given: str = "", folder: Path | None = None) -> subprocess.CompletedProcess[str]:
         """Runs a command to its end."""
@@ -93,7 +94,8 @@ def node() -> tuple[str, Path]:
         if not (folder / "installed").exists():
             for name in ("package.json", "package-lock.json", ".npmrc"):
                 shutil.copy(PACKAGES / name, folder / name)
-            ended = subprocess.run([npm, "ci"], cwd=folder, capture_output=True, text=True, timeout=100, check=False)
+            now = {name: value for name, value in os.environ.items() if name not in moved_clock()}  # the registry's certificate is of today
+            ended = subprocess.run([npm, "ci"], cwd=folder, env=now, capture_output=True, text=True, timeout=100, check=False)
             if ended.returncode != 0:
                 missing(f"npm can't install the packages of {PACKAGES.relative_to(ROOT)}: {ended.stderr[-500:]}")
             (folder / "installed").touch()

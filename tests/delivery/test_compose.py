@@ -23,7 +23,7 @@ import yaml
 from core.config import Configuration
 from lab.docs import variable_of
 from lab.postgres import DATABASE, OWNER, SUPERUSER, WORKER, PostgresServer
-from lab.process import free_port, temporary_dir, wait_until
+from lab.process import free_port, moved_clock, temporary_dir, wait_until
 from lab.valkey import ValkeyServer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -203,7 +203,7 @@ class Place:
         """The environment of a service: its own variables, and nothing of ours but the way to the programs."""
         given = {key: self.text(value) for key, value in SERVICES[name].get("environment", {}).items() if value is not None}
         programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-        return {"PATH": programs, "PYTHONPATH": str(self.folder), "HOME": str(self.folder), "HOSTNAME": os.uname().nodename, **given}
+        return {"PATH": programs, "PYTHONPATH": str(self.folder), "HOME": str(self.folder), "HOSTNAME": os.uname().nodename, **moved_clock(), **given}
 
     def command(self, name: str) -> list[str]:
         """The command line of a service."""

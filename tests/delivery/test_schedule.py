@@ -105,7 +105,7 @@ def test_two_beats_and_two_workers_do_each_job_once(
     done = "SELECT DISTINCT job FROM job_runs WHERE ended_at IS NOT NULL"
     eventually(lambda: {row["job"] for row in rows(done)} >= set(jobs), "each job was done")
     runs = rows("SELECT job, count(*) n, count(error) errors FROM job_runs GROUP BY job ORDER BY job")
-    hours = rows("SELECT count(DISTINCT left(period, 13)) n FROM job_runs WHERE job = 'settings.backfill'")[0]["n"]
+    hours = rows("SELECT count(DISTINCT left(period, 13)) n FROM job_runs")[0]["n"]  # one more where the hour ended meanwhile
     assert all(row["n"] <= hours and row["errors"] == 0 for row in runs), runs
     assert rows("SELECT count(*) n, count(DISTINCT mandate_id) m FROM billing_settings") == [{"n": 1, "m": 1}]
     made = rows("SELECT sum(CAST(counts ->> 'settings' AS int)) s, sum(CAST(counts ->> 'accounts' AS int)) a FROM job_runs")

@@ -145,9 +145,9 @@ def new_mandate_id() -> str:
 
 
 def months(since: date) -> list[date]:
-    """The first days of the months from that of `since` to the present one."""
+    """The first days of the months from that of `since` to the present one, which is another one where it is tomorrow already."""
     found = [since.replace(day=1)]
-    while found[-1] < NOW.date().replace(day=1):
+    while found[-1] < (NOW + timedelta(days=1)).date().replace(day=1):
         found.append((found[-1] + timedelta(days=31)).replace(day=1))
     return found
 

@@ -43,7 +43,7 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
     ("accounts_of", {"mandate_id": "acme"}, OF_ACME),
     ("balance", HOLDER, OF_ADA),
     ("balance", {"mandate_id": "acme"}, OF_ACME),
-    ("balance_at", {**HOLDER, "at": "2030-01-01"}, OF_ADA),
+    ("balance_at", {**HOLDER, "at": "2999-01-01"}, OF_ADA),
     ("balances_of_user", {"user_id": "ada"}, "root acme globex ada"),
     ("balances_of_user", {"user_id": "ada", "mandate_ids": ["acme"]}, OF_ADA),
     ("mandate_balances", {}, "root acme globex"),

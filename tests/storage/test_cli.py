@@ -7,6 +7,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -229,7 +231,8 @@ def test_values_are_never_broken_over_lines(
     put_settings(mandate, users=[user])
     account = put_account(user, "1234567890.123456789", mandate_id=mandate)
     given = event(mandate_id=mandate, user_id=user, event_id=event_id, occurred_at="2026-01-31T12:00:00.123456+01:00", description="word " * 40)
-    record(given, {**given, "price_chf": "7"}, event(mandate_id="strange", event_id=event_id))
+    clock = partial(datetime.fromisoformat, "2026-01-31T12:00:00Z")
+    record(given, {**given, "price_chf": "7"}, event(mandate_id="strange", event_id=event_id, occurred_at=given["occurred_at"]), clock=clock)
     listed = run("transactions", "--mandate", mandate).out
     for value in ("recorded (UTC)", "amount CHF", mandate, user, event_id, "2026-01-31 11:00:00 ", "WORKFLOW", "0.250000000"):
         assert value in listed

@@ -1,8 +1,9 @@
 """Copies and contradictions of an event: nothing moves twice, and the first one stays."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 
 import pytest
 
@@ -16,6 +17,7 @@ from tests.storage.conftest import PutMandate
 RECORDED, DUPLICATE, CONFLICT, REJECTED = Outcome.RECORDED, Outcome.DUPLICATE, Outcome.CONFLICT, Outcome.REJECTED
 Balances = Callable[[], dict[tuple[str, str | None], Decimal]]
 USAGE = "SELECT * FROM transactions WHERE reference_type = 'WORKFLOW'"
+IN_JUNE = partial(datetime.fromisoformat, "2026-06-02T00:00:00Z")  # a clock
 LETTERS = "SELECT * FROM dead_letters ORDER BY id"
 
 
@@ -46,7 +48,7 @@ def test_a_copy_in_another_spelling_is_a_duplicate(record: Record) -> None:
         "time": "2026-06-01T10:00:00.0Z",
         "data": {"priceCHF": 1.50, "userId": "ada", "mandateId": "acme", "description": "other", "schema_version": 1},
     }
-    assert record(fields, spelled, clock=lambda: NOW).outcomes == [RECORDED, DUPLICATE]
+    assert record(fields, spelled, clock=IN_JUNE).outcomes == [RECORDED, DUPLICATE]
 
 
 def test_a_duplicate_keeps_the_first_description(record: Record, rows: Rows) -> None:
@@ -120,8 +122,8 @@ def test_many_payloads_under_one_key(record: Record, rows: Rows, balances: Balan
 def test_the_first_of_a_conflict_is_told_as_it_was_recorded(record: Record, rows: Rows) -> None:
     """The difference is against the transaction, in the same notation as the new one."""
     first = event(price_chf="0.000000001", occurred_at="2026-06-01T12:00:00.000001+14:00", usage={"output_tokens": 2**53 - 1})
-    record(first, clock=lambda: NOW)
-    record({**first, "price_chf": "0.000000002", "occurred_at": "2026-06-01T12:00:00Z", "usage": {}}, clock=lambda: NOW)
+    record(first, clock=IN_JUNE)
+    record({**first, "price_chf": "0.000000002", "occurred_at": "2026-06-01T12:00:00Z", "usage": {}}, clock=IN_JUNE)
     assert rows(LETTERS)[0]["difference"] == {
         "occurred_at": ["2026-05-31T22:00:00.000001+00:00", "2026-06-01T12:00:00.000000+00:00"],
         "output_tokens": [2**53 - 1, None],

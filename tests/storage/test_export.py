@@ -271,13 +271,13 @@ def test_what_is_corrected_after_the_month_counts_once_and_for_that_month(
     put_settings: PutSettings, record: Record, run: Run, lines: Lines, columns: Layout, tmp_path: Path
 ) -> None:
     """The costs of a month are those of its statistics less what was given back, by the range in FOCUS, by `counted_on` in the books."""
-    today = datetime.now(UTC).date()
+    put_settings(users=["ada"])
+    record(event(event_id="new", price_chf="0.25", occurred_at=datetime.now(UTC).isoformat()))
+    today = date.fromisoformat(next(line["local_date"] for line in lines("transactions") if line["event_id"] == "new"))
     before = today.replace(day=1) - timedelta(days=1)
     months = [(before.replace(day=1), before, Decimal("4.5")), (today.replace(day=1), date.max, Decimal("0.25"))]
-    put_settings(users=["ada"])
     at = f"{before}T12:00:00Z"
     record(event(event_id="amended", price_chf="1", occurred_at=at), event(event_id="refunded", price_chf="2", occurred_at=at))
-    record(event(event_id="new", price_chf="0.25", occurred_at=datetime.now(UTC).isoformat()))
     refunded = next(line["id"] for line in lines("transactions") if line["event_id"] == "refunded")
     (tmp_path / "prices.csv").write_text("mandate_id,event_id,price_chf\nacme,amended,3\n")
     for command in ("amend prices.csv --key prices", f"refund acme {refunded} --amount 0.5 --key back", "rollup run"):

@@ -96,7 +96,7 @@ def test_an_interrupted_export_leaves_nothing(
         process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "DATABASE_URL": database_urls.worker}, stderr=subprocess.PIPE)
         try:
             deadline = time.monotonic() + 30
-            while not rows("SELECT FROM pg_locks WHERE NOT granted"):
+            while not rows("SELECT FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted AND datname = current_database()"):
                 assert process.poll() is None
                 assert time.monotonic() < deadline
             assert len(list(tmp_path.iterdir())) == 1

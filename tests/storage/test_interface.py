@@ -31,7 +31,7 @@ from core.operations.roll_up_usage import roll_up_usage
 from core.operations.update_settings import update_settings
 from core.storage.database import Database
 from core.views.billing_settings import settings_of
-from tests.conftest import Record
+from tests.conftest import Record, Rows
 from tests.events import event
 from tests.storage.conftest import PutMandate, PutSettings
 from tests.storage.test_cli import Run, run
@@ -59,10 +59,11 @@ def app(database: Database, config: Configuration, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.fixture(autouse=True)
-def books(database: Database, record: Record, put_settings: PutSettings, put_mandate: PutMandate) -> None:
-    """The books that the table's examples are about: ada pays for herself in acme, the pool for her in globex."""
+def books(database: Database, record: Record, rows: Rows, put_settings: PutSettings, put_mandate: PutMandate) -> None:
+    """The books that the table's examples are about: ada pays for herself in acme, the pool for her in globex, since before February."""
     put_settings("acme", users=["ada", "bob"])
     put_settings("globex", BillingModel.PREPAY_MANDATE, users=["ada"])
+    rows("UPDATE billing_settings_history SET changed_at = '2026-01-31T00:00:00Z'")
     put_mandate("initech")
     clock = partial(datetime.fromisoformat, "2026-02-15T12:00:00Z")
     moment = "2026-02-14T12:00:00Z"

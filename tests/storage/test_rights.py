@@ -1,14 +1,16 @@
 """What the database itself guarantees: rights of the worker's login, checks of the columns, partitions."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
+from core.config import Configuration
 from core.domain.outcome import Outcome
 from core.errors import BadData, Misconfigured
-from core.storage.database import Database
-from tests.conftest import Record, Rows
+from core.storage import migrate
+from core.storage.database import Database, transaction_time
+from tests.conftest import DatabaseUrls, Record, Rows
 from tests.events import event
 from tests.storage.conftest import PutMandate, PutSettings
 
@@ -134,46 +136,59 @@ def test_ids_are_sorted_and_compared_bytewise(rows: Rows) -> None:
     assert wrong == []
 
 
-def _partitions(rows: Rows) -> dict[str, str]:
-    found = rows("""
+def _partitions(connection: Connection) -> dict[str, str]:
+    query = """
         SELECT c.relname, pg_get_expr(c.relpartbound, c.oid) AS bound FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
          WHERE i.inhparent = 'transactions'::regclass
-    """)
-    return {row["relname"]: row["bound"] for row in found}
+    """
+    return {row.relname: row.bound for row in connection.execute(text(query))}
 
 
-def _months(count: int) -> list[str]:
-    first = datetime.now(UTC)
-    numbers = [first.year * 12 + first.month - 1 + ahead for ahead in range(count)]
-    return [f"transactions_{number // 12}_{number % 12 + 1:02}" for number in numbers]
+def _months(first: datetime, count: int) -> set[str]:
+    """The names of the partitions of so many months (UTC), from that of `first` on."""
+    begin = first.astimezone(UTC)
+    numbers = [begin.year * 12 + begin.month - 1 + ahead for ahead in range(count)]
+    return {f"transactions_{number // 12}_{number % 12 + 1:02}" for number in numbers}
 
 
-def test_there_are_partitions_for_this_month_and_three_more(rows: Rows) -> None:
+def test_there_are_partitions_for_this_month_and_three_more(empty_database_urls: DatabaseUrls, config: Configuration) -> None:
     """A migrated database is ready, with a default partition for everything else."""
-    assert set(_partitions(rows)) == {"transactions_default", *_months(4)}
-    assert _partitions(rows)["transactions_default"] == "DEFAULT"
+    began = datetime.now(UTC)
+    migrate.upgrade(empty_database_urls.owner, empty_database_urls.worker)
+    made = Database(empty_database_urls.owner, config)
+    with made.transaction() as connection:
+        found = _partitions(connection)
+        months = [_months(moment, 4) for moment in (began, transaction_time(connection))]  # two where a month has just ended
+    made.dispose()
+    assert found.pop("transactions_default") == "DEFAULT"
+    assert set(found) in months
 
 
-def test_the_worker_can_make_partitions_ahead_and_nothing_twice(database: Database, rows: Rows) -> None:
+def test_the_worker_can_make_partitions_ahead_and_nothing_twice(database: Database) -> None:
     """It asks the owner's function: the missing months are made, once; their rights are the table's."""
-    for expected in (_months(6)[4:], []):
-        with database.transaction() as connection:
-            assert list(connection.execute(text("SELECT ensure_partitions(5)")).scalars()) == expected
-    assert set(_partitions(rows)) == {"transactions_default", *_months(6)}
+    with database.transaction() as connection:
+        before, wanted = _partitions(connection), _months(transaction_time(connection), 6)
+        for expected in (wanted - set(before), set()):
+            assert set(connection.execute(text("SELECT ensure_partitions(5)")).scalars()) == expected
+        assert set(_partitions(connection)) == {*before, *wanted}
+    assert wanted - set(before)
 
 
-def test_recording_lands_in_this_months_partition(record: Record, rows: Rows, put_settings: PutSettings) -> None:
+def test_recording_lands_in_its_months_partition(record: Record, rows: Rows, put_settings: PutSettings) -> None:
     """By the time of recording, in UTC, not by the time of the event."""
     put_settings(users=["ada"])
-    record(event())
-    assert {row["name"] for row in rows("SELECT tableoid::regclass::text AS name FROM transactions")} == {_months(1)[0]}
+    record(event(occurred_at=(datetime.now(UTC) - timedelta(days=40)).isoformat()))
+    found = rows("SELECT tableoid::regclass::text AS name, recorded_at FROM transactions")
+    assert {row["name"] for row in found} == set().union(*[_months(row["recorded_at"], 1) for row in found])
 
 
 def test_a_missing_partition_loses_nothing(record: Record, database: Database, rows: Rows, put_settings: PutSettings) -> None:
     """The default partition takes what has no month of its own, and a month with rows in it is not made over them."""
     put_settings(users=["ada"])
-    rows(f"DROP TABLE {_months(1)[0]}")
+    rows(f"DROP TABLE {', '.join(_months(datetime.now(UTC), 2))}")
     assert record(event()).outcomes == [Outcome.RECORDED]
     assert {row["name"] for row in rows("SELECT tableoid::regclass::text AS name FROM transactions")} == {"transactions_default"}
+    held = set().union(*[_months(row["recorded_at"], 1) for row in rows("SELECT recorded_at FROM transactions")])
     with database.transaction() as connection:
-        assert list(connection.execute(text("SELECT ensure_partitions(0)")).scalars()) == []
+        wanted = _months(transaction_time(connection), 1)
+        assert set(connection.execute(text("SELECT ensure_partitions(0)")).scalars()) == wanted - held

@@ -92,9 +92,12 @@ def test_views_read_by_index_and_no_more_than_they_need(large_books: None, datab
 
 def _cases() -> Iterator[tuple[str, dict[str, Any]]]:
     """What the table of rights asks, of these books; every list of transactions also for a range of days."""
-    ids, late = {"acme": "m2", "globex": "m1"}, datetime.now(UTC).date().replace(day=1) - timedelta(days=20)
+    ids, first = {"acme": "m2", "globex": "m1"}, datetime.now(UTC).date().replace(day=1)
+    late = first - timedelta(days=20)
+    present = {"year": first.year, "month": str(first), "first": str(first), "last": str(first + timedelta(days=60))}
     for view, asked, _ in CASES:
         fields: dict[str, Any] = {name: ids.get(value, value) if isinstance(value, str) else value for name, value in asked.items()}
+        fields |= {name: present[name] for name in fields.keys() & present}
         if "user_id" in fields:
             fields["user_id"] = "u7"
         if "mandate_ids" in fields:

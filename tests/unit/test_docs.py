@@ -1,8 +1,11 @@
 """The documents say what the code does: generated parts are in step, links resolve, commands and targets exist."""
 
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +54,19 @@ def commands_of(program: str) -> list[Any]:
 def test_generated_documents_are_in_step() -> None:
     """What `python -m lab.docs` would write is what is there."""
     assert docs.stale() == []
+
+
+def test_generated_documents_do_not_know_what_day_it_is() -> None:
+    """They are the same when it is made a day earlier and a day later, and in whatever order Python keeps its sets."""
+    script = "import datetime, json; from lab import docs; print(datetime.date.today(), json.dumps(docs.documents()))"
+    made: dict[str, dict[str, str]] = {}
+    for zone in ("EARLY+24", "LATE-24"):
+        environment = os.environ | {"TZ": zone, "PYTHONHASHSEED": str(len(made))}
+        done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+        day, _, documents = done.stdout.partition(" ")
+        made[day] = json.loads(documents)
+    early, late = made.values()  # two days
+    assert [path for path in early if early[path] != late[path]] == []
 
 
 def test_check_names_what_is_out_of_step(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
