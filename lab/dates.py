@@ -45,7 +45,8 @@ _STARTS = timedelta(minutes=3)  # what the starts of the servers may take
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs pytest at each time, after a look at what time Python and the servers see; 0 if every run passed."""
     parser = argparse.ArgumentParser(prog="python -m lab.dates", description="The tests at other times; arguments for pytest follow `--`.")
-    parser.add_argument("times", nargs="*", metavar="TIME", help=f"a time (UTC) such as 2028-02-29T23:58:00; without any: {', '.join(TIMES)}")
+    listed = ", ".join(f"{time} ({why})" for time, why in TIMES.items())
+    parser.add_argument("times", nargs="*", metavar="TIME", help=f"a time (UTC); without any: {listed}")
     parser.add_argument("--clocks", action="store_true", help=argparse.SUPPRESS)  # the look, by a process whose clock is moved
     given = list(sys.argv[1:] if arguments is None else arguments)
     split = given.index("--") if "--" in given else len(given)
