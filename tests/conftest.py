@@ -7,6 +7,7 @@ import fcntl
 import itertools
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -92,6 +93,8 @@ class Rows(Protocol):
 
 def pytest_configure(config: pytest.Config) -> None:
     """The folder of the run's server: made by the main process, told to the others."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a run in the background; the commands that tests interrupt must not inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     told = getattr(config, "workerinput", {}).get("server_folder")
     config.stash[_FOLDER] = Path(told) if told else _server_folder()
 

@@ -91,10 +91,9 @@ def test_an_interrupted_export_leaves_nothing(
     put_settings(users=["ada"])
     record(event())
     command = [sys.executable, "-m", "cli.main", "export", "transactions", "--output", str(tmp_path / "export.csv")]
-    environment = {**os.environ, "DATABASE_URL": database_urls.worker, "TOLLBOOK_LOCK_TIMEOUT_SECONDS": "60"}
     with owner_database.transaction() as connection:
         connection.execute(text("LOCK TABLE transactions IN ACCESS EXCLUSIVE MODE"))
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE)
+        process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "DATABASE_URL": database_urls.worker}, stderr=subprocess.PIPE)
         try:
             deadline = time.monotonic() + 30
             while not rows("SELECT FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted AND datname = current_database()"):
