@@ -1,7 +1,7 @@
 """Reading what was recorded last over all mandates, and the balance after an old entry, without reading the whole books.
 
 Revision ID: 0022_reads
-Revises: 0013_reconcile
+Revises: 0021_plans
 """
 
 from pathlib import Path
@@ -9,7 +9,7 @@ from pathlib import Path
 from alembic import op
 
 revision = "0022_reads"
-down_revision = "0013_reconcile"
+down_revision = "0021_plans"
 branch_labels = None
 depends_on = None
 
