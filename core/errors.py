@@ -2,6 +2,7 @@
 
 TollbookError
 ├── StorageUnavailable   try again later: nothing was written, or it is not known whether it was
+│   └── NotTrusted       there is no TLS with the database that both sides accept: at a start as Misconfigured
 ├── BadData              the database refused this data: trying again cannot help, bisect
 ├── Misconfigured        only an operator can help: wrong password, missing table, missing right
 └── RequestRefused       the caller asked for something that the rules forbid
@@ -17,6 +18,10 @@ class TollbookError(Exception):
 
 class StorageUnavailable(TollbookError):
     """The database can't answer now; the same call may succeed later. Replaying it is safe."""
+
+
+class NotTrusted(StorageUnavailable):
+    """The database's certificate, or ours, is not accepted, or it has no TLS where some is asked for."""
 
 
 class BadData(TollbookError):

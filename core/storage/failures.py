@@ -7,13 +7,14 @@ from contextlib import contextmanager
 import psycopg
 from sqlalchemy import exc
 
-from core.errors import BadData, Misconfigured, StorageUnavailable, TollbookError
+from core.errors import BadData, Misconfigured, NotTrusted, StorageUnavailable, TollbookError
 
 _DATA = ("21", "22", "23")  # cardinality, data exception, integrity constraint
 _OPERATOR = ("28", "3D", "3F", "42")  # authorisation, no such database or schema, no such table or right
 _TIMED_OUT = "canceling statement due to statement timeout"  # an operator may cancel one too, under the same SQLSTATE
 _TIME_LIMIT = ": TOLLBOOK_STATEMENT_TIMEOUT_SECONDS is how long a query may take; commands that read much have no limit"
 _LOGIN_REFUSED = re.compile(r"password authentication failed|no pg_hba.conf entry|(role|database) \"[^\"]*\" (does not exist|is not permitted)")
+_NOT_TRUSTED = re.compile(r"certificate|private key file|does not support SSL")
 
 
 @contextmanager
@@ -23,7 +24,7 @@ def translated() -> Iterator[None]:
     Raises:
         BadData: the data is at fault; the rest is worth trying without it.
         Misconfigured: an operator must act first.
-        StorageUnavailable: anything else; the same call may succeed later.
+        StorageUnavailable: anything else; the same call may succeed later (NotTrusted: once a certificate is mended).
     """
     try:
         yield
@@ -39,13 +40,17 @@ def _error_of(original: BaseException | None) -> TollbookError:
     state = getattr(original, "sqlstate", None)
     message = f"{state or type(original).__name__}: {str(original).strip().splitlines()[0] if str(original).strip() else 'no message'}"
     if state is None:
-        if isinstance(original, psycopg.DataError):
-            return BadData(message, "22000")
-        if _LOGIN_REFUSED.search(str(original)):
-            return Misconfigured(f"the database refuses the login: {message}; check DATABASE_URL")
-        return StorageUnavailable(message)
+        return BadData(message, "22000") if isinstance(original, psycopg.DataError) else _not_connected(message, str(original))
     if state.startswith(_DATA):
         return BadData(message, state)
     if state.startswith(_OPERATOR):
         return Misconfigured(f"{message}; check DATABASE_URL and run `tollbook db upgrade`")
     return StorageUnavailable(message + _TIME_LIMIT if _TIMED_OUT in message else message)
+
+
+def _not_connected(message: str, whole: str) -> TollbookError:
+    if _LOGIN_REFUSED.search(whole):
+        return Misconfigured(f"the database refuses the login: {message}; check DATABASE_URL")
+    if _NOT_TRUSTED.search(whole):
+        return NotTrusted(f"{message}; check sslmode and sslrootcert in its URL")
+    return StorageUnavailable(message)
