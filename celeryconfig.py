@@ -1,18 +1,26 @@
 """Celery's settings. What an operator may change is in core/config.py; everything here has one reason beside it."""
 
+import os
+import sys
+
 from celery.schedules import crontab
 from kombu import Exchange, Queue
 
 from core.config import configuration
 from core.errors import Misconfigured
-from worker.intake.amqp_connection import QUORUM, is_amqp, tls_options
+from worker.intake.amqp_connection import QUORUM, is_amqp
 from worker.preflight import refuse, served_broker
+from worker.tls import UNVERIFIED, is_unverified, tls_options
 
 try:
     _config = configuration()
     broker_url = served_broker(_config.require_broker_url())
 except Misconfigured as error:
     refuse(str(error))
+if os.environ.get("CELERY_BROKER_URL"):
+    os.environ["CELERY_BROKER_URL"] = broker_url  # Celery looks there first, and must find no options that it alone would read
+if is_unverified(broker_url):
+    print(f"tollbook: {UNVERIFIED}", file=sys.stderr)  # noqa: T201 - Flower and `tollbook publish` have no other place for it
 _rabbitmq = is_amqp(broker_url)
 _direct = Exchange("")  # the default exchange: a message goes to the queue that its routing key names, with no binding to lose
 
@@ -104,7 +112,7 @@ _rabbitmq_options = {
     "write_timeout": 5,  # seconds; RabbitMQ stops reading from publishers while its memory is full
 }
 broker_transport_options = _rabbitmq_options if _rabbitmq else _redis_options
-broker_use_ssl = tls_options(broker_url) or False  # amqps:// checks the server's certificate, as rediss:// does by itself
+broker_use_ssl = tls_options(broker_url) or False  # worker/tls.py: by default the broker's certificate and host name are checked
 broker_heartbeat = 10  # seconds: a half-open connection to RabbitMQ is noticed after twice this time
 worker_detect_quorum_queues = True  # they refuse a prefetch limit that all consumers of a channel share
 

@@ -48,6 +48,17 @@ class Configuration(BaseSettings):
         description="Broker that holds the queues: Redis or Valkey, as `redis://default:password@host:port/0`, or RabbitMQ, as"
         " `amqp://user:password@host:port/vhost`; `rediss://` and `amqps://` use TLS. `REDIS_URL` is accepted too.",
     )
+    broker_ca: str = Field(
+        "",
+        description="PEM file of the authorities that may vouch for the broker's certificate (`rediss://`, `amqps://`), in place of the system's.",
+    )
+    broker_certificate: str = Field("", description="PEM file of the client certificate for a broker that asks for one; it may hold the key too.")
+    broker_key: str = Field("", description="PEM file of the client certificate's private key, without a passphrase.")
+    broker_verify: bool = Field(
+        True,
+        description="Whether the broker's certificate and host name are checked. With `false` whoever answers at the broker's address is"
+        " believed, and every process says so at its start.",
+    )
     intake: Literal["pump", "celery"] = Field(
         "pump",
         description="Who takes usage messages off the queue: `pump` (batches, at least once, exact decimals) or"

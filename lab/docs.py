@@ -175,7 +175,7 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
 
 
 def _default(field: FieldInfo) -> str:
-    return "" if field.default is None else str(field.default)
+    return "" if field.default is None else str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
 
 
 def _value(schema: dict[str, Any], field: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable
@@ -36,11 +37,16 @@ class Proxy:
     """Forwards a port of 127.0.0.1 to the server of a URL, in a thread of its own, as long as the `with` block lasts.
 
     Every method may be called from any thread and holds from its return on.
+
+    Args:
+        url: where the server is.
+        tls: where given, clients must speak TLS to the proxy, which shows them this context's certificate; it speaks plainly to the server.
+            A chain that is loaded into the context later is shown to later connections.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, tls: ssl.SSLContext | None = None) -> None:
         parts = urlsplit(url)
-        self._target = (parts.hostname, parts.port)
+        self._target, self._tls = (parts.hostname, parts.port), tls
         self.port, self._links = 0, set[_Link]()
         self._refusing, self._delay_seconds = False, 0.0
         self._unwanted: Callable[[bytes], bool] | None = None
@@ -97,7 +103,7 @@ class Proxy:
 
     async def _main(self) -> None:
         self._loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()
-        server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        server = await asyncio.start_server(self._connected, "127.0.0.1", 0, ssl=self._tls)
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         await self._stopped.wait()

@@ -4,6 +4,7 @@ import base64
 import json
 import secrets
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,14 @@ class RabbitServer:
 
     Args:
         directory: the node's own folder; `start` makes it. For root, one that the unprivileged account can reach.
+        extra: further settings of `rabbitmq.conf`; the node's account must be able to read the files that they name.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, extra: Mapping[str, str] | None = None) -> None:
         self.directory = directory.resolve()
         self.data = self.directory / "data"
         self.log = self.directory / "server.log"
+        self.extra = dict(extra or {})
         self._record_path = self.directory / "server.json"
 
     @property
@@ -164,6 +167,7 @@ class RabbitServer:
             "log.console.level": "warning",
             "vm_memory_high_watermark.absolute": "1GB",
             "disk_free_limit.absolute": "50MB",
+            **self.extra,
         }
         process.write_private(self.data / "rabbitmq.conf", "".join(f"{name} = {value}\n" for name, value in lines.items()), account)
         process.write_private(self.data / "enabled_plugins", "[].\n", account)

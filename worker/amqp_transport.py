@@ -1,8 +1,9 @@
-"""Two cures for what carries everything on RabbitMQ: py-amqp, and Celery's worker on it.
+"""Three cures for what carries everything on RabbitMQ: py-amqp, and Celery's worker on it.
 
 As py-amqp comes with version 5.4, a message whose properties it can't decode (a content type that is not UTF-8, a time beyond the
-year 9999) is an exception instead of a message, at each delivery anew: nobody behind it would ever be served. And Celery 5.7,
-where it sees a quorum queue, declares 28 queues for tasks with an `eta`, which it can't use for messages of the default exchange.
+year 9999) is an exception instead of a message, at each delivery anew: nobody behind it would ever be served. It compares no host
+name with the certificate unless each connection is told which. And Celery 5.7, where it sees a quorum queue, declares 28 queues for
+tasks with an `eta`, which it can't use for messages of the default exchange.
 """
 
 from collections.abc import Callable
@@ -10,9 +11,11 @@ from typing import Any
 
 import structlog
 from amqp import serialization, spec
+from amqp.transport import SSLTransport
 from celery.worker.consumer.delayed_delivery import DelayedDelivery
 
 from core.domain.rejection import shown
+from worker.tls import amqp_socket
 
 log = structlog.get_logger()
 
@@ -20,7 +23,8 @@ Decode = Callable[[bytes, int], tuple[dict[str, Any], int]]
 
 
 def cure_amqp_transport() -> None:
-    """Applies both cures to this process, once."""
+    """Applies the cures to this process, once."""
+    setattr(SSLTransport, "_wrap_socket", amqp_socket)  # noqa: B010 - whatever URL and options a connection with TLS is made with
     _receive_what_is_unreadable()
     setattr(DelayedDelivery, "include_if", lambda _step, _consumer: False)  # noqa: B010 - mypy forbids the plain way
 

@@ -9,14 +9,16 @@ from urllib.parse import urlsplit
 import redis
 import structlog
 from celery import bootsteps
+from celery.signals import beat_init
 from redis.exceptions import AuthenticationError, AuthorizationError
 
 from core.config import configuration
-from core.errors import Misconfigured, StorageUnavailable
+from core.errors import Misconfigured, NotTrusted, StorageUnavailable
 from core.storage.database import database
 from core.storage.migrate import require_current
 from worker.intake.amqp_connection import ERRORS, connected, declare, is_amqp, refusal
 from worker.intake.redis_source import connect
+from worker.tls import UNVERIFIED, certificate_refusal, check_tls, is_unverified
 
 log = structlog.get_logger()
 
@@ -36,18 +38,19 @@ class Preflight(bootsteps.Step):
 
 
 def served_broker(url: str) -> str:
-    """`url`, if it names a kind of broker that is served; nothing is connected.
+    """`url` as every client takes it, if it names a kind of broker that is served and TLS is set up for it; nothing is connected.
 
     Raises:
         Misconfigured: it does not; the message says what would.
     """
     if is_amqp(url):
-        return _served_rabbitmq(url)
+        return _served_rabbitmq(check_tls(url))
     if not url.startswith(("redis://", "rediss://", "redis+socket://")):
         raise Misconfigured(
             f"CELERY_BROKER_URL: {url.split(':', 1)[0]}:// is not served; use redis:// or rediss:// (Redis 6.2+ or Valkey),"
             " amqp:// or amqps:// (RabbitMQ)"
         )
+    url = check_tls(url)
     path, query = urlsplit(url).path.strip("/"), urlsplit(url).query
     if query and url.startswith("redis://"):
         raise Misconfigured(f"CELERY_BROKER_URL: redis:// takes no options after the question mark (got ?{query})")
@@ -78,10 +81,13 @@ def check_broker(url: str, queues: Collection[str]) -> None:
     """Returns if the broker may hold usage events, or can't be asked now (the worker waits for it).
 
     Raises:
-        Misconfigured: it refuses the login; Redis may evict messages when its memory is full; RabbitMQ has no such virtual host,
-            refuses to declare `queues`, or has one of them declared in another way.
+        Misconfigured: its certificate is refused; it refuses the login; Redis may evict messages when its memory is full; RabbitMQ has
+            no such virtual host, refuses to declare `queues`, or has one of them declared in another way.
     """
-    if is_amqp(served_broker(url)):
+    url = served_broker(url)
+    if is_unverified(url):
+        log.warning("broker.unverified", error=UNVERIFIED)
+    if is_amqp(url):
         _check_rabbitmq(url, queues)
     else:
         _check_redis(url)
@@ -109,6 +115,8 @@ def _check_redis(url: str) -> None:
         log.warning("preflight.broker_policy_unknown", error=str(error))
         return
     except redis.RedisError as error:
+        if (refused := certificate_refusal(error)) is not None:
+            raise refused from None
         log.warning("preflight.broker_unavailable", error=str(error))
         return
     finally:
@@ -121,13 +129,24 @@ def check_books() -> None:
     """Returns if the database is at this program's revision, or can't be asked now (the worker waits for it).
 
     Raises:
-        Misconfigured: it refuses the login, or `tollbook db upgrade` has not been run.
+        Misconfigured: it refuses the login, its certificate is refused, or `tollbook db upgrade` has not been run.
     """
     try:
         with database().transaction() as connection:
             require_current(connection)
+    except NotTrusted as error:
+        raise Misconfigured(f"DATABASE_URL: {error}") from None
     except StorageUnavailable as error:
         log.warning("preflight.database_unavailable", error=str(error))
+
+
+@beat_init.connect
+def check_broker_of_beat(**_: Any) -> None:
+    """Beat ends as a worker does where only an operator can help with the broker; it has no books."""
+    try:
+        check_broker(configuration().require_broker_url(), ())
+    except Misconfigured as error:
+        refuse(str(error))
 
 
 def refuse(message: str) -> NoReturn:

@@ -1,7 +1,8 @@
-"""Three cures for kombu's Redis transport, which carries every queue but those of the pump, and remote control.
+"""Four cures for kombu's Redis transport, which carries every queue but those of the pump, and remote control.
 
-As it comes with kombu 5.7, a worker ends when its broker dies with acknowledgements under way, and at any entry of a queue
-that is no message; and it takes a message's own word for the queue that it came out of. The pump doesn't use this transport.
+As it comes with kombu 5.7, it believes whoever answers on `rediss://`, a worker ends when its broker dies with acknowledgements
+under way, and at any entry of a queue that is no message; and it takes a message's own word for the queue that it came out of. The
+pump doesn't use this transport.
 """
 
 import binascii
@@ -11,17 +12,26 @@ from typing import Any
 
 import structlog
 from kombu.transport import redis as kombu_redis
+from redis.asyncio.connection import RedisSSLContext
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from core.domain.rejection import shown
+from worker.tls import TlsConnection, tls_context
 
 log = structlog.get_logger()
 
 
 def cure_redis_transport() -> None:
     """Applies the cures to this process, once."""
+    _verify_the_broker()
     _outlive_the_broker()
     _deliver_only_messages()
+
+
+def _verify_the_broker() -> None:
+    """Whatever URL and options a connection with TLS is made with; the second one is of Flower's page about the broker."""
+    kombu_redis.Channel.connection_class_ssl = TlsConnection
+    setattr(RedisSSLContext, "get", lambda _context: tls_context())  # noqa: B010 - mypy forbids the plain way
 
 
 def _outlive_the_broker() -> None:

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Self
 
-import redis
 from celery import Celery
 
 from lab.demo.traffic import Event, booked
+from worker.intake.redis_source import connect
+from worker.tls import tls_options
 
 QUEUE, PLAIN_QUEUE = "usage", "usage.json"
 EVENTS_PER_BATCH_MESSAGE = 50
@@ -60,8 +61,8 @@ class Producers:
 
     def __init__(self, broker_url: str) -> None:
         self.journal = Journal()
-        self._celery = Celery("producer", broker=broker_url, set_as_current=False)
-        self._redis = redis.Redis.from_url(broker_url)
+        self._celery = _celery_client(broker_url)
+        self._redis = connect(broker_url)
         self._connection = self._celery.connection_for_write()
         self._producer: Any = self._celery.amqp.Producer(self._connection)
         self._waiting: list[Event] = []
@@ -164,7 +165,13 @@ def _celery_message(task: str, body: str) -> str:
     )
 
 
+def _celery_client(broker_url: str) -> Celery:
+    app = Celery("producer", broker=broker_url, set_as_current=False)
+    app.conf.broker_use_ssl = tls_options(broker_url) or False  # kombu by itself believes anybody on rediss://
+    return app
+
+
 def serving_workers(broker_url: str) -> list[str]:
     """The workers that answer at this broker within a second."""
-    with Celery("producer", broker=broker_url, set_as_current=False) as app:
+    with _celery_client(broker_url) as app:
         return sorted(name for reply in app.control.ping(timeout=1.0) or [] for name in reply)

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import psycopg
-import redis
 
 from lab.demo.producer import PLAIN_QUEUE, QUEUE
+from worker.intake.redis_source import connect
 
 CLAIMS, CLAIM_PREFIX = "tollbook.claims", "tollbook.claim:"
 OUTCOMES = ("recorded", "duplicate", "conflict", "rejected", "parked")
@@ -33,7 +33,7 @@ class Watch:
 
     def __init__(self, owner_url: str, broker_url: str) -> None:
         self._database = psycopg.connect(owner_url, autocommit=True)
-        self._broker = redis.Redis.from_url(broker_url)
+        self._broker = connect(broker_url)
 
     def close(self) -> None:
         """Closes both connections."""

@@ -7,6 +7,8 @@ one of them fails here, with that message, before anything fails in a queue.
 import ast
 import inspect
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ from uuid import UUID
 import amqp
 import kombu
 import pytest
+import redis
 from celery import Celery, bootsteps
 from celery.app import trace
 from celery.app.amqp import AMQP
@@ -33,6 +36,7 @@ from celery.worker.consumer import Consumer
 from celery.worker.consumer.delayed_delivery import DelayedDelivery
 from celery.worker.consumer.events import Events
 from celery.worker.request import Request
+from flower.utils import broker as flower_broker
 from kombu.transport import pyamqp, virtual
 from kombu.transport import redis as kombu_redis
 from kombu.utils import cached_property
@@ -351,10 +355,54 @@ def contents_are_taken() -> object:
     return (content.delivery_info["delivery_tag"], content.delivery_info["redelivered"], content.properties) == (7, True, b"properties")
 
 
+def redis_connections_are_wrapped() -> object:
+    """Connections with TLS are of this class in kombu, and both of redis-py's classes ask these for what they wrap the socket in."""
+    kombus = uses(kombu_redis.Channel._connparams, "connection_class_ssl")  # type: ignore[attr-defined]
+    return kombus and uses(redis.SSLConnection._connect, "_wrap_socket_with_ssl") and uses(redis.asyncio.SSLConnection._connection_arguments, "get")
+
+
+def amqp_connections_are_wrapped() -> object:
+    """py-amqp wraps the socket by this name, shakes hands afterwards, and knows the host by that one."""
+    transport: Any = amqp.transport.SSLTransport
+    steps = transport._setup_transport
+    return (
+        uses(steps, "_wrap_socket") and uses(steps, "do_handshake") and transport("broker.example:5671", connect_timeout=1).host == "broker.example"
+    )
+
+
+def flowers_page_asks_by_tls() -> object:
+    """Flower's client of RabbitMQ's management is made so, and keeps an address of ours."""
+    loaded = "from celery.bin import celery; import sys; sys.exit('flower.utils.broker' not in sys.modules)"
+    client = flower_broker.Broker("amqps://user:password@broker.example/tollbook", http_api="https://broker.example:15671/api/")
+    names = {name: getattr(client, name) for name in ("http_api", "username", "password", "vhost")}
+    expected = {"http_api": "https://broker.example:15671/api/", "username": "user", "password": "password", "vhost": "tollbook"}
+    return names == expected and subprocess.run([sys.executable, "-c", loaded], check=False, timeout=60).returncode == 0
+
+
 STEP, SOURCE, ENVELOPE = "worker/intake/step.py", "worker/intake/redis_source.py", "worker/intake/envelope.py"
 CURES, REPORTER, CONTROL = "worker/redis_transport.py", "worker/intake/reporter.py", "worker/intake/control.py"
-GUARD = "worker/guard.py"
+GUARD, TLS = "worker/guard.py", "worker/tls.py"
 LEANED = [
+    Leaned(
+        "kombu.transport.redis.Channel.connection_class_ssl, redis.SSLConnection._wrap_socket_with_ssl, redis.asyncio's RedisSSLContext.get",
+        f"{TLS}, {CURES}",
+        "every connection by TLS is wrapped by them in our context; without them a named authority is added to the system's, and kombu believes"
+        " anybody where it is given no options (tests/delivery/test_tls.py)",
+        redis_connections_are_wrapped,
+    ),
+    Leaned(
+        "amqp.transport.SSLTransport._wrap_socket and .host",
+        f"{TLS}, worker/amqp_transport.py, worker/intake/amqp_frames.py",
+        "every connection by TLS is wrapped by it in our context; without it no host name is compared (tests/delivery/test_tls.py)",
+        amqp_connections_are_wrapped,
+    ),
+    Leaned(
+        "flower.utils.broker.RabbitMQ: __init__(broker_url, http_api), loaded by Celery's command line before the app",
+        "worker/flower_broker.py",
+        "the page about the broker asks RabbitMQ's management by TLS where the broker's URL says so; without it the broker's password goes"
+        " there in the clear",
+        flowers_page_asks_by_tls,
+    ),
     Leaned(
         "kombu.transport.redis.Channel._connparams",
         CURES,

@@ -35,14 +35,13 @@ def eventually(condition: Callable[[], Any], what: str, seconds: float = PATIENC
     return value
 
 
-class WorkerProcess:
-    """A real `celery worker`, and what it wrote."""
+class Program:
+    """A Python module that runs as a process of its own, and what it wrote."""
 
-    def __init__(self, name: str, log: Path, environment: dict[str, str], arguments: tuple[str, ...], app: str) -> None:
+    def __init__(self, log: Path, environment: dict[str, str], *command: str) -> None:
         self.log = log
-        command = [sys.executable, "-m", "celery", "-A", app, "worker", "-n", f"{name}@test", "--without-mingle", "--without-gossip", *arguments]
         with log.open("ab") as output:
-            self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
+            self.process = subprocess.Popen([sys.executable, "-m", *command], cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
 
     def output(self) -> str:
         """Everything it wrote so far."""
@@ -52,18 +51,8 @@ class WorkerProcess:
         """Whether it wrote this; fails if it ended without."""
         if line in self.output():
             return True
-        assert self.process.poll() is None, f"the worker ended with {self.process.returncode}:\n{self.output()[-3000:]}"
+        assert self.process.poll() is None, f"the process ended with {self.process.returncode}:\n{self.output()[-3000:]}"
         return False
-
-    def peak_mib(self) -> float:
-        """The most memory that the process has ever held, in MiB."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM:"))
-
-    def ready(self) -> "WorkerProcess":
-        """Returns once it serves its queues."""
-        eventually(lambda: self.says("test ready."), "the worker is ready")
-        return self
 
     def kill(self) -> None:
         """SIGKILL: no chance to say goodbye."""
@@ -74,6 +63,23 @@ class WorkerProcess:
         """SIGTERM, and its exit code."""
         self.process.terminate()
         return self.process.wait(PATIENCE_SECONDS)
+
+
+class WorkerProcess(Program):
+    """A real `celery worker`."""
+
+    def __init__(self, name: str, log: Path, environment: dict[str, str], arguments: tuple[str, ...], app: str) -> None:
+        super().__init__(log, environment, "celery", "-A", app, "worker", "-n", f"{name}@test", "--without-mingle", "--without-gossip", *arguments)
+
+    def peak_mib(self) -> float:
+        """The most memory that the process has ever held, in MiB."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM:"))
+
+    def ready(self) -> "WorkerProcess":
+        """Returns once it serves its queues."""
+        eventually(lambda: self.says("test ready."), "the worker is ready")
+        return self
 
 
 class StartWorker(Protocol):
@@ -93,13 +99,18 @@ def shared_valkey() -> Iterator[ValkeyServer]:
         server.stop()
 
 
-@pytest.fixture(scope="session")
-def shared_rabbit() -> Iterator[RabbitServer]:
-    """A RabbitMQ node for the tests that don't harm it."""
+def require_rabbitmq() -> None:
+    """Skips the test, or fails it where RabbitMQ must be there, if it is not installed."""
     if not is_installed():
         if os.environ.get("TOLLBOOK_TEST_RABBITMQ") == "required":
             pytest.fail(INSTALL)
         pytest.skip(INSTALL)
+
+
+@pytest.fixture(scope="session")
+def shared_rabbit() -> Iterator[RabbitServer]:
+    """A RabbitMQ node for the tests that don't harm it."""
+    require_rabbitmq()
     with temporary_dir() as folder:
         server = RabbitServer(folder / "rabbitmq")
         server.start()

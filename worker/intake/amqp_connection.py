@@ -1,10 +1,8 @@
 """Connections to RabbitMQ, the queues that the worker declares there, and what its refusals mean for an operator."""
 
-import ssl
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
-from urllib.parse import urlsplit
 
 import amqp
 from amqp.exceptions import MessageNacked
@@ -12,6 +10,7 @@ from kombu import Connection
 from kombu.exceptions import KombuError
 
 from core.errors import Misconfigured
+from worker.tls import certificate_refusal, tls_options
 
 ERRORS = (amqp.AMQPError, MessageNacked, KombuError, OSError)
 QUORUM = {"x-queue-type": "quorum"}  # the only argument: whoever declares a queue with other ones is refused by the broker (406)
@@ -22,11 +21,6 @@ _CONNECT_SECONDS = 5.0
 def is_amqp(url: str) -> bool:
     """Whether a broker URL names RabbitMQ."""
     return url.startswith(("amqp://", "amqps://"))
-
-
-def tls_options(url: str) -> dict[str, Any] | None:
-    """What kombu needs for `amqps://`: the server's certificate is checked against the system's authorities and its host name."""
-    return {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": urlsplit(url).hostname} if url.startswith("amqps://") else None
 
 
 def connect(url: str, *, heartbeat_seconds: int) -> Connection:
@@ -115,4 +109,4 @@ def refusal(error: Exception) -> Misconfigured | None:
         return Misconfigured(f"the broker's login lacks a permission: {error.reply_text}; grant it (docs/operations.md#rabbitmq)")
     if isinstance(error, amqp.NotAllowed):
         return Misconfigured(f"the broker refuses the virtual host: {error.reply_text}; make it and grant the login, or check CELERY_BROKER_URL")
-    return None
+    return certificate_refusal(error)

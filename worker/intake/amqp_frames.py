@@ -16,6 +16,8 @@ from amqp.method_framing import frame_handler
 from amqp.transport import SSLTransport, TCPTransport
 from kombu.transport import pyamqp
 
+from worker.tls import amqp_socket
+
 OnDelivery = Callable[[str, int, bool, bytes, bytes], None]
 
 _READ_BYTES = 64 * 1024
@@ -85,7 +87,7 @@ class _Tcp(_ReadingAhead, TCPTransport):  # type: ignore[misc]
 
 
 class _Tls(_ReadingAhead, SSLTransport):  # type: ignore[misc]
-    pass
+    _wrap_socket = amqp_socket
 
 
 class _Connection(pyamqp.Connection):

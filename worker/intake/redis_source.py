@@ -18,6 +18,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from worker.intake.source import BrokerUnavailable, Claim, Entry
+from worker.tls import TlsConnection, uses_tls
 
 PRIORITY_SEPARATOR = "\x06\x16"  # kombu.transport.redis.Channel.sep
 PRIORITY_STEPS = (0, 3, 6, 9)  # kombu.transport.redis.PRIORITY_STEPS
@@ -38,6 +39,7 @@ def connect(url: str) -> redis.Redis:
         health_check_interval=10,
         retry=Retry(NoBackoff(), 0),
         client_name=f"tollbook-intake-{os.getpid()}",
+        **({"connection_class": TlsConnection} if uses_tls(url) else {}),
     )
 
 

@@ -22,6 +22,7 @@ from worker.intake.pump import BACKLOG_FACTOR_MAX, Pump
 from worker.intake.redis_source import RedisSource, connect
 from worker.intake.reporter import Reporter
 from worker.intake.source import Entry, Source
+from worker.preflight import served_broker
 
 log = structlog.get_logger()
 
@@ -71,7 +72,7 @@ def _served(app: Celery) -> list[str]:
 
 def _source(worker: Any, queues: list[str], config: Configuration) -> Callable[[], Source]:
     """Makes a source for each pump: of the kind that the broker's URL names."""
-    url = config.require_broker_url()
+    url = served_broker(config.require_broker_url())
     options: dict[str, Any] = {"worker": worker.hostname, "visibility_seconds": config.intake_visibility_seconds}
     if is_amqp(url):
         # Above the largest claim, so that the next messages arrive while one is recorded.
