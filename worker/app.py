@@ -7,8 +7,7 @@ from celery import Celery
 
 from worker import lifecycle, observability
 from worker.amqp_transport import cure_amqp_transport
-from worker.flower_pages import close_flower_metrics
-from worker.flower_broker import cure_flower
+from worker.flower_cures import cure_flower
 from worker.intake import control
 from worker.intake.step import IntakeStep
 from worker.preflight import Preflight
@@ -22,5 +21,4 @@ app.steps["worker"].add(Preflight)
 app.steps["worker"].add(IntakeStep)
 cure_redis_transport()
 cure_amqp_transport()
-close_flower_metrics()
 cure_flower()

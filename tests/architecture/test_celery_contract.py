@@ -398,7 +398,7 @@ LEANED = [
     ),
     Leaned(
         "flower.utils.broker.RabbitMQ: __init__(broker_url, http_api), loaded by Celery's command line before the app",
-        "worker/flower_broker.py",
+        "worker/flower_cures.py",
         "the page about the broker asks RabbitMQ's management by TLS where the broker's URL says so; without it the broker's password goes"
         " there in the clear",
         flowers_page_asks_by_tls,

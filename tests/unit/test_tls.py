@@ -12,7 +12,7 @@ from core.errors import Misconfigured
 from tests.certificates import Authority
 from tests.conftest import IsolatedConfiguration
 from worker import tls
-from worker.flower_broker import cure_flower
+from worker.flower_cures import cure_flower
 from worker.preflight import served_broker
 
 REDIS, RABBIT = "rediss://default:secret@broker.example:6380/0", "amqps://user:secret@broker.example:5671/tollbook"

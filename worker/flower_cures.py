@@ -1,0 +1,32 @@
+"""Two cures for Flower, as it comes with version 2.2.
+
+Its page about the broker asks RabbitMQ's management interface, and sends the broker's login there in the clear (port 15672) although
+the broker's own URL is `amqps://`. And its `/metrics` is open to whoever reaches the port, although it names tasks and workers;
+`/healthcheck` says nothing and stays open.
+"""
+
+import sys
+from typing import Any
+from urllib.parse import urlsplit
+
+
+def cure_flower() -> None:
+    """Applies both cures, once, in a process that has Flower loaded: Celery's command line loads it before the app."""
+    if (broker := sys.modules.get("flower.utils.broker")) is not None:
+        _ask_by_tls(broker.RabbitMQ)
+    if (monitor := sys.modules.get("flower.views.monitor")) is not None and not hasattr(monitor.Metrics.get, "__wrapped__"):
+        from tornado.web import authenticated  # noqa: PLC0415 - loaded with Flower, which few processes have
+
+        monitor.Metrics.get = authenticated(monitor.Metrics.get)
+
+
+def _ask_by_tls(rabbitmq: Any) -> None:
+    """With `amqps://` it asks by TLS (port 15671), unless Flower's own `--broker-api` names where."""
+    original = rabbitmq.__init__
+
+    def init(client: Any, broker_url: str, http_api: str | None, **options: Any) -> None:
+        if not http_api and broker_url.startswith("amqps://"):
+            http_api = f"https://{urlsplit(broker_url).hostname}:15671/api/"
+        original(client, broker_url, http_api, **options)
+
+    rabbitmq.__init__ = init
