@@ -6,9 +6,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
 
-_LOCK = 0x7011_0002  # advisory lock: one at a time looks at what waits
-_TRY_HOLD = text("SELECT pg_try_advisory_xact_lock(:key)")
-_HOLD = text("SELECT pg_advisory_xact_lock(:key)")
+from core.storage.locks import Lock, hold, try_hold
 
 # Ids become visible out of order, so that nothing is remembered but the rows themselves.
 _WAITING = text("""
@@ -48,8 +46,7 @@ class WaitingAlert(NamedTuple):
 
 def try_hold_outbox(connection: Connection) -> bool:
     """Whether the outbox is this transaction's alone until it ends; if not, somebody else is at it."""
-    held: bool = connection.execute(_TRY_HOLD, {"key": _LOCK}).scalar_one()
-    return held
+    return try_hold(connection, Lock.ALERT_OUTBOX)
 
 
 def waiting_alerts(connection: Connection, alerts_max: int) -> list[WaitingAlert]:
@@ -70,7 +67,7 @@ def mark_withheld(connection: Connection, alert_ids: Sequence[int]) -> None:
 
 def withhold_all(connection: Connection, until: datetime) -> int:
     """What waits and was recorded before `until` is never published; returns how many. Waits for whoever publishes right now."""
-    connection.execute(_HOLD, {"key": _LOCK})
+    hold(connection, Lock.ALERT_OUTBOX)
     return connection.execute(_WITHHOLD_ALL, {"until": until}).rowcount
 
 

@@ -12,11 +12,9 @@ from sqlalchemy import Connection, Row, text
 from core.domain.billing import ReferenceType, TransactionType
 from core.domain.settings import BillingSettings
 from core.domain.usage_event import TokenUsage, UsageEvent
+from core.storage.locks import Lock, hold_text
 from core.storage.movements import Movement, insert_movements
 from core.storage.transactions import next_transaction_ids
-
-# One amendment of a mandate's events after the other: nothing else moves the end of an event's chain.
-_HOLD = text("SELECT pg_advisory_xact_lock(hashtextextended('amendments' || chr(31) || :mandate_id, 0))")
 
 _ENTRY = """
     t.id, t.recorded_at, t.account_id, t.balance_account_id, t.event_id, t.mandate_id, t.created_by_user_id AS user_id, t.amount AS price_chf,
@@ -117,7 +115,7 @@ class Written(NamedTuple):
 
 def hold_amendments(connection: Connection, mandate_id: str) -> None:
     """Until the transaction ends nobody else amends events of the mandate. After the mandate and the operation key, before any row."""
-    connection.execute(_HOLD, {"mandate_id": mandate_id})
+    hold_text(connection, Lock.AMENDMENTS, mandate=mandate_id)
 
 
 def present_entries(connection: Connection, mandate_id: str, event_ids: Collection[str]) -> dict[str, EventEntry]:

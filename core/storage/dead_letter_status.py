@@ -11,9 +11,7 @@ from sqlalchemy.sql import bindparam
 
 from core.domain.billing import DeadLetterStatus
 from core.storage.dead_letters import DeadLetter
-
-_LOCK = 0x7011_0003  # advisory lock: operators decide one after another, so that no letter's row is held while usage is recorded
-_HOLD = text("SELECT pg_advisory_xact_lock(:key)")
+from core.storage.locks import Lock, hold
 
 _LAST = 2**63 - 1  # no id is greater
 
@@ -101,7 +99,7 @@ class Resolution:
 
 def hold_decisions(connection: Connection) -> None:
     """Until the transaction ends, nobody else decides about dead letters. Call it first: intake never asks for it."""
-    connection.execute(_HOLD, {"key": _LOCK})
+    hold(connection, Lock.DEAD_LETTERS)
 
 
 def count_letters(connection: Connection, choice: Choice) -> tuple[int, int]:

@@ -4,10 +4,10 @@ from sqlalchemy import Connection, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql import bindparam
 
-_LOCK_CLASS = 0x70_12  # first half of the lock's key, beside that of the mandates (core/storage/locks.py)
+from core.storage.locks import try_hold_job
 
-# The transaction that holds the lock reads nothing meanwhile, so it keeps nothing from being cleaned up.
-_LOCK = text("SELECT pg_try_advisory_xact_lock(:class_id, hashtext(:job)), set_config('idle_in_transaction_session_timeout', '0', true)")
+# The transaction that holds a job's lock reads nothing meanwhile, so it keeps nothing from being cleaned up.
+_MAY_BE_IDLE = text("SELECT set_config('idle_in_transaction_session_timeout', '0', true)")
 
 # Waits for whoever is doing the same period right now, then sees that it is done.
 _BEGIN = text("""
@@ -36,8 +36,8 @@ _LAST_DONE = text("SELECT max(period) FROM job_runs WHERE job = :job AND ended_a
 
 def lock_job(connection: Connection, job: str) -> bool:
     """Whether nobody is doing this job now; if so, nobody else does before this transaction ends, however long it is idle."""
-    locked: bool = connection.execute(_LOCK, {"class_id": _LOCK_CLASS, "job": job}).one()[0]
-    return locked
+    connection.execute(_MAY_BE_IDLE)
+    return try_hold_job(connection, job)
 
 
 def begin_job(connection: Connection, job: str, period: str, worker: str) -> bool:

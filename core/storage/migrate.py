@@ -15,10 +15,10 @@ from sqlalchemy import Connection, create_engine, make_url, text
 from core.errors import Misconfigured
 from core.storage.database import driver_url
 from core.storage.failures import translated
+from core.storage.locks import Lock, hold
 from core.storage.schema import metadata
 
 WORKER_ROLE = "tollbook_worker"
-_ONE_AT_A_TIME = 0x7011_0001  # advisory lock: two upgrades at once run one after the other
 _LOCK_TIMEOUT_SECONDS = 2  # a migration that can't get its lock gives up rather than make recorders queue behind it
 
 
@@ -37,7 +37,7 @@ def upgrade(owner_url: str, worker_url: str | None = None) -> tuple[str | None, 
         Misconfigured: the login may not do this.
     """
     with _connected(owner_url) as connection:
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ONE_AT_A_TIME})
+        hold(connection, Lock.MIGRATION)
         before = _revision(connection)
         command.upgrade(_alembic(connection), "head")
         owner, worker = make_url(owner_url).username, make_url(worker_url).username if worker_url else None

@@ -12,11 +12,9 @@ from sqlalchemy.sql import bindparam
 
 from core.domain.rejection import shown
 from core.errors import Conflict
+from core.storage.locks import Lock, hold_text
 
 HASH_VERSION = 1
-
-# The key's row can't be claimed first and filled in later, since a worker may not update it; so whoever asks first holds the key.
-_HOLD = text("SELECT pg_advisory_xact_lock(hashtextextended(:identity, 0))")
 
 _FIND = text("""
     SELECT content_hash, result FROM operation_keys WHERE mandate_id = :mandate_id AND operation = :operation AND idempotency_key = :key
@@ -57,7 +55,8 @@ def find_result(connection: Connection, operation: Operation) -> dict[str, Any] 
     Raises:
         Conflict: the key was used with other content.
     """
-    connection.execute(_HOLD, {"identity": f"{operation.mandate_id}\x1f{operation.name}\x1f{operation.key}"})
+    # The key's row can't be claimed first and filled in later, since a worker may not update it; so whoever asks first holds the key.
+    hold_text(connection, Lock.OPERATION_KEYS, mandate=operation.mandate_id, operation=operation.name, key=operation.key)
     row = connection.execute(_FIND, {"mandate_id": operation.mandate_id, "operation": operation.name, "key": operation.key}).one_or_none()
     if row is None:
         return None

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
-_LOCK = 0x7011_0003  # advisory lock: one at a time counts
-_HOLD = text("SELECT pg_advisory_xact_lock(:key)")
-_TRY_HOLD = text("SELECT pg_try_advisory_xact_lock(:key)")
+from core.storage.locks import Lock, hold, try_hold
+
 # Tens of thousands of groups are added up without a file; compiling the statement would take longer than running it.
 _PREPARE = text("SELECT set_config('work_mem', '64MB', true), set_config('jit', 'off', true)")
 
@@ -169,12 +168,12 @@ class Rebuilt:
 
 def hold_statistics(connection: Connection) -> None:
     """Until the transaction ends, nobody else counts. Before any other lock."""
-    connection.execute(_HOLD, {"key": _LOCK})
+    hold(connection, Lock.STATISTICS)
 
 
 def try_hold_statistics(connection: Connection) -> bool:
     """As `hold_statistics`, but without waiting: whether it is ours."""
-    return bool(connection.execute(_TRY_HOLD, {"key": _LOCK}).scalar_one())
+    return try_hold(connection, Lock.STATISTICS)
 
 
 def count_pending(connection: Connection, *, batches_max: int, entries_max: int) -> Taken:

@@ -3,7 +3,7 @@
 from functools import partial
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine
 
 from core.config import Configuration
 from core.domain.outcome import Outcome
@@ -12,6 +12,7 @@ from core.operations.record_usage import record_usage
 from core.operations.recording.work import KnownAccounts
 from core.storage import migrate
 from core.storage.database import Database, driver_url
+from core.storage.locks import Lock, hold
 from tests.conftest import DatabaseUrls, IsolatedConfiguration, Rows
 from tests.events import event, raw
 from tests.storage.threads import at_once
@@ -64,7 +65,7 @@ def test_an_upgrade_that_cannot_get_its_turn_gives_up(empty_database_urls: Datab
     engine = create_engine(driver_url(empty_database_urls.owner))
     try:
         with engine.begin() as connection:
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": migrate._ONE_AT_A_TIME})
+            hold(connection, Lock.MIGRATION)
             with pytest.raises(StorageUnavailable, match="55P03"):
                 migrate.upgrade(empty_database_urls.owner)
     finally:

@@ -10,16 +10,14 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, text
 
 from core.storage.accounts import Holder
+from core.storage.database import transaction_time
 from core.storage.importing.entries import Sums
+from core.storage.locks import Lock, try_hold
 from core.storage.packing import packed, unpacked
-
-_LOCK_ID = 0x70_12
 
 # Within an import tables grow, and the planner's statistics learn of it only afterwards. So a statement is planned each time, and
 # what is looked up row by row has only one index to choose: what OFFSET 0 fences off can't be joined in another order.
 _PLAN_EACH_TIME = text("SET LOCAL plan_cache_mode = force_custom_plan")
-
-_BEGIN = text("SELECT pg_try_advisory_xact_lock(:lock_id) AS alone, now() AS begun_at")
 
 _SETTINGS = {
     "mandate_id": "text",
@@ -122,8 +120,7 @@ class AccountStanding:
 def begin_import(connection: Connection) -> datetime | None:
     """The time that everything in this transaction is recorded at; none if another import is under way."""
     connection.execute(_PLAN_EACH_TIME)
-    row = connection.execute(_BEGIN, {"lock_id": _LOCK_ID}).one()
-    return row.begun_at if row.alone else None
+    return transaction_time(connection) if try_hold(connection, Lock.IMPORT) else None
 
 
 def open_given_settings(connection: Connection, settings: Sequence[Mapping[str, object]], changed_by: str) -> set[str]:

@@ -22,7 +22,21 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from core.domain.billing import AccountType, AlertKind, BillingModel, ReferenceType, TransactionType
 from core.domain.periods import PeriodType
-from core.storage.schema.columns import MONEY_MAX, TOKEN_COLUMNS, count, in_range, key, metadata, money, one_of, time, token_total, total
+from core.storage.schema.columns import (
+    MONEY_MAX,
+    TOKEN_COLUMNS,
+    balance,
+    count,
+    in_range,
+    in_room,
+    key,
+    metadata,
+    money,
+    one_of,
+    time,
+    token_total,
+    total,
+)
 
 
 def _settings_columns() -> list[Column[object]]:
@@ -77,16 +91,16 @@ accounts = Table(
     key("mandate_id"),
     key("user_id", nullable=True),
     Column("account_type", Text, nullable=False),
-    money("balance", default="0"),
+    balance("balance", default="0"),
     money("credit_limit", nullable=True),
-    money("warning_threshold", default="0"),
+    balance("warning_threshold", default="0"),
     Column("enabled", Boolean, nullable=False, server_default=text("true")),
     Column("grant_due", Boolean, nullable=False, server_default=text("false")),
     Column("opened_version", Integer, nullable=False),
     time("opened_at", now=True),
     one_of("account_type", AccountType),
     CheckConstraint("(account_type = 'USER') = (user_id IS NOT NULL)", name="user_named"),
-    *in_range("balance", "warning_threshold"),
+    *in_room("balance", "warning_threshold"),
     CheckConstraint(f"credit_limit BETWEEN 0 AND {MONEY_MAX}", name="credit_limit_range"),
     UniqueConstraint("mandate_id", "user_id", postgresql_nulls_not_distinct=True),  # one pool (no user) per mandate
     Index(None, "user_id"),
@@ -233,16 +247,16 @@ balance_alerts = Table(
     Column("account_id", BigInteger, nullable=False),
     Column("kind", Text, nullable=False),
     Column("recovered", Boolean, nullable=False),
-    money("balance_before"),
-    money("balance_after"),
-    money("threshold"),
+    balance("balance_before"),
+    balance("balance_after"),
+    balance("threshold"),
     Column("settings_version", Integer, nullable=False),
     Column("batch_id", BigInteger),
     time("recorded_at", now=True),
     time("published_at", nullable=True),
     time("withheld_at", nullable=True),
     one_of("kind", AlertKind),
-    *in_range("balance_before", "balance_after", "threshold"),
+    *in_room("balance_before", "balance_after", "threshold"),
     Index(None, "account_id", "id"),
     Index(None, "mandate_id", "id"),
     Index(None, "recorded_at"),

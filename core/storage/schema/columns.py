@@ -1,6 +1,7 @@
 """The kinds of columns and checks that every table is made of.
 
-Texts that identify something compare bytewise (COLLATE "C"), money is NUMERIC(20,9) in CHF, and every time is aware.
+Texts that identify something compare bytewise (COLLATE "C"), money is NUMERIC(20,9) in CHF, a balance or a sum NUMERIC(29,9), and
+every time is aware.
 """
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, MetaData, Numeric, Text, func, text
@@ -18,6 +19,7 @@ metadata = MetaData(
 )
 
 MONEY_MAX = "10000000000"  # CHF; BETWEEN refuses NaN, which every other comparison sorts above all numbers
+BALANCE_ROOM = "10000000000000000000"  # CHF: with nine decimal places below it, what Python's decimals of 28 digits hold exactly
 TOKEN_COLUMNS = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens")
 
 
@@ -29,6 +31,11 @@ def key(name: str, *, nullable: bool = False) -> Column[str]:
 def money(name: str, *, nullable: bool = False, default: str | None = None) -> Column[object]:
     """An amount in CHF."""
     return Column(name, Numeric(20, 9), nullable=nullable, server_default=default)
+
+
+def balance(name: str, *, default: str | None = None) -> Column[object]:
+    """A balance in CHF, or a line that it is compared with; usage may take it beyond the bound of single amounts."""
+    return Column(name, Numeric(29, 9), nullable=False, server_default=default)
 
 
 def total(name: str) -> Column[object]:
@@ -54,6 +61,11 @@ def count(name: str) -> Column[int]:
 def in_range(*columns: str) -> list[CheckConstraint]:
     """Checks that refuse NaN and what no ledger holds."""
     return [CheckConstraint(f"{c} BETWEEN -{MONEY_MAX} AND {MONEY_MAX}", name=f"{c}_range") for c in columns]
+
+
+def in_room(*columns: str) -> list[CheckConstraint]:
+    """Checks that refuse NaN, and balances that Python would round."""
+    return [CheckConstraint(f"abs({c}) < {BALANCE_ROOM}", name=f"{c}_room") for c in columns]
 
 
 def one_of(

@@ -1,0 +1,19 @@
+"""Balances get room beyond the bound of single amounts, and the functions that make partitions a lock of their own.
+
+Revision ID: 0024_room
+Revises: 0013_reconcile
+"""
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0024_room"
+down_revision = "0013_reconcile"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Widens the columns, which rewrites no row, and replaces the functions; who may call them stays."""
+    op.get_bind().exec_driver_sql(Path(__file__).with_suffix(".sql").read_text(encoding="utf-8").replace("%", "%%"))
