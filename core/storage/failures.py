@@ -42,7 +42,7 @@ def _error_of(original: BaseException | None) -> TollbookError:
     if state is None:
         return BadData(message, "22000") if isinstance(original, psycopg.DataError) else _not_connected(message, str(original))
     if state.startswith(_DATA):
-        return BadData(message, state)
+        return StorageUnavailable(message) if _has_moved(original) else BadData(message, state)
     if state.startswith(_OPERATOR):
         return Misconfigured(f"{message}; check DATABASE_URL and run `tollbook db upgrade`")
     return StorageUnavailable(message + _TIME_LIMIT if _TIMED_OUT in message else message)
@@ -54,3 +54,11 @@ def _not_connected(message: str, whole: str) -> TollbookError:
     if _NOT_TRUSTED.search(whole):
         return NotTrusted(f"{message}; check sslmode and sslrootcert in its URL")
     return StorageUnavailable(message)
+
+
+def _has_moved(original: BaseException | None) -> bool:
+    """Whether a row went to a partition that took it no longer: one was attached for its month while the statement waited.
+
+    A constraint that data breaks has a name, and a RAISE names no table. The next try finds the new partition.
+    """
+    return isinstance(original, psycopg.errors.CheckViolation) and original.diag.constraint_name is None and original.diag.table_name is not None

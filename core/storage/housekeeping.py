@@ -44,7 +44,7 @@ def ensure_partitions(connection: Connection, months_ahead: int) -> list[str]:
 def move_default_month(connection: Connection) -> tuple[str, int] | None:
     """Moves the oldest month in the default partition into one of its own: its name and the rows moved; none if there was nothing.
 
-    Whoever records into the default partition waits meanwhile. Locks are given up after two seconds.
+    Whoever reads or writes entries waits meanwhile. Locks are given up after two seconds.
     """
     row = connection.execute(_MOVE_DEFAULT_MONTH).one()
     return None if row.partition_name is None else (row.partition_name, row.rows_moved)

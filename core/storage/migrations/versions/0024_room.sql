@@ -42,6 +42,8 @@ BEGIN
 END
 $$;
 
+-- As before, but whoever reads or writes entries waits before it is planned, so that it finds the new partition: who had found the default
+-- one already would be refused there, or would miss what was moved.
 CREATE OR REPLACE FUNCTION move_default_month(OUT partition_name text, OUT rows_moved bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET timezone = 'UTC' SET lock_timeout = '2s' AS $$
 DECLARE
@@ -52,7 +54,7 @@ BEGIN
     IF NOT EXISTS (SELECT FROM transactions_default) THEN
         RETURN;
     END IF;
-    LOCK TABLE transactions_default IN ACCESS EXCLUSIVE MODE;
+    LOCK TABLE ONLY transactions, transactions_default IN ACCESS EXCLUSIVE MODE;
     SELECT date_trunc('month', min(recorded_at)) INTO v_from FROM transactions_default;
     IF v_from IS NULL THEN
         RETURN;
