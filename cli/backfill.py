@@ -1,6 +1,7 @@
 """`tollbook backfill`: what the directory's mandates and members lack in the books, made now."""
 
 from collections.abc import Callable
+from functools import partial
 
 import typer
 
@@ -8,7 +9,7 @@ from cli.context import find_servers, open_database, process_name
 from cli.options import AsJson
 from cli.output.json_out import print_json
 from cli.output.tables import print_fields
-from core.errors import Conflict
+from core.errors import Conflict, RequestRefused
 from core.operations.backfill_accounts import backfill_accounts
 from core.operations.backfill_settings import backfill_settings
 
@@ -29,7 +30,11 @@ def settings(as_json: AsJson = False) -> None:
 @app.command(epilog="Example: tollbook backfill accounts")
 def accounts(as_json: AsJson = False) -> None:
     """Open the accounts of members and the pools that are missing, make grants that are due, record parked events. Repeatable."""
-    _run("accounts", backfill_accounts, as_json=as_json)
+    _run("accounts", partial(backfill_accounts, refused=_tell), as_json=as_json)
+
+
+def _tell(refusal: RequestRefused) -> None:
+    typer.echo(f"grant refused: {refusal}", err=True)
 
 
 def _run(name: str, backfill: Callable[..., dict[str, int] | None], *, as_json: bool) -> None:

@@ -25,7 +25,12 @@ def run_settings_backfill(self: Any) -> dict[str, int] | None:
 @shared_task(name="accounts.backfill", bind=True)
 def run_accounts_backfill(self: Any) -> dict[str, int] | None:
     """Accounts, pools and due grants, then parked events, once per hour; see `core.operations.backfill_accounts`."""
-    counts = backfill_accounts(database(), config=configuration(), worker=self.request.hostname or "local")
+    counts = backfill_accounts(
+        database(),
+        config=configuration(),
+        worker=self.request.hostname or "local",
+        refused=lambda refusal: log.warning("accounts.grant_refused", error=str(refusal)),
+    )
     if counts is not None:
         log.info("accounts.backfilled", **counts)
     return counts

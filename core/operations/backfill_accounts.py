@@ -11,6 +11,7 @@ from core.config import Configuration
 from core.domain.billing import BillingModel
 from core.domain.job_periods import moment_at, period_at
 from core.domain.settings import BillingSettings
+from core.errors import RequestRefused
 from core.operations.granting import make_due_grants
 from core.operations.record_usage import utc_now
 from core.operations.recording.holders import open_accounts_of
@@ -27,20 +28,28 @@ JOB = "accounts.backfill"
 PERIOD_SECONDS = 3600
 PAGE_ROWS = 2_000
 Row = TypeVar("Row")
+Refused = Callable[[RequestRefused], None]
 
 
 def backfill_accounts(
-    database: Database, *, config: Configuration, worker: str, at_once: bool = False, clock: Callable[[], datetime] = utc_now
+    database: Database,
+    *,
+    config: Configuration,
+    worker: str,
+    at_once: bool = False,
+    clock: Callable[[], datetime] = utc_now,
+    refused: Refused = lambda _: None,
 ) -> dict[str, int] | None:
     """Opens what accounts are missing, makes grants that are due, and then records parked events of mandates known by now.
 
     Each enabled membership of a mandate that isn't UNLIMITED gets its account, with the grant under PREPAY_USER; each mandate
     whose pool pays gets its pool. In transactions of up to 2,000 accounts, each race-free against usage, checks, switches and
-    other backfills. Once per hour (UTC), or `at_once`. A replay makes nothing anew.
+    other backfills. Once per hour (UTC), or `at_once`. A replay makes nothing anew. A grant that the books can't hold is refused
+    alone, each time anew: `refused` is told of it.
 
     Returns:
-        The numbers made, `accounts`, `pools`, `grants_due` and `parked_released`; none where it is done already or somebody
-        else is at it.
+        The numbers made, `accounts`, `pools`, `grants_due` and `parked_released`, and `grants_refused` where some were; none where it
+        is done already or somebody else is at it.
 
     Raises:
         StorageUnavailable, Misconfigured: it is still to be done; what was committed stays.
@@ -49,20 +58,26 @@ def backfill_accounts(
     def due(_: Connection) -> str:
         return moment_at(clock()) if at_once else period_at(clock(), PERIOD_SECONDS)
 
-    return run_job(database, JOB, lambda _: _backfilled(database, config, worker), worker=worker, due=due)
+    return run_job(database, JOB, lambda _: _backfilled(database, config, worker, refused), worker=worker, due=due)
 
 
-def _backfilled(database: Database, config: Configuration, worker: str) -> dict[str, int]:
+def _backfilled(database: Database, config: Configuration, worker: str, refused: Refused) -> dict[str, int]:
     def open_members(connection: Connection, page: list[Member]) -> Counter[str]:
         return _open_members(OpeningAlone(connection, config, KnownAccounts()), page)
 
     def due(connection: Connection, last: DueGrant | None) -> list[DueGrant]:
         return page_of_due_grants(connection, last, PAGE_ROWS, everybody_known=config.unknown_mandates == "create")
 
+    def grant(connection: Connection, page: list[DueGrant]) -> Counter[str]:
+        made, refusals = make_due_grants(connection, page, _held_settings(connection, {due.mandate_id for due in page}))
+        for refusal in refusals:
+            refused(refusal)
+        return Counter({"grants_due": made, "grants_refused": len(refusals)} if refusals else {"grants_due": made})
+
     counts = Counter(accounts=0, pools=0, grants_due=0)
     counts.update(_each_page(database, lambda connection, last: page_of_members(connection, last, PAGE_ROWS), open_members))
     counts.update(_each_page(database, lambda connection, last: mandates_without_pool(connection, last, PAGE_ROWS), _open_pools))
-    counts.update(_each_page(database, due, _grant))
+    counts.update(_each_page(database, due, grant))
     released = len(release_all_parked(database, config=config, worker=worker).outcomes)
     return {**counts, "parked_released": released}
 
@@ -97,10 +112,6 @@ def _open_pools(connection: Connection, mandate_ids: list[str]) -> Counter[str]:
     settings = _held_settings(connection, set(mandate_ids))
     new = [NewAccount((m, None), grant_due=False, opened_version=own.version) for m, own in settings.items() if own.billing_model.pool_pays]
     return Counter(pools=len(open_accounts(connection, new)))
-
-
-def _grant(connection: Connection, due: list[DueGrant]) -> Counter[str]:
-    return Counter(grants_due=make_due_grants(connection, due, _held_settings(connection, {grant.mandate_id for grant in due})))
 
 
 def _held_settings(connection: Connection, mandate_ids: set[str]) -> dict[str, BillingSettings]:

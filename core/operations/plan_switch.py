@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from core.domain.money import ZERO
 from core.domain.rights import Actor, require_root
 from core.operations.moving.accounts import expected_settings
+from core.operations.moving.move import balance_after
 from core.operations.moving.switch_legs import SwitchSummary, summary_of, switch_legs
 from core.operations.switch_billing_model import ModelSwitch
 from core.storage.billing_settings import find_billed_model
@@ -39,6 +40,7 @@ def plan_switch(database: Database, actor: Actor, asked: ModelSwitch) -> SwitchP
         Forbidden: the actor is not root.
         NotFound: the mandate has no settings.
         Conflict: the settings have another version than the expected one.
+        RequestRefused: a balance would become more than the books can hold.
         StorageUnavailable, Misconfigured: the database can't be asked.
     """
     require_root(actor, "plan a switch of a billing model")
@@ -48,7 +50,7 @@ def plan_switch(database: Database, actor: Actor, asked: ModelSwitch) -> SwitchP
         accounts = read_mandate_accounts(connection, asked.mandate_id)
         to_open = [] if new is old else _to_open(connection, asked, accounts)
         legs = switch_legs(old, find_billed_model(connection, asked.mandate_id), new, accounts + to_open)
-    planned = [PlannedLeg(account.id, account.user_id, amount, account.balance + amount) for account, amount in legs.legs]
+    planned = [PlannedLeg(a.id, a.user_id, amount, balance_after(a.id, a.balance, amount)) for a, amount in legs.legs]
     summary = summary_of(legs, asked.mandate_id, old, new, version=current.version + (new is not old), opened=len(to_open))
     return SwitchPlan(**asdict(summary), legs=planned)
 

@@ -1,5 +1,6 @@
 """SQL of what is missing in the books, page by page in the order of a key, so that a page costs the same however much there is."""
 
+from decimal import Decimal
 from typing import NamedTuple
 
 from sqlalchemy import Connection, text
@@ -30,7 +31,7 @@ _POOLS = text("""
 """)
 
 _GRANTS_DUE = text("""
-    SELECT a.id, a.mandate_id FROM accounts a
+    SELECT a.id, a.mandate_id, a.balance FROM accounts a
      WHERE a.id > :after AND a.grant_due
        AND EXISTS (SELECT FROM billing_settings s WHERE s.mandate_id = a.mandate_id AND s.billing_model = 'PREPAY_USER' OFFSET 0)
        AND (:everybody_known OR EXISTS (SELECT FROM directory_memberships m
@@ -58,10 +59,11 @@ class Member(NamedTuple):
 
 
 class DueGrant(NamedTuple):
-    """An account that waits for its grant, whose membership is known by now and whose mandate is PREPAY_USER."""
+    """An account that waits for its grant, with its balance (CHF); its membership is known by now and its mandate PREPAY_USER."""
 
     account_id: int
     mandate_id: str
+    balance: Decimal
 
 
 def page_of_mandates(connection: Connection, after: Mandate | None, rows_max: int) -> list[Mandate]:

@@ -189,7 +189,8 @@ def test_a_refused_event_in_one_worker_does_not_disturb_the_others(
     """Halved and whole batches over the same copies: all good events once, each refused one a dead letter."""
     put_settings(users=["ada"])
     put_settings("brink", BillingModel.PREPAY_MANDATE, users=["ada"])
-    put_account(None, "-9999999999.5", mandate_id="brink")
+    put_account(None, mandate_id="brink")
+    rows("ALTER TABLE accounts ADD CONSTRAINT brink CHECK (mandate_id <> 'brink' OR balance >= -0.5)")
     good = [event(price_chf="0.01") for _ in range(30)]
     bad = [event(mandate_id="brink", price_chf="1") for _ in range(WORKERS)]
     results = record_at_once(*[[*good[:15], one, *good[15:]] for one in bad])

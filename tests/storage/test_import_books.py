@@ -16,7 +16,7 @@ from core.config import Configuration
 from core.domain.billing import BillingModel
 from core.domain.outcome import BatchResult, Outcome
 from core.domain.rights import ROOT
-from core.errors import BadData, Conflict, RequestRefused
+from core.errors import Conflict, RequestRefused
 from core.operations.import_books import ImportedBooks, import_books
 from core.operations.importing import work as importing_work
 from core.operations.top_up import TopUp, top_up
@@ -484,12 +484,14 @@ def test_a_grant_made_at_the_same_moment_is_no_extra(
 
 
 def test_a_balance_beyond_the_books_is_refused(take: Take, record: Record, put_mandate: PutMandate, contents: Callable[[], Any]) -> None:
-    """Where usage here and the opening balance together are more than a column holds, nothing is imported."""
+    """Where usage here and the opening balance together are more than the books can hold, the line is named, and nothing is imported."""
     put_mandate("acme")
     record(event(price_chf="1"))
     before = contents()
-    with pytest.raises(BadData, match="balance_range"):
-        take({"accounts.jsonl": lines({"mandate_id": "acme", "user_id": "ada", "balance": "-10000000000"})})
+    (problem,) = take({"accounts.jsonl": lines({"mandate_id": "acme", "user_id": "ada", "balance": "-10000000000"})}).problems
+    assert (problem.file, problem.line) == ("accounts.jsonl", 1)
+    assert problem.problem.startswith("balance: would take account ")
+    assert "from -1.000000000 to -10000000001.000000000 CHF, beyond what the books can hold" in problem.problem
     assert contents() == before
 
 

@@ -90,7 +90,9 @@ _UNFIT = {
     "NaN limit": _ACCOUNT.format("credit_limit", "'NaN'"),
     "negative limit": _ACCOUNT.format("credit_limit", "-1"),
     "infinite balance": _ACCOUNT.format("balance", "'Infinity'"),
-    "balance beyond the range": _ACCOUNT.format("balance", "10000000000.000000001"),
+    "balance that Python would round": _ACCOUNT.format("balance", "10000000000000000000"),
+    "threshold that Python would round": _ACCOUNT.format("warning_threshold", "-10000000000000000000"),
+    "amount beyond the range": _ENTRY.format("CREDIT", "10000000000.000000001"),
     "balance beyond the type": _ACCOUNT.format("balance", "1e30"),
     "NULL balance": _ACCOUNT.format("balance", "NULL"),
     "NaN amount": _ENTRY.format("ADJUSTMENT", "'NaN'"),
@@ -116,7 +118,9 @@ def test_the_database_refuses_what_is_no_amount_and_no_account(name: str, owner_
         rows(_UNFIT[name])
 
 
-@pytest.mark.parametrize("statement", [_ENTRY.format("ADJUSTMENT", "-1"), _ENTRY.format("DEBIT", "0"), _ACCOUNT.format("balance", "-10000000000")])
+@pytest.mark.parametrize(
+    "statement", [_ENTRY.format("ADJUSTMENT", "-1"), _ENTRY.format("DEBIT", "0"), _ACCOUNT.format("balance", "-9999999999999999999.999999999")]
+)
 def test_the_database_accepts_what_is_allowed(statement: str, rows: Rows) -> None:
     """The checks refuse no valid entry."""
     rows(statement)

@@ -8,7 +8,6 @@ from sqlalchemy import Connection
 
 from core.domain.money import ZERO
 from core.domain.rejection import shown
-from core.domain.request import AMOUNT_MAX
 from core.domain.settings import BillingSettings
 from core.errors import RequestRefused
 from core.operations.moving.accounts import locked_accounts
@@ -26,7 +25,8 @@ def amend(
 ) -> tuple[list[Written], dict[int, LockedAccount]]:
     """Writes amendments of one mandate's events, moves each balance once by their sum, and lets the rollup see them.
 
-    The reversal gives back on the very account that paid. Returns what was written, and the accounts as they are now.
+    The reversal gives back on the very account that paid. A balance may go as far as usage itself may take it. Returns what was
+    written, and the accounts as they are now.
 
     Args:
         connection: of the transaction that holds the mandate's amendments (`hold_amendments`), and read the entries since.
@@ -37,7 +37,7 @@ def amend(
         worker: the name that the batch's row carries.
 
     Raises:
-        RequestRefused: something of an entry was refunded, or a balance would become more than the books can hold.
+        RequestRefused: something of an entry was refunded.
     """
     mandate_id = settings.mandate_id
     ids = {i for a in amendments for i in (a.account_id, a.balance_account_id, a.entry.account_id, a.entry.balance_account_id) if i is not None}
@@ -60,10 +60,7 @@ def _after(amendments: Sequence[Amendment], accounts: Mapping[int, LockedAccount
             deltas[a.entry.balance_account_id] += a.entry.event.price_chf
         if a.balance_account_id is not None:
             deltas[a.balance_account_id] -= a.event.price_chf
-    after = {i: accounts[i]._replace(balance=accounts[i].balance + delta) for i, delta in deltas.items()}
-    if beyond := next((account for account in after.values() if abs(account.balance) > AMOUNT_MAX), None):
-        raise RequestRefused(f"price_chf: would take account {beyond.id} to {beyond.balance} CHF, beyond what the books can hold")
-    return after
+    return {i: accounts[i]._replace(balance=accounts[i].balance + delta) for i, delta in deltas.items()}
 
 
 def payer_of(entry: EventEntry, account_id: int) -> int | None:

@@ -11,7 +11,7 @@ from core.domain.rejection import shown
 from core.domain.settings import BillingSettings
 from core.errors import RequestRefused
 from core.operations.importing.work import Importing
-from core.operations.moving.move import alerts_between
+from core.operations.moving.move import alerts_between, balance_after
 from core.storage.accounts import Holder, LockedAccount, NewAccount, lock_accounts, open_accounts
 from core.storage.balance_alerts import write_alerts
 from core.storage.book_files import BookFile
@@ -56,9 +56,10 @@ def move_openings(work: Importing, file: BookFile) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Opening:
-    """An account, what it is opened with, and the key under which that is done."""
+    """An account, what it is opened with, in which line, and the key under which that is done."""
 
     account_id: int
+    line: int
     old: OldAccount
     claim: Claimed
 
@@ -86,7 +87,7 @@ def _open(work: Importing, file: BookFile, accounts: dict[Holder, tuple[int, Old
     new, earlier = [], []
     for holder, (line, account) in accounts.items():
         claim = claimed[account.mandate_id, account.key]
-        opening = _Opening(ids[holder], account, claim)
+        opening = _Opening(ids[holder], line, account, claim)
         if claim.is_new:
             new.append(opening)
         elif claim.recorded_at == work.begun_at:
@@ -99,7 +100,7 @@ def _open(work: Importing, file: BookFile, accounts: dict[Holder, tuple[int, Old
             earlier.append(opening)
         work.totals[account.mandate_id].accounts.add(1, account.balance)
     if new:
-        _move(work, new)
+        _move(work, file, new)
     if earlier:
         _find_again(work, earlier)
     work.account_count.given += len(accounts)
@@ -116,7 +117,7 @@ def _find_again(work: Importing, openings: list[_Opening]) -> None:
         work.totals[opening.old.mandate_id].accounts_in_books.add(1, amount)
 
 
-def _move(work: Importing, openings: list[_Opening]) -> None:
+def _move(work: Importing, file: BookFile, openings: list[_Opening]) -> None:
     """The opening entries, the balances and thresholds that follow, and an alert for each line that an account begins beyond.
 
     What an account that was there before got as its grant is part of what it is opened with.
@@ -131,14 +132,20 @@ def _move(work: Importing, openings: list[_Opening]) -> None:
         before, own, was = locked[opening.account_id], settings[opening.old.mandate_id], standing[opening.account_id]
         amount = opening.old.balance - was.granted
         work.totals[opening.old.mandate_id].accounts_in_books.add(0, was.granted)
-        after = _after(before, opening.old, before.balance + amount, own)
+        try:
+            balance = balance_after(before.id, before.balance, amount)
+        except RequestRefused as refused:
+            work.wrong(file, opening.line, str(refused).replace("amount:", "balance:"))
+            continue
+        after = _after(before, opening.old, balance, own)
         taken_over.append(TakenOver(after.id, after.balance, after.warning_threshold, opening.old.credit_limit, opening.old.enabled))
         alerts += [alert for alert in alerts_between(before, after, own) if not (was.is_new and alert.crossing.recovered)]
         if amount:
             entries.append(_entry(work, opening, amount, own))
     if entries:
         insert_entries(work.connection, entries)
-    take_over_accounts(work.connection, taken_over)
+    if taken_over:
+        take_over_accounts(work.connection, taken_over)
     write_alerts(work.connection, alerts, None)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Protocol
 
 from sqlalchemy import Connection
 
@@ -16,6 +17,18 @@ from core.errors import RequestRefused
 from core.storage.accounts import LockedAccount, set_balances
 from core.storage.balance_alerts import BalanceAlert, write_alerts
 from core.storage.movements import Movement, insert_movements
+
+
+class Rules(Protocol):
+    """What of a mandate's settings, in whatever form, decides which lines a balance is beyond."""
+
+    @property
+    def billing_model(self) -> BillingModel:
+        """Who pays."""
+
+    @property
+    def warning_threshold_percent(self) -> Decimal:
+        """How far from its limit a postpaid pool warns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +76,7 @@ def book(
         batch_id: of the batch that the rollup has to look at, for movements that change statistics.
 
     Raises:
-        RequestRefused: a balance, or what it moves by, would be more than the books can hold.
+        RequestRefused: as `balance_after`.
     """
     deltas: dict[int, Decimal] = defaultdict(lambda: ZERO)
     refilled = set()
@@ -78,15 +91,41 @@ def book(
     return Moved(transaction_ids, recorded_at, {**accounts, **after})
 
 
-def alerts_between(before: LockedAccount, after: LockedAccount, settings: BillingSettings) -> list[BalanceAlert]:
-    """One alert for each line that the account crossed from `before` to `after`; none for an account that doesn't pay under this model."""
+def balance_after(account_id: int | None, balance: Decimal, delta: Decimal) -> Decimal:
+    """The balance (CHF) of the account (None: a new one) once it has moved by `delta`.
 
-    def lines(account: LockedAccount) -> dict[AlertKind, Decimal]:
-        return alerts_at(settings.billing_model, account.balance, account.warning_threshold, account.credit_limit, settings.warning_threshold_percent)
+    A movement is at most 10^10 CHF, and takes no balance further than that from zero. Usage may, since it has happened; what brings
+    such a balance back is let through.
 
+    Raises:
+        RequestRefused: it would be more than that; names the account.
+    """
+    after = balance + delta
+    if abs(delta) > AMOUNT_MAX or (abs(after) > AMOUNT_MAX and abs(after) > abs(balance)):
+        account = "a new account" if account_id is None else f"account {account_id}"
+        raise RequestRefused(
+            f"amount: would take {account} from {balance} to {after} CHF, beyond what the books can hold by a movement of {delta} CHF"
+        )
+    return after
+
+
+def alerts_between(before: LockedAccount, after: LockedAccount, settings: BillingSettings, old: Rules | None = None) -> list[BalanceAlert]:
+    """One alert for each line that the account crossed from `before` to `after`; none for an account that doesn't pay by now.
+
+    Where the rules changed as well, `old` are those of before; who didn't pay under them was beyond no line.
+    """
     if not pays(settings.billing_model, before):
         return []
-    return [BalanceAlert(before, after.balance, crossing, settings) for crossing in crossings(lines(before), lines(after))]
+    return [
+        BalanceAlert(before, after.balance, crossing, settings) for crossing in crossings(_beyond(old or settings, before), _beyond(settings, after))
+    ]
+
+
+def _beyond(rules: Rules, account: LockedAccount) -> dict[AlertKind, Decimal]:
+    """The lines that the account is beyond under these rules, none if it doesn't pay."""
+    if not pays(rules.billing_model, account):
+        return {}
+    return alerts_at(rules.billing_model, account.balance, account.warning_threshold, account.credit_limit, rules.warning_threshold_percent)
 
 
 def pays(model: BillingModel, account: LockedAccount) -> bool:
@@ -99,9 +138,7 @@ def _refills(movement: Movement) -> bool:
 
 
 def _after(account: LockedAccount, delta: Decimal, settings: BillingSettings | None) -> LockedAccount:
-    balance = account.balance + delta
-    if max(abs(balance), abs(delta)) > AMOUNT_MAX:
-        raise RequestRefused(f"amount: would take account {account.id} from {account.balance} to {balance} CHF, beyond what the books can hold")
+    balance = balance_after(account.id, account.balance, delta)
     if settings is None:
         return account._replace(balance=balance)
     return account._replace(balance=balance, warning_threshold=warning_threshold(settings.warning_threshold_percent, balance))

@@ -7,8 +7,9 @@ from decimal import Decimal
 from sqlalchemy import Connection
 
 from core.domain.billing import ReferenceType, TransactionType, alerts_at, crossings
-from core.domain.request import Reason, Request, RowId
+from core.domain.request import AMOUNT_MAX, Reason, Request, RowId
 from core.domain.settings import BillingSettings
+from core.errors import RequestRefused
 from core.operations.moving.accounts import locked_accounts, present_settings
 from core.operations.moving.move import pays
 from core.operations.moving.once import once
@@ -62,6 +63,7 @@ def repair_balance(database: Database, asked: BalanceRepair) -> BalanceRepaired:
     Raises:
         NotFound: the mandate has no settings, or no such account.
         Conflict: the key was used for another repair.
+        RequestRefused: the difference is more than one adjustment can be.
         BadData: the ledger's sum is more than a balance can hold.
         StorageUnavailable: it is not known whether it was done; ask again with the same key.
         Misconfigured: only an operator can help.
@@ -91,6 +93,8 @@ def _adjusted(
     done = BalanceRepaired(asked.mandate_id, account.id, account.balance, account.balance, asked.by, asked.reason, transaction_time(connection))
     if difference == 0:
         return done
+    if abs(difference) > AMOUNT_MAX:
+        raise RequestRefused(f"by_adjustment: the ledger of account {account.id} lacks {difference} CHF, more than one adjustment can be")
     kind, reference = TransactionType.ADJUSTMENT, ReferenceType.ADJUSTMENT
     movement = Movement(account.id, account.id, kind, difference, reference, asked.reason, asked.by, asked.key)
     (transaction_id,), _ = insert_movements(connection, [movement], settings, None)

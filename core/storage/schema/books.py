@@ -80,6 +80,7 @@ billing_settings_history = Table(
     *_settings_columns(),
     Column("changed_by", Text, nullable=False),
     time("changed_at", now=True),
+    Column("after_transaction_id", BigInteger, server_default=text("nextval('transactions_id_seq')")),
     PrimaryKeyConstraint("mandate_id", "version"),
     *_settings_checks(),
 )
@@ -98,6 +99,7 @@ accounts = Table(
     Column("grant_due", Boolean, nullable=False, server_default=text("false")),
     Column("opened_version", Integer, nullable=False),
     time("opened_at", now=True),
+    count("alert_count"),  # by a trigger of balance_alerts
     one_of("account_type", AccountType),
     CheckConstraint("(account_type = 'USER') = (user_id IS NOT NULL)", name="user_named"),
     *in_room("balance", "warning_threshold"),
@@ -255,6 +257,7 @@ balance_alerts = Table(
     time("recorded_at", now=True),
     time("published_at", nullable=True),
     time("withheld_at", nullable=True),
+    Column("counted", Boolean, nullable=False, server_default=text("true")),
     one_of("kind", AlertKind),
     *in_room("balance_before", "balance_after", "threshold"),
     Index(None, "account_id", "id"),

@@ -1,4 +1,4 @@
-"""Balances get room beyond the bound of single amounts, and the functions that make partitions a lock of their own.
+"""Balances get room beyond the bound of single amounts, partitions a lock of their own, and deleted alerts and changed versions leave a trace.
 
 Revision ID: 0024_room
 Revises: 0013_reconcile
@@ -15,5 +15,5 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Widens the columns, which rewrites no row, and replaces the functions; who may call them stays."""
+    """Widens columns and adds some, which rewrites no row, and replaces the functions; who may call them stays."""
     op.get_bind().exec_driver_sql(Path(__file__).with_suffix(".sql").read_text(encoding="utf-8").replace("%", "%%"))

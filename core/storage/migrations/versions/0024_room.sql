@@ -1,13 +1,14 @@
 -- Usage is recorded whatever the balance, so a balance has more room than a single amount. Up to 19 digits before the point Python's
--- decimals hold exactly; NaN compares as greater than every number. More digits at the same scale rewrite no row: the tables are read
--- once, for the checks.
+-- decimals hold exactly; NaN compares as greater than every number. More digits at the same scale rewrite no row, and no row is read for
+-- the checks, since each has passed a narrower one.
 ALTER TABLE accounts
     DROP CONSTRAINT ck_accounts_balance_range,
     DROP CONSTRAINT ck_accounts_warning_threshold_range,
     ALTER COLUMN balance TYPE numeric(29, 9),
     ALTER COLUMN warning_threshold TYPE numeric(29, 9),
-    ADD CONSTRAINT ck_accounts_balance_room CHECK (abs(balance) < 10000000000000000000),
-    ADD CONSTRAINT ck_accounts_warning_threshold_room CHECK (abs(warning_threshold) < 10000000000000000000);
+    ADD CONSTRAINT ck_accounts_balance_room CHECK (abs(balance) < 10000000000000000000) NOT VALID,
+    ADD CONSTRAINT ck_accounts_warning_threshold_room CHECK (abs(warning_threshold) < 10000000000000000000) NOT VALID,
+    ADD COLUMN alert_count bigint DEFAULT 0 NOT NULL;
 
 ALTER TABLE balance_alerts
     DROP CONSTRAINT ck_balance_alerts_balance_before_range,
@@ -16,9 +17,27 @@ ALTER TABLE balance_alerts
     ALTER COLUMN balance_before TYPE numeric(29, 9),
     ALTER COLUMN balance_after TYPE numeric(29, 9),
     ALTER COLUMN threshold TYPE numeric(29, 9),
-    ADD CONSTRAINT ck_balance_alerts_balance_before_room CHECK (abs(balance_before) < 10000000000000000000),
-    ADD CONSTRAINT ck_balance_alerts_balance_after_room CHECK (abs(balance_after) < 10000000000000000000),
-    ADD CONSTRAINT ck_balance_alerts_threshold_room CHECK (abs(threshold) < 10000000000000000000);
+    ADD CONSTRAINT ck_balance_alerts_balance_before_room CHECK (abs(balance_before) < 10000000000000000000) NOT VALID,
+    ADD CONSTRAINT ck_balance_alerts_balance_after_room CHECK (abs(balance_after) < 10000000000000000000) NOT VALID,
+    ADD CONSTRAINT ck_balance_alerts_threshold_room CHECK (abs(threshold) < 10000000000000000000) NOT VALID,
+    ADD COLUMN counted boolean DEFAULT false NOT NULL;
+
+-- Alerts written from now on are counted, by workers of the release before too. Whoever writes one has locked its account.
+-- SECURITY DEFINER, since no worker may set the number.
+ALTER TABLE balance_alerts ALTER COLUMN counted SET DEFAULT true;
+CREATE FUNCTION count_alert() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    UPDATE accounts SET alert_count = alert_count + 1 WHERE id = NEW.account_id;
+    RETURN NULL;
+END
+$$;
+REVOKE ALL ON FUNCTION count_alert() FROM PUBLIC;
+CREATE TRIGGER count_alert AFTER INSERT ON balance_alerts FOR EACH ROW WHEN (NEW.counted) EXECUTE FUNCTION count_alert();
+
+-- Drawn while the mandate is held alone: transactions of earlier versions have lower ids, those of this one and later ones higher ids.
+-- Versions of before don't have it.
+ALTER TABLE billing_settings_history ADD COLUMN after_transaction_id bigint;
+ALTER TABLE billing_settings_history ALTER COLUMN after_transaction_id SET DEFAULT nextval('transactions_id_seq');
 
 -- As before, under a lock that nothing else uses: 0x7011_0004, `Lock.PARTITIONS` of core/storage/locks.py.
 CREATE OR REPLACE FUNCTION ensure_partitions(p_months_ahead int) RETURNS SETOF text
