@@ -1,7 +1,7 @@
 """The closed lists of the billing domain, and the rules that need nothing but numbers."""
 
 from dataclasses import dataclass
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal
 from enum import StrEnum
 
 from core.domain.money import QUANTUM, ZERO
@@ -83,7 +83,8 @@ def alerts_at(model: BillingModel, balance: Decimal, threshold: Decimal, credit_
     """The lines on whose wrong side `balance` is, each with its amount in CHF, for an account that pays under `model`.
 
     A prepaid balance warns at or below its threshold and is overdrawn below zero. A postpaid pool warns when its debt
-    reaches the limit less `percent` of it, and exceeds the limit above it; without a limit it never does either.
+    reaches the limit less `percent` of it, and exceeds the limit above it; without a limit it never does either. Its warning
+    line is the least debt of nine places that does, so that comparing with it is exact.
     """
     if model is BillingModel.UNLIMITED:
         return {}
@@ -91,7 +92,7 @@ def alerts_at(model: BillingModel, balance: Decimal, threshold: Decimal, credit_
         if credit_limit is None:
             return {}
         debt = max(ZERO, -balance)
-        warning_debt = (credit_limit * (1 - percent / 100)).quantize(QUANTUM, ROUND_HALF_EVEN)
+        warning_debt = (credit_limit * (1 - percent / 100)).quantize(QUANTUM, ROUND_CEILING)
         lines = {AlertKind.WARNING: (debt >= warning_debt, -warning_debt), AlertKind.CREDIT_LIMIT: (debt > credit_limit, -credit_limit)}
     else:
         lines = {AlertKind.WARNING: (balance <= threshold, threshold), AlertKind.ZERO: (balance < 0, ZERO)}

@@ -7,16 +7,16 @@ from decimal import Decimal
 
 from sqlalchemy import Connection
 
-from core.domain.billing import AlertKind, BillingModel, ReferenceType, TransactionType, alerts_at, crossings
+from core.domain.billing import BillingModel, ReferenceType, TransactionType
 from core.domain.request import Request, RowId
 from core.domain.rights import Actor, require_root
 from core.domain.settings import BillingSettings
 from core.operations.moving.accounts import expected_settings
-from core.operations.moving.move import book, pays
+from core.operations.moving.move import Rules, alerts_between, book
 from core.operations.moving.once import once
 from core.operations.moving.switch_legs import Leg, SwitchLegs, SwitchSummary, summary_of, switch_legs
 from core.storage.accounts import LockedAccount
-from core.storage.balance_alerts import BalanceAlert, write_alerts
+from core.storage.balance_alerts import write_alerts
 from core.storage.billing_settings import change_settings, find_billed_model, load_settings
 from core.storage.database import Database, transaction_time
 from core.storage.locks import hold_mandates
@@ -78,30 +78,20 @@ def _switched(connection: Connection, asked: ModelSwitch) -> SwitchResult:
     )
     accounts = lock_mandate_accounts(connection, asked.mandate_id)
     legs = switch_legs(old, before_unlimited, new, accounts)
-    _move(connection, asked, old, settings, accounts, legs.legs)
+    _move(connection, asked, current, settings, accounts, legs.legs)
     return SwitchResult(**asdict(summary_of(legs, asked.mandate_id, old, new, version=settings.version, opened=opened)), recorded_at=time)
 
 
 def _move(
-    connection: Connection, asked: ModelSwitch, old: BillingModel, settings: BillingSettings, accounts: Sequence[MandateAccount], legs: Sequence[Leg]
+    connection: Connection, asked: ModelSwitch, old: Rules, settings: BillingSettings, accounts: Sequence[MandateAccount], legs: Sequence[Leg]
 ) -> None:
     """Writes the legs, the balances, and an alert for each account that pays from now on and is beyond a line where it wasn't."""
-    description = f"Switch from {old} to {settings.billing_model}"
+    description = f"Switch from {old.billing_model} to {settings.billing_model}"
     movements = [_movement(account.locked, amount, description, asked) for account, amount in legs]
     before = {account.id: account for account in (found.locked for found in accounts)}
     after: Mapping[int, LockedAccount] = book(connection, movements, before, settings, None).accounts if movements else before
-    write_alerts(connection, [alert for i, account in before.items() for alert in _alerts(account, after[i], old, settings)], None)
+    write_alerts(connection, [alert for i, account in before.items() for alert in alerts_between(account, after[i], settings, old)], None)
 
 
 def _movement(account: LockedAccount, amount: Decimal, description: str, asked: ModelSwitch) -> Movement:
     return Movement(account.id, account.id, TransactionType.ADJUSTMENT, amount, ReferenceType.SWITCH, description, asked.by, asked.key)
-
-
-def _alerts(before: LockedAccount, after: LockedAccount, old: BillingModel, settings: BillingSettings) -> list[BalanceAlert]:
-    def lines(model: BillingModel, account: LockedAccount) -> dict[AlertKind, Decimal]:
-        return alerts_at(model, account.balance, account.warning_threshold, account.credit_limit, settings.warning_threshold_percent)
-
-    if not pays(settings.billing_model, before):
-        return []
-    known = lines(old, before) if pays(old, before) else {}  # who didn't pay was beyond no line, whatever his balance
-    return [BalanceAlert(before, after.balance, crossing, settings) for crossing in crossings(known, lines(settings.billing_model, after))]

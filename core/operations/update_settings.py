@@ -1,6 +1,7 @@
 """Changing a mandate's billing settings: checked as a whole, versioned, never the billing model once money has moved."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -15,7 +16,11 @@ from core.domain.rejection import shown
 from core.domain.rights import Actor, require_root
 from core.domain.time_zones import is_time_zone
 from core.errors import Conflict, NotFound, RequestRefused
-from core.storage.billing_settings import change_settings, has_transactions, knows_zone, open_settings
+from core.operations.moving.move import alerts_between
+from core.storage.accounts import find_pools, lock_accounts
+from core.storage.alert_outbox import hold_outbox, wait_again
+from core.storage.balance_alerts import write_alerts
+from core.storage.billing_settings import change_settings, has_transactions, knows_zone, load_settings, open_settings
 from core.storage.database import Database
 from core.storage.directory.mirror import mandate_states
 from core.storage.locks import hold_mandates
@@ -114,6 +119,8 @@ def update_settings(
     """Changes the fields that `changes` names and returns the settings as they are then; nothing moves, no usage waits long.
 
     A mandate that the directory knows, enabled or not, first gets the defaults. What changes nothing makes no version: replay it freely.
+    An alert is written for each line of a postpaid pool that its debt stands on another side of by that. Where `notify_on_warning`
+    is set anew, the lines that accounts are beyond by then are published, if their alerts were withheld.
 
     Args:
         database: under the worker's login.
@@ -134,7 +141,7 @@ def update_settings(
     require_root(actor, "update billing settings")
     checked = checked_settings(changes, changed_by)
     with database.transaction() as connection:
-        hold_mandates(connection, [mandate_id])
+        _hold(connection, mandate_id, checked)
         current = find_settings(connection, mandate_id)
         if current is None:
             current = _opened(connection, mandate_id, changed_by, config)
@@ -146,8 +153,27 @@ def update_settings(
         _require_possible(connection, current, after)
         change_settings(connection, mandate_id, {**after, "billing_model": after["billing_model"].value}, changed_by)
         changed = find_settings(connection, mandate_id)
-    assert changed is not None, "settings are never deleted"
+        assert changed is not None, "settings are never deleted"
+        _tell(connection, current, changed)
     return changed
+
+
+def _hold(connection: Connection, mandate_id: str, changes: Mapping[str, object]) -> None:
+    """Nobody records usage of the mandate meanwhile, nor publishes alerts where more of them may wait."""
+    if changes.get("notify_on_warning"):
+        hold_outbox(connection)
+    hold_mandates(connection, [mandate_id])
+
+
+def _tell(connection: Connection, old: MandateSettings, changed: MandateSettings) -> None:
+    """What the change means for alerts. Who begins to pay under a plain update has no transactions, and was beyond no line."""
+    if changed.billing_model is BillingModel.CREDIT_POSTPAY:
+        new = load_settings(connection, [old.mandate_id])[0][old.mandate_id]
+        before = old if old.billing_model is new.billing_model else replace(old, billing_model=BillingModel.UNLIMITED)
+        pools = lock_accounts(connection, find_pools(connection, [old.mandate_id]).values())
+        write_alerts(connection, [alert for pool in pools for alert in alerts_between(pool, pool, new, before)], None)
+    if changed.notify_on_warning and not old.notify_on_warning:
+        wait_again(connection, old.mandate_id)
 
 
 def _require_possible(connection: Connection, current: MandateSettings, after: Mapping[str, Any]) -> None:

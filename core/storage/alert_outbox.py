@@ -26,6 +26,22 @@ _WITHHOLD_ALL = text("""
     UPDATE balance_alerts SET withheld_at = clock_timestamp() WHERE published_at IS NULL AND withheld_at IS NULL AND recorded_at < :until
 """)
 
+# Of each account that pays: the last alert of a line, where it says crossed. Alerts of before the present model count no more.
+_WAIT_AGAIN = text("""
+    WITH span AS (
+        SELECT coalesce(max(h.version) FILTER (WHERE h.billing_model <> s.billing_model), 0) AS before, s.billing_model
+          FROM billing_settings s JOIN billing_settings_history h ON h.mandate_id = s.mandate_id
+         WHERE s.mandate_id = :mandate_id GROUP BY s.billing_model
+    ), last AS (
+        SELECT DISTINCT ON (account_id, kind) id, account_id, recovered, settings_version FROM balance_alerts
+         WHERE mandate_id = :mandate_id ORDER BY account_id, kind, id DESC
+    )
+    UPDATE balance_alerts w SET withheld_at = NULL
+      FROM last l JOIN accounts a ON a.id = l.account_id CROSS JOIN span
+     WHERE w.id = l.id AND NOT l.recovered AND w.withheld_at IS NOT NULL AND w.published_at IS NULL AND l.settings_version > span.before
+       AND (span.billing_model, a.account_type) IN (('PREPAY_USER', 'USER'), ('PREPAY_MANDATE', 'MANDATE'), ('CREDIT_POSTPAY', 'MANDATE'))
+""")
+
 COUNTED_MAX = 100_000  # so that a queue that stays full costs no count of millions every few seconds
 
 _COUNT = text("""
@@ -65,9 +81,19 @@ def mark_withheld(connection: Connection, alert_ids: Sequence[int]) -> None:
     connection.execute(_WITHHELD, {"ids": list(alert_ids)})
 
 
+def hold_outbox(connection: Connection) -> None:
+    """The outbox is this transaction's alone until it ends; waits for whoever publishes right now. Before any other lock."""
+    hold(connection, Lock.ALERT_OUTBOX)
+
+
+def wait_again(connection: Connection, mandate_id: str) -> int:
+    """The lines that accounts of the mandate are beyond wait to be told, where they were withheld; returns how many. The outbox is held."""
+    return connection.execute(_WAIT_AGAIN, {"mandate_id": mandate_id}).rowcount
+
+
 def withhold_all(connection: Connection, until: datetime) -> int:
     """What waits and was recorded before `until` is never published; returns how many. Waits for whoever publishes right now."""
-    hold(connection, Lock.ALERT_OUTBOX)
+    hold_outbox(connection)
     return connection.execute(_WITHHOLD_ALL, {"until": until}).rowcount
 
 

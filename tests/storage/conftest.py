@@ -12,13 +12,16 @@ from core.domain.outcome import BatchResult
 from core.domain.rights import ROOT
 from core.operations.recording.work import KnownAccounts
 from core.operations.release_parked import release_parked
+from core.operations.update_settings import update_settings
 from core.storage.database import Database
 from core.storage.directory.mirror import Mandate, Membership, put_mandates, put_memberships
 from core.storage.invariants.invariant import Breach
+from core.storage.reading.billing_settings import MandateSettings
 from core.views.verify import verify
 from tests.conftest import Rows
 
 Breaches = Callable[[], dict[str, list[Breach]]]
+Change = Callable[..., MandateSettings]
 
 
 class PutMandate(Protocol):
@@ -76,6 +79,12 @@ def put_settings(put_mandate: PutMandate, rows: Rows) -> PutSettings:
         rows(f"INSERT INTO billing_settings_history ({names}, changed_by) VALUES ({places}, 'test')", **columns)
 
     return put
+
+
+@pytest.fixture
+def change(database: Database, config: Configuration) -> Change:
+    """Changes settings of acme, as olga."""
+    return lambda **changes: update_settings(database, ROOT, "acme", changes, changed_by="olga", config=config)
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ What the database can tell for certain:
   zero; nor is it at its threshold where the account began above it, with a grant. (An account without one begins at zero,
   which is its threshold: on the wrong side for ever, until credit comes.)
 
+- As many alerts are there of each account as were counted when they were written, since they are.
+
 Alerts of recording batches are looked at with the entries of their time; the others all of them, whatever the time.
 
 A postpaid pool's lines move beside the ledger, with its limit and with the percentage of the settings. So there it is only
@@ -100,6 +102,12 @@ _BREACHES = """
             OR EXISTS (SELECT FROM transactions g
                         WHERE g.balance_account_id = p.id AND g.account_id = p.id AND g.reference_type = 'SYSTEM' AND g.recorded_at = p.opened_at
                           AND round(g.amount * p.opened_percent / 100, 9) < g.amount))
+    UNION ALL
+    SELECT format('account %s', coalesce(a.id, n.account_id)),
+           format('%s alerts of it were written, and %s are there', coalesce(a.alert_count, 0), coalesce(n.alerts, 0))
+      FROM accounts a FULL JOIN (SELECT account_id, count(*) AS alerts FROM balance_alerts WHERE counted GROUP BY account_id) AS n
+        ON n.account_id = a.id
+     WHERE coalesce(a.alert_count, 0) <> coalesce(n.alerts, 0)
 """
 
 

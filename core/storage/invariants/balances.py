@@ -58,7 +58,11 @@ def amounts_are_exact() -> Invariant:
 
 
 def switches_conserve() -> Invariant:
-    """I5. All legs of one switch carry its key, and its result says how many there are; after the first entry no model changes without one."""
+    """I5. All legs of one switch carry its key, and its result says how many there are; after the first entry no model changes without one.
+
+    What came first is told by the settings version that an entry carries: an entry's time is when its transaction began, which may have
+    waited for the change. One that didn't wait can't be an hour later: nobody waits that long to change settings.
+    """
     return Invariant(
         "I5",
         "the legs of each model switch sum to zero",
@@ -85,6 +89,7 @@ def switches_conserve() -> Invariant:
               JOIN billing_settings_history p ON p.mandate_id = n.mandate_id AND p.version = n.version - 1 AND p.billing_model <> n.billing_model
               LEFT JOIN switches s ON s.mandate_id = n.mandate_id AND s.version = n.version AND s.model = n.billing_model
              WHERE n.changed_at >= :since AND s.mandate_id IS NULL
-               AND EXISTS (SELECT FROM transactions t WHERE t.mandate_id = n.mandate_id AND t.recorded_at < n.changed_at)
+               AND EXISTS (SELECT FROM transactions t WHERE t.mandate_id = n.mandate_id AND t.settings_version < n.version
+                                                        AND t.recorded_at < n.changed_at + interval '1 hour')
         """),
     )

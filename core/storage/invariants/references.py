@@ -2,6 +2,7 @@
 
 from sqlalchemy import text
 
+from core.storage.billing_settings import default_settings
 from core.storage.invariants.invariant import Invariant
 
 _STRAYS = """
@@ -69,43 +70,62 @@ def mandates_stay_apart() -> Invariant:
     )
 
 
-def settings_are_those_of_the_time() -> Invariant:
-    """I13. Who paid for usage follows from the billing model of that version; the newest version is the present one.
+# The history tells of each version the last id drawn before it, noted while the mandate was held alone.
+_VERSIONS = """
+    SELECT mandate_id, version, billing_model, after_transaction_id AS after_id,
+           lead(after_transaction_id) OVER (PARTITION BY mandate_id ORDER BY version) AS until_id
+      FROM billing_settings_history
+"""
 
-    What an import wrote as history was paid elsewhere, so nobody may have paid for it here.
+_VERSIONS_CARRIED = f"""
+    SELECT format('transaction %s of mandate %s', t.id, t.mandate_id) AS subject,
+           CASE WHEN h.version IS NULL THEN format('the history has no settings version %s', t.settings_version)
+                WHEN t.id <= h.after_id OR t.id > h.until_id THEN format('it was not made under version %s', h.version)
+                WHEN i.kind = 'import' THEN format('it is history, and moved the balance of account %s', t.balance_account_id)
+                ELSE format('under %s (version %s) account %s can not have paid', h.billing_model, h.version,
+                            coalesce(CAST(t.balance_account_id AS text), 'none')) END AS detail
+      FROM transactions t
+      LEFT JOIN ({_VERSIONS}) AS h ON h.mandate_id = t.mandate_id AND h.version = t.settings_version
+      LEFT JOIN accounts b ON b.id = t.balance_account_id
+      LEFT JOIN batches i ON i.id = t.batch_id
+     WHERE t.recorded_at >= :since
+       AND (h.version IS NULL
+            OR t.id <= h.after_id OR t.id > h.until_id
+            OR (i.kind = 'import' AND t.balance_account_id IS NOT NULL)
+            OR (t.reference_type = 'WORKFLOW' AND i.kind IS DISTINCT FROM 'import'
+                AND NOT CASE h.billing_model WHEN 'UNLIMITED' THEN t.balance_account_id IS NULL
+                                             WHEN 'PREPAY_USER' THEN t.balance_account_id IS NOT DISTINCT FROM t.account_id
+                                             ELSE coalesce(b.account_type = 'MANDATE', false) END))
+"""
+
+_COLUMNS = tuple(default_settings("UTC"))
+_PRESENT_VERSIONS = f"""
+    SELECT format('mandate %s', coalesce(s.mandate_id, n.mandate_id, a.mandate_id)),
+           CASE WHEN s.mandate_id IS NULL THEN 'it has accounts or a history, and no settings'
+                WHEN n.versions <> n.newest THEN format('its history has %s versions up to version %s', n.versions, n.newest)
+                WHEN s.version IS DISTINCT FROM n.newest
+                THEN format('its settings, version %s, are not the newest of their history, version %s', s.version, n.newest)
+                ELSE format('its settings are not what the history says of version %s', s.version) END
+      FROM billing_settings s
+      FULL JOIN (SELECT mandate_id, max(version) AS newest, count(*) AS versions FROM billing_settings_history GROUP BY mandate_id) AS n
+        ON n.mandate_id = s.mandate_id
+      FULL JOIN (SELECT DISTINCT mandate_id FROM accounts) AS a ON a.mandate_id = coalesce(s.mandate_id, n.mandate_id)
+      LEFT JOIN billing_settings_history h ON h.mandate_id = s.mandate_id AND h.version = s.version
+     WHERE s.mandate_id IS NULL OR n.versions IS DISTINCT FROM n.newest OR n.newest <> s.version
+        OR ({", ".join(f"h.{name}" for name in _COLUMNS)}) IS DISTINCT FROM ({", ".join(f"s.{name}" for name in _COLUMNS)})
+"""
+
+
+def settings_are_those_of_the_time() -> Invariant:
+    """I13. Who paid for usage follows from the billing model of that version; the newest version is the present one, in every field.
+
+    Which version an entry was made under is told by its id, for versions made since ids are noted with them. What an import wrote as
+    history was paid elsewhere, so nobody may have paid for it here.
     """
     return Invariant(
         "I13",
-        "each transaction carries a settings version that the history has, and usage was paid as that version says",
-        text("""
-            SELECT format('transaction %s of mandate %s', t.id, t.mandate_id) AS subject,
-                   CASE WHEN h.version IS NULL THEN format('the history has no settings version %s', t.settings_version)
-                        WHEN i.kind = 'import' THEN format('it is history, and moved the balance of account %s', t.balance_account_id)
-                        ELSE format('under %s (version %s) account %s can not have paid', h.billing_model, h.version,
-                                    coalesce(CAST(t.balance_account_id AS text), 'none')) END AS detail
-              FROM transactions t
-              LEFT JOIN billing_settings_history h ON h.mandate_id = t.mandate_id AND h.version = t.settings_version
-              LEFT JOIN accounts b ON b.id = t.balance_account_id
-              LEFT JOIN batches i ON i.id = t.batch_id
-             WHERE t.recorded_at >= :since
-               AND (h.version IS NULL
-                    OR (i.kind = 'import' AND t.balance_account_id IS NOT NULL)
-                    OR (t.reference_type = 'WORKFLOW' AND i.kind IS DISTINCT FROM 'import'
-                        AND NOT CASE h.billing_model WHEN 'UNLIMITED' THEN t.balance_account_id IS NULL
-                                                     WHEN 'PREPAY_USER' THEN t.balance_account_id IS NOT DISTINCT FROM t.account_id
-                                                     ELSE coalesce(b.account_type = 'MANDATE', false) END))
-            UNION ALL
-            SELECT format('mandate %s', s.mandate_id),
-                   format('its settings, version %s, are not the newest of their history, version %s', s.version, n.newest)
-              FROM billing_settings s
-              LEFT JOIN (SELECT mandate_id, max(version) AS newest FROM billing_settings_history GROUP BY mandate_id) AS n
-                ON n.mandate_id = s.mandate_id
-              LEFT JOIN billing_settings_history h ON h.mandate_id = s.mandate_id AND h.version = s.version
-             WHERE h.version IS NULL OR n.newest <> s.version OR h.time_zone <> s.time_zone
-                OR (h.billing_model, h.default_user_credit, h.warning_threshold_percent, h.block_on_zero_balance, h.notify_on_warning)
-                   IS DISTINCT FROM
-                   (s.billing_model, s.default_user_credit, s.warning_threshold_percent, s.block_on_zero_balance, s.notify_on_warning)
-        """),
+        "each transaction carries the settings version that it was made under, and usage was paid as that version says",
+        text(_VERSIONS_CARRIED + "UNION ALL" + _PRESENT_VERSIONS),
     )
 
 

@@ -80,7 +80,7 @@ billing_settings_history = Table(
     *_settings_columns(),
     Column("changed_by", Text, nullable=False),
     time("changed_at", now=True),
-    Column("after_transaction_id", BigInteger, server_default=text("nextval('transactions_id_seq')")),
+    Column("after_transaction_id", BigInteger, server_default=text("coalesce(pg_sequence_last_value('transactions_id_seq'), 0)")),
     PrimaryKeyConstraint("mandate_id", "version"),
     *_settings_checks(),
 )

@@ -34,10 +34,10 @@ $$;
 REVOKE ALL ON FUNCTION count_alert() FROM PUBLIC;
 CREATE TRIGGER count_alert AFTER INSERT ON balance_alerts FOR EACH ROW WHEN (NEW.counted) EXECUTE FUNCTION count_alert();
 
--- Drawn while the mandate is held alone: transactions of earlier versions have lower ids, those of this one and later ones higher ids.
--- Versions of before don't have it.
+-- The last id drawn so far, noted while the mandate is held alone: transactions of earlier versions have no higher ids, those of this one
+-- and later ones have. Versions of before don't have it.
 ALTER TABLE billing_settings_history ADD COLUMN after_transaction_id bigint;
-ALTER TABLE billing_settings_history ALTER COLUMN after_transaction_id SET DEFAULT nextval('transactions_id_seq');
+ALTER TABLE billing_settings_history ALTER COLUMN after_transaction_id SET DEFAULT coalesce(pg_sequence_last_value('transactions_id_seq'), 0);
 
 -- As before, under a lock that nothing else uses: 0x7011_0004, `Lock.PARTITIONS` of core/storage/locks.py.
 CREATE OR REPLACE FUNCTION ensure_partitions(p_months_ahead int) RETURNS SETOF text
