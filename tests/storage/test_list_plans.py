@@ -33,7 +33,8 @@ from core.views.settings_history import settings_history
 from core.views.statistics import statistics_of_account
 from core.views.transactions import transactions_of_mandates, transactions_of_user, user_transactions
 from tests.conftest import DatabaseUrls
-from tests.storage.test_view_plans import nodes, statements
+from tests.storage.plans import nodes
+from tests.storage.test_view_plans import statements
 
 CUSTOM, GENERIC = "force_custom_plan", "force_generic_plan"
 MANDATES, ROWS, ENTRIES, BATCH = 20_000, 20_000, 200_000, 100

@@ -1,7 +1,7 @@
 """Balances get room beyond the bound of single amounts, partitions a lock of their own, and deleted alerts and changed versions leave a trace.
 
 Revision ID: 0024_room
-Revises: 0013_reconcile
+Revises: 0022_reads
 """
 
 from pathlib import Path
@@ -9,7 +9,7 @@ from pathlib import Path
 from alembic import op
 
 revision = "0024_room"
-down_revision = "0013_reconcile"
+down_revision = "0022_reads"
 branch_labels = None
 depends_on = None
 

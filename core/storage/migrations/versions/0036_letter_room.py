@@ -1,7 +1,7 @@
 """Room for dead letters: how many there are, and what came when there was no room for more.
 
 Revision ID: 0036_letter_room
-Revises: 0022_reads
+Revises: 0024_room
 """
 
 from pathlib import Path
@@ -9,7 +9,7 @@ from pathlib import Path
 from alembic import op
 
 revision = "0036_letter_room"
-down_revision = "0022_reads"
+down_revision = "0024_room"
 branch_labels = None
 depends_on = None
 
