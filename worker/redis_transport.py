@@ -8,6 +8,7 @@ pump doesn't use this transport.
 import binascii
 import json
 from base64 import b64decode
+from functools import wraps
 from typing import Any
 
 import structlog
@@ -38,6 +39,7 @@ def _outlive_the_broker() -> None:
     """A closed channel asks its lost connection for a host name, and the AttributeError ends the worker: make it a connection error."""
     original = kombu_redis.Channel._connparams  # type: ignore[attr-defined]  # noqa: SLF001
 
+    @wraps(original)
     def connparams(self: Any, *args: Any, **kwargs: Any) -> Any:
         if getattr(self.connection, "client", None) is None:
             raise RedisConnectionError("the channel is closed")
