@@ -42,9 +42,14 @@ class Standing:
         return self.pool if self.billing_model.pool_pays else self.user
 
     @property
+    def answerable(self) -> bool:
+        """Whether the account that pays is there, or nobody pays."""
+        return self.billing_model is BillingModel.UNLIMITED or self.payer is not None
+
+    @property
     def complete(self) -> bool:
         """Whether every account is there that the check has to look at: under UNLIMITED none is made for it."""
-        return self.billing_model is BillingModel.UNLIMITED or (self.user is not None and self.payer is not None)
+        return self.answerable and (self.billing_model is BillingModel.UNLIMITED or self.user is not None)
 
     def refusal(self, cost: Decimal) -> Refusal | None:
         """Why a call of this cost (CHF) may not be made now; none: it may. A disabled account comes before any balance."""

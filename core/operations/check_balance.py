@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from time import perf_counter
 
+from sqlalchemy import Connection
+
 from core.config import Configuration
 from core.domain.balance_check import Refusal, Standing
 from core.domain.billing import BillingModel
@@ -18,6 +20,7 @@ from core.operations.recording.holders import open_accounts_of
 from core.operations.recording.mandates import admit
 from core.operations.recording.work import KnownAccounts, OpeningAlone
 from core.storage.database import Database
+from core.storage.reading.members import find_member
 from core.storage.reading.standing import find_standing
 
 
@@ -44,19 +47,21 @@ def check_balance(database: Database, actor: Actor, asked: BalanceQuestion, *, c
 
     Reads without a lock. Only where settings or accounts are missing, and only for root, it first opens them as recording does: default settings
     of a mandate that may have some, the user's account with its grant, and the pool where it pays. A mandate that may have
-    none is allowed as UNLIMITED, and nothing is written; nor is it under UNLIMITED. A replay opens nothing anew.
+    none is allowed as UNLIMITED, and nothing is written; nor is it under UNLIMITED. Others are answered about enabled members alone,
+    and need no more than the account that pays. A replay opens nothing anew.
 
     Raises:
         Forbidden: the actor may not ask about this user.
-        NotFound: the user has no account, the mandate no settings or no pool yet, and the actor, who is not root, may open none.
+        NotFound: the actor isn't root, and the user is no enabled member, or what pays for them isn't there yet, which they may not open.
         StorageUnavailable, Misconfigured: the database can't be asked.
     """
     require_member(actor, asked.mandate_id, asked.user_id, "check the balance")
     started = perf_counter()
     with database.transaction() as connection:
         standing = find_standing(connection, asked.mandate_id, asked.user_id)
-    if standing is None or not standing.complete or (standing.user is None and not is_root(actor)):
-        _require_opener(actor, asked)
+        if not is_root(actor):
+            _require_answerable(connection, asked, standing)
+    if is_root(actor) and (standing is None or not standing.complete):
         with database.transaction() as connection:
             standing = _opened(OpeningAlone(connection, config, KnownAccounts()), asked)
     answer = _answer(standing, asked.estimated_cost)
@@ -65,9 +70,9 @@ def check_balance(database: Database, actor: Actor, asked: BalanceQuestion, *, c
     return answer
 
 
-def _require_opener(actor: Actor, asked: BalanceQuestion) -> None:
-    """Returns if the actor may have something opened; to others no mandate in which the user isn't tells anything."""
-    if not is_root(actor):
+def _require_answerable(connection: Connection, asked: BalanceQuestion, standing: Standing | None) -> None:
+    """Returns if there is an answer without anything opened; to others no mandate of which the user isn't a member tells anything."""
+    if standing is None or not standing.answerable or find_member(connection, asked.mandate_id, asked.user_id) is None:
         raise NotFound(f"mandate {shown(asked.mandate_id)} has no account that pays for user {shown(asked.user_id)}")
 
 

@@ -5,13 +5,11 @@ from decimal import Decimal
 
 from core.domain.billing import AlertKind, BillingModel, alerts_at
 from core.domain.money import ZERO
-from core.domain.rejection import shown
 from core.domain.rights import Actor, require_member
-from core.errors import NotFound
 from core.storage.database import Database
 from core.storage.reading.accounts import Account, find_account_of, total_of_users
 from core.storage.reading.billing_settings import MandateSettings, find_settings
-from core.views.mandates import without_settings
+from core.views.mandates import member_name, without_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,31 +32,29 @@ def balance(database: Database, actor: Actor, mandate_id: str, user_id: str | No
     """The balance that pays for the user's usage, or for the mandate's.
 
     PREPAY_USER: the user's own account, or for the mandate the sum over its users, which never warns. PREPAY_MANDATE and
-    CREDIT_POSTPAY: the pool, 0 before it exists. UNLIMITED: 0, nobody pays.
+    CREDIT_POSTPAY: the pool. 0 before the account that pays is opened. UNLIMITED: 0, nobody pays. Memberships decide whose usage
+    it can be: a disabled member sees nothing of the pool, an enabled one needs no account of their own.
 
     Raises:
-        Forbidden: the actor may not see it; a user may see what pays for his own usage, the pool's too.
-        NotFound: the mandate has no billing settings, or the user no account in it.
+        Forbidden: the actor may not see it; a user may see what pays for their own usage, the pool's too.
+        NotFound: the mandate has no billing settings, or the user is no enabled member of it.
         StorageUnavailable, Misconfigured: the database can't be asked.
     """
     require_member(actor, mandate_id, user_id, "read the balance")
-    payer, user, total = None, None, ZERO
+    payer, total = None, ZERO
     with database.snapshot() as connection:
         settings = find_settings(connection, mandate_id)
         if settings is None:
             raise without_settings(connection, mandate_id)
+        user_name = None if user_id is None else member_name(connection, mandate_id, user_id)
         model = settings.billing_model
-        if user_id is not None:
-            user = find_account_of(connection, mandate_id, user_id)
-            if user is None:
-                raise NotFound(f"mandate {shown(mandate_id)} has no account of user {shown(user_id)}")
         if model.pool_pays:
             payer = find_account_of(connection, mandate_id, None)
-        elif model is BillingModel.PREPAY_USER and user is None:
+        elif model is BillingModel.PREPAY_USER and user_id is None:
             total = total_of_users(connection, mandate_id)
         elif model is BillingModel.PREPAY_USER:
-            payer = user
-    return _effective(settings, user, payer, total)
+            payer = find_account_of(connection, mandate_id, user_id)
+    return _effective(settings, user_id, user_name, payer, total)
 
 
 def is_warning(settings: MandateSettings, payer: Account) -> bool:
@@ -67,12 +63,12 @@ def is_warning(settings: MandateSettings, payer: Account) -> bool:
     return AlertKind.WARNING in beyond
 
 
-def _effective(settings: MandateSettings, user: Account | None, payer: Account | None, total: Decimal) -> EffectiveBalance:
+def _effective(settings: MandateSettings, user_id: str | None, user_name: str | None, payer: Account | None, total: Decimal) -> EffectiveBalance:
     return EffectiveBalance(
         settings.mandate_id,
         settings.mandate_name,
-        user.user_id if user else None,
-        user.user_name if user else None,
+        user_id,
+        user_name,
         settings.billing_model,
         payer.id if payer else None,
         payer.balance if payer else total,

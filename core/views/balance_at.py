@@ -13,7 +13,7 @@ from core.storage.database import Database
 from core.storage.reading.accounts import find_account_of
 from core.storage.reading.billing_settings import find_settings
 from core.storage.reading.movements import pool_balance_at, rules_at, user_balance_at, user_balances_at
-from core.views.mandates import without_settings
+from core.views.mandates import member_name, without_settings
 
 _YEAR_MAX = 9998  # the last day's end must be a time that Python has
 
@@ -34,7 +34,8 @@ def balance_at(database: Database, actor: Actor, mandate_id: str, user_id: str |
     """The balance that paid for the user's usage, or for the mandate's, by all that was recorded before `at`.
 
     It is the sum of the movements whose `recorded_at` lies before the moment, whatever day they are about: what happened earlier
-    and was recorded later doesn't count yet. Of a moment that lies ahead it is the present balance.
+    and was recorded later doesn't count yet. Of a moment that lies ahead it is the present balance. Who is a member now decides, since
+    the directory tells no earlier memberships.
 
     Args:
         database: the books.
@@ -45,7 +46,7 @@ def balance_at(database: Database, actor: Actor, mandate_id: str, user_id: str |
 
     Raises:
         Forbidden: the actor may not see it.
-        NotFound: the mandate had no billing settings yet, or the user has no account in it.
+        NotFound: the mandate had no billing settings yet, or the user is no enabled member of it.
         RequestRefused: the day is in the year 9999.
         StorageUnavailable, Misconfigured: the database can't be asked.
     """
@@ -59,15 +60,15 @@ def balance_at(database: Database, actor: Actor, mandate_id: str, user_id: str |
         if rules is None:
             raise NotFound(f"mandate {shown(mandate_id)} had no billing settings yet at {at.isoformat()}")
         model, moment = rules
-        user = None if user_id is None else find_account_of(connection, mandate_id, user_id)
-        if user_id is not None and user is None:
-            raise NotFound(f"mandate {shown(mandate_id)} has no account of user {shown(user_id)}")
+        if user_id is not None:
+            member_name(connection, mandate_id, user_id)
         payer, balance = None, ZERO
         if model.pool_pays:
             payer = find_account_of(connection, mandate_id, None)
             balance = pool_balance_at(connection, mandate_id, payer.id, moment) if payer else ZERO
-        elif model is BillingModel.PREPAY_USER and user is not None:
-            payer, balance = user, user_balance_at(connection, user.id, moment)
+        elif model is BillingModel.PREPAY_USER and user_id is not None:
+            payer = find_account_of(connection, mandate_id, user_id)
+            balance = user_balance_at(connection, payer.id, moment) if payer else ZERO
         elif model is BillingModel.PREPAY_USER:
             balance = user_balances_at(connection, mandate_id, moment)
     return BalanceAt(mandate_id, user_id, model, payer.id if payer else None, balance, moment)

@@ -13,15 +13,15 @@ from core.views.paging import LIMIT_DEFAULT, check_page
 def balances_of_user(
     database: Database, actor: Actor, user_id: str, mandate_ids: Collection[str] | None = None, *, limit: int = LIMIT_DEFAULT, after: str = ""
 ) -> list[UserBalance]:
-    """What pays for the user's usage in each mandate, by mandate id: the own balance or the pool's, 0 before the pool exists.
+    """What pays for the user's usage in each mandate of which they are an enabled member, by mandate id: the own balance or the pool's.
 
-    UNLIMITED mandates, such without settings and such in which he has no account are left out.
+    UNLIMITED mandates, such without settings and such whose paying account doesn't exist yet are left out.
 
     Args:
         database: the books.
         actor: as whom it is asked.
         user_id: whose usage.
-        mandate_ids: in which mandates; None: in all in which the actor may see him.
+        mandate_ids: in which mandates; None: in all in which the actor may see them.
         limit: mandates at most.
         after: the mandate id of the last row already seen.
 

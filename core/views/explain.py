@@ -27,6 +27,7 @@ from core.storage.reading.explanations import (
     find_usage_debit,
     letters_of,
 )
+from core.storage.reading.members import find_member
 from core.storage.reading.transactions import Transaction, list_with_ids
 from core.storage.refunds import refunded_amount
 
@@ -77,7 +78,7 @@ def explain(database: Database, actor: Actor, transaction_id: int) -> Explanatio
     """Where the transaction came from and what became of it, at one moment.
 
     Root sees all of it; a mandate's administrator all but the batch, which has other mandates' events too. A user sees entries
-    about his own account, without dead letters, entries about others, and balances of others; the pool's he sees.
+    about their own account, without dead letters, entries about others, and balances of others; the pool's as an enabled member.
 
     Raises:
         Forbidden: the actor may not see it. Nobody but root learns whether it exists.
@@ -89,7 +90,7 @@ def explain(database: Database, actor: Actor, transaction_id: int) -> Explanatio
         if not found or not _sees(actor, found[0]):
             require_root(actor, f"read transaction {transaction_id}")
             raise NotFound(f"there is no transaction {transaction_id}")
-        return _seen_by(actor, _explained(connection, found[0]))
+        return _seen_by(connection, actor, _explained(connection, found[0]))
 
 
 def explain_event(database: Database, actor: Actor, mandate_id: str, event_id: str) -> Explanation:
@@ -106,7 +107,7 @@ def explain_event(database: Database, actor: Actor, mandate_id: str, event_id: s
         if not found or not _sees(actor, found[0]):
             require_mandate(actor, mandate_id, f"read event {shown(event_id)}")
             raise NotFound(f"event {shown(event_id)} of mandate {shown(mandate_id)} is not recorded")
-        return _seen_by(actor, _explained(connection, found[0]))
+        return _seen_by(connection, actor, _explained(connection, found[0]))
 
 
 def _sees(actor: Actor, entry: Transaction) -> bool:
@@ -168,7 +169,7 @@ def _operation(connection: Connection, entry: Transaction, steps: Sequence[Amend
     return find_operation(connection, entry.mandate_id, entry.operation_key, entry.recorded_at)
 
 
-def _seen_by(actor: Actor, whole: Explanation) -> Explanation:
+def _seen_by(connection: Connection, actor: Actor, whole: Explanation) -> Explanation:
     if actor.role is Role.ROOT:
         return whole
     if actor.role is Role.ADMINISTRATOR:
@@ -176,7 +177,10 @@ def _seen_by(actor: Actor, whole: Explanation) -> Explanation:
     own = [other for other in whole.related if other.transaction.account_id == whole.account.id]
     seen = replace(whole, batch=None, dead_letters=[], related=own)
     payer = whole.balance_account
-    if payer is None or payer.id == whole.account.id or payer.account_type == AccountType.MANDATE:
+    if payer is None or payer.id == whole.account.id:
+        return seen
+    assert actor.user_id is not None  # as every user has it
+    if payer.account_type == AccountType.MANDATE and find_member(connection, payer.mandate_id, actor.user_id) is not None:
         return seen
     return replace(seen, balance_account=None, balance_before=None, balance_after=None)
 

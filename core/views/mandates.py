@@ -10,6 +10,7 @@ from core.errors import NotFound
 from core.storage.database import Database
 from core.storage.directory.mirror import mandate_states
 from core.storage.reading.mandates import unknown_mandates
+from core.storage.reading.members import find_member
 
 Row = TypeVar("Row")
 
@@ -35,6 +36,18 @@ def require_known(connection: Connection, mandate_ids: Iterable[str]) -> None:
     """
     for mandate_id in unknown_mandates(connection, mandate_ids):
         raise NotFound(f"there is no mandate {shown(mandate_id)}: it has no billing settings, and the directory does not know it")
+
+
+def member_name(connection: Connection, mandate_id: str, user_id: str) -> str:
+    """The name of the user, who must be an enabled member of the mandate; whether they have an account doesn't matter.
+
+    Raises:
+        NotFound: they are none.
+    """
+    name = find_member(connection, mandate_id, user_id)
+    if name is None:
+        raise NotFound(f"user {shown(user_id)} is no enabled member of mandate {shown(mandate_id)}")
+    return name
 
 
 def without_settings(connection: Connection, mandate_id: str) -> NotFound:

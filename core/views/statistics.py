@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
+from sqlalchemy import Connection
+
 from core.domain.money import ZERO
 from core.domain.periods import PeriodType, days_of
 from core.domain.rejection import shown
@@ -16,6 +18,7 @@ from core.domain.rights import Actor, require_member
 from core.errors import NotFound, RequestRefused
 from core.storage.database import Database
 from core.storage.reading.accounts import find_account_of
+from core.storage.reading.members import find_member
 from core.storage.reading.statistics import (
     StatisticsPage,
     UsageStatistic,
@@ -125,7 +128,7 @@ def statistics_of(
 
     Raises:
         Forbidden: the actor may not see them.
-        NotFound: there is no such mandate, or the user has no account in it.
+        NotFound: there is no such mandate, or the user has no account in it and is no enabled member.
         RequestRefused: `last` is before `first`, or the limit is out of range.
         StorageUnavailable, Misconfigured: the database can't be asked.
     """
@@ -138,7 +141,7 @@ def statistics_of(
         as_of = statistics_as_of(connection)
         if not rows:
             require_known(connection, [mandate_id])
-            if user_id is not None and find_account_of(connection, mandate_id, user_id) is None:
+            if user_id is not None and not _is_there(connection, mandate_id, user_id):
                 raise NotFound(f"mandate {shown(mandate_id)} has no account of user {shown(user_id)}")
     return Statistics(mandate_id, user_id, by, first, last, as_of, rows)
 
@@ -168,6 +171,11 @@ def _page(limit: int | None, after: StatisticKey | None) -> StatisticsPage:
     if limit is not None:
         check_page(limit)
     return StatisticsPage(limit, after)
+
+
+def _is_there(connection: Connection, mandate_id: str, user_id: str) -> bool:
+    """Whether the user has an account in the mandate, or may get one as its enabled member."""
+    return find_account_of(connection, mandate_id, user_id) is not None or find_member(connection, mandate_id, user_id) is not None
 
 
 def _ends(by: PeriodType, last: date) -> bool:

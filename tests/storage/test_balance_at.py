@@ -102,10 +102,10 @@ def test_of_now_it_is_the_present_balance(
 
 
 def test_what_was_not_there_yet_is_named(story: None, at: At, database: Database) -> None:
-    """A mandate before its settings, a user without an account, a mandate that nobody knows."""
+    """A mandate before its settings, a user who is no member, a mandate that nobody knows."""
     with pytest.raises(NotFound, match="mandate 'acme' had no billing settings yet at 2025-12-31"):
         at(date(2025, 12, 31))
-    with pytest.raises(NotFound, match="mandate 'acme' has no account of user 'eve'"):
+    with pytest.raises(NotFound, match="user 'eve' is no enabled member of mandate 'acme'"):
         at(date(2026, 2, 1), "eve")
     with pytest.raises(NotFound, match="mandate 'nobody' has no billing settings"):
         balance_at(database, ROOT, "nobody", None, date(2026, 2, 1))

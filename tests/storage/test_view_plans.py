@@ -16,11 +16,13 @@ from tests.storage.plans import nodes
 from tests.storage.test_actors import CASES
 
 MANDATES, USERS, ENTRIES = 50, 20, 1_000_000
-QUERIES_MAX = {  # one, but for these: whose account it is, what the model was, who pays, as of when, and whether what has no rows exists
+# One, but for these: whose account it is, what the model was, whether they are a member, who pays, as of when, and whether what has no
+# rows exists.
+QUERIES_MAX = {
     **dict.fromkeys(("transactions_of_account", "movements_of_account", "statistics_of_account", "computed_statistics"), 2),
     "transactions_of_user": 2,  # theirs among the newest of all, and if these are too few, their accounts'
     "balance": 3,
-    "balance_at": 4,
+    "balance_at": 5,
     "statistics_of": 4,
     "statement": 7,
     "explain": 12,
@@ -31,6 +33,10 @@ QUERIES_MAX = {  # one, but for these: whose account it is, what the model was, 
 _FILL = (
     """
     INSERT INTO directory_mandates (id, name) SELECT 'm' || m, 'Mandate ' || m FROM generate_series(1, :mandates) m
+    """,
+    """
+    INSERT INTO directory_memberships (mandate_id, user_id)
+    SELECT 'm' || m, 'u' || u FROM generate_series(1, :mandates) m, generate_series(1, :users) u
     """,
     """
     INSERT INTO billing_settings (mandate_id, billing_model, default_user_credit, warning_threshold_percent, block_on_zero_balance,

@@ -146,7 +146,7 @@ def test_the_balance_that_counts_follows_the_billing_model(
 
 
 def test_a_pool_that_was_never_used_is_zero_and_a_strange_user_an_error(database: Database, put_settings: PutSettings) -> None:
-    """Without a pool account a pool model's balance is 0; a user without an account has none."""
+    """Without a pool account a pool model's balance is 0; a user who is no member has none."""
     put_settings(model=BillingModel.CREDIT_POSTPAY)
     found = balance(database, ROOT, "acme")
     assert (found.balance, found.account_id, found.is_warning) == (Decimal(0), None, False)

@@ -21,7 +21,7 @@ from core.views.accounts import holder_account
 from core.views.alerts import list_alerts
 from core.views.balances import balances_of_user, mandate_balances, user_balances
 from core.views.billing_settings import list_settings
-from tests.conftest import Record, Rows
+from tests.conftest import Record
 from tests.events import event
 from tests.storage.conftest import PutAccount, PutMandate, PutSettings
 
@@ -60,7 +60,6 @@ def test_effective_balances_of_a_user(books: None, database: Database) -> None:
     assert shown == [
         ("own", CHF("0.5"), 1, True, None),
         ("pool", CHF(80), 8, False, None),
-        ("poolless", 0, 0, False, None),
         ("post", CHF(-95), 0, True, 100),
     ]
     assert found[0].mandate_name == "own's name"
@@ -180,8 +179,7 @@ def test_movements_are_what_moved_the_balance(usage: None, database: Database, b
     assert len(transactions.transactions_of_account(database, ROOT, holder_account(database, ROOT, "pool", "ada").id)) == 3
 
 
-def test_user_transactions_leave_the_pools_out(usage: None, database: Database, rows: Rows) -> None:
-    """What is about a pool is no user's; whom an entry is about stands beside who acted."""
-    assert {t.account_type for t in transactions.user_transactions(database, ROOT)} == {"USER"}
+def test_user_transactions_tell_whom_they_are_about_and_who_acted(usage: None, database: Database) -> None:
+    """Whom an entry is about stands beside who acted."""
     (grant, *_) = [t for t in transactions.user_transactions(database, ROOT, ["acme"]) if t.reference_type == "SYSTEM" and t.account_user_id == "bob"]
     assert grant.operation_key == f"grant:{grant.account_id}"

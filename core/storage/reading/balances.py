@@ -6,24 +6,23 @@ from decimal import Decimal
 from sqlalchemy import Connection, text
 
 from core.domain.billing import AlertKind, BillingModel, alerts_at
+from core.storage.reading.members import memberships_of_user
 from core.storage.reading.names import join_mandate, join_user, mandate_name, user_name
 
 _MANDATE_NAME = f"{mandate_name('s.mandate_id')} AS mandate_name"
 _WANTED = "(CAST(:mandate_ids AS text[]) IS NULL OR s.mandate_id = ANY(CAST(:mandate_ids AS text[])))"
 _POOL_PAYS = "s.billing_model IN ('PREPAY_MANDATE', 'CREDIT_POSTPAY')"
 
+_PAYER = "SELECT a.balance, a.warning_threshold, a.credit_limit FROM accounts a WHERE a.mandate_id = s.mandate_id"
+
 _OF_USER = text(f"""
-    SELECT s.mandate_id, {_MANDATE_NAME}, s.billing_model, coalesce(payer.balance, 0.000000000) AS balance,
-           coalesce(payer.warning_threshold, 0.000000000) AS warning_threshold, payer.credit_limit, s.warning_threshold_percent,
-           payer.id IS NOT NULL AS pays
-      FROM accounts a
-      JOIN billing_settings s ON s.mandate_id = a.mandate_id
-      LEFT JOIN accounts pool ON {_POOL_PAYS} AND pool.mandate_id = a.mandate_id AND pool.user_id IS NULL
-      LEFT JOIN LATERAL (SELECT a.id, a.balance, a.warning_threshold, a.credit_limit WHERE NOT {_POOL_PAYS}
-                         UNION ALL
-                         SELECT pool.id, pool.balance, pool.warning_threshold, pool.credit_limit WHERE pool.id IS NOT NULL) AS payer ON true
-      LEFT JOIN directory_mandates d ON d.id = a.mandate_id
-     WHERE a.user_id = :user_id AND s.billing_model <> 'UNLIMITED' AND {_WANTED} AND s.mandate_id > :after
+    SELECT s.mandate_id, {_MANDATE_NAME}, s.billing_model, payer.balance, payer.warning_threshold, payer.credit_limit, s.warning_threshold_percent
+      FROM ({memberships_of_user("{} > :after")}) AS own
+      JOIN billing_settings s ON s.mandate_id = own.mandate_id
+     CROSS JOIN LATERAL ({_PAYER} AND a.user_id = :user_id AND s.billing_model = 'PREPAY_USER'
+                         UNION ALL {_PAYER} AND a.user_id IS NULL AND {_POOL_PAYS}) AS payer
+      {join_mandate("s.mandate_id")}
+     WHERE {_WANTED}
      ORDER BY s.mandate_id LIMIT :limit
 """)
 
@@ -97,7 +96,7 @@ class AccountBalance:
 
 
 def list_balances_of_user(connection: Connection, user_id: str, mandate_ids: list[str] | None, after: str, limit: int) -> list[UserBalance]:
-    """One row for each billed mandate in which the user has an account, by mandate id, from after that one on."""
+    """One row for each mandate of which the user is an enabled member and whose paying account exists, by mandate id, from after that one on."""
     rows = connection.execute(_OF_USER, {"user_id": user_id, "mandate_ids": mandate_ids, "after": after, "limit": limit})
     return [
         UserBalance(
@@ -106,7 +105,7 @@ def list_balances_of_user(connection: Connection, user_id: str, mandate_ids: lis
             model := BillingModel(row.billing_model),
             row.balance,
             row.warning_threshold,
-            row.pays and _warns(model, row.balance, row.warning_threshold, row.credit_limit, row.warning_threshold_percent),
+            _warns(model, row.balance, row.warning_threshold, row.credit_limit, row.warning_threshold_percent),
             row.credit_limit,
         )
         for row in rows
