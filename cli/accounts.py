@@ -7,10 +7,11 @@ from typing import Annotated
 import typer
 
 from cli.acting import acting
-from cli.context import open_database
+from cli.context import find_servers, open_database
 from cli.options import AsJson, By, Key, Limit, Offset, login
 from cli.output.json_out import print_json
 from cli.output.tables import print_fields, print_next_page, print_table
+from core.operations.open_account import AccountOpening, open_account
 from core.operations.set_account_enabled import AccountEnabling, set_account_enabled
 from core.operations.set_credit_limit import CreditLimit, set_credit_limit
 from core.views import accounts
@@ -57,6 +58,19 @@ def show(
         print_json(found)
     else:
         print_fields(asdict(found), free=("mandate_name", "user_name"))
+
+
+@app.command("open", epilog="Example: tollbook accounts open acme --user ada")
+def open_one(mandate: Mandate, *, user: OfUser = None, as_json: AsJson = False) -> None:
+    """Open a user's account or the mandate's pool before its first use, with the grant where one is due; says if it existed."""
+    asked = AccountOpening.read({"mandate_id": mandate, "user_id": user})
+    config = find_servers()
+    with open_database() as database:
+        done = open_account(database, acting(), asked, config=config)
+    if as_json:
+        print_json(done)
+    else:
+        print_fields(asdict(done))
 
 
 @app.command(epilog="Example: tollbook accounts enable acme --user ada --key ticket-4711")

@@ -19,7 +19,7 @@ COMMANDS = {
     "services": ("cli.services", "Embedded PostgreSQL and Valkey: up, status, down, env."),
     "db": ("cli.db", "The tables: upgrade, check."),
     "settings": ("cli.settings", "Billing settings of mandates: show, list, history, create, get-or-create, update."),
-    "accounts": ("cli.accounts", "Accounts: list, show, enable, disable, credit-limit."),
+    "accounts": ("cli.accounts", "Accounts: list, show, open, enable, disable, credit-limit."),
     "balance": ("cli.balance", "The balance that pays for a mandate's or a user's usage, now or at a day's end."),
     "balances": ("cli.balances", "Balances over many: user, mandates, users."),
     "check": ("cli.check", "Whether a user may make an AI call now."),

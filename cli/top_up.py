@@ -27,11 +27,11 @@ def topup(
     by: By = None,
     as_json: AsJson = False,
 ) -> None:
-    """Credit a payment to the mandate's pool or a user's account, and set its warning threshold anew."""
+    """Credit a payment to the mandate's pool, which it opens, or a user's account, and set its warning threshold anew."""
     asked = {"mandate_id": mandate, "amount": amount, "key": key, "by": by or login(), "description": description}
     with open_database() as database:
-        account = holder_account(database, acting(), mandate, user)
-        done = top_up(database, acting(), TopUp.read({**asked, "account_id": account.id}))
+        account_id = None if user is None else holder_account(database, acting(), mandate, user).id
+        done = top_up(database, acting(), TopUp.read({**asked, "account_id": account_id}))
     if as_json:
         print_json(done)
     else:

@@ -1,11 +1,13 @@
-"""The doors for movements of money; only who may write to the queue `movements` may ask. Each is safe to repeat by its key."""
+"""The doors for movements of money; only who may write to the queue `movements` may ask. Each is safe to repeat, by its key if it has one."""
 
 from typing import Any
 
 from celery import shared_task
 
+from core.config import configuration
 from core.domain.rights import ROOT
 from core.operations.adjust import Adjustment, adjust
+from core.operations.open_account import AccountOpening, open_account
 from core.operations.refund import Refund, refund
 from core.operations.set_account_enabled import AccountEnabling, set_account_enabled
 from core.operations.set_credit_limit import CreditLimit, set_credit_limit
@@ -31,6 +33,12 @@ def run_adjust(self: Any, *arguments: Any, **fields: Any) -> Answer:
 def run_refund(self: Any, *arguments: Any, **fields: Any) -> Answer:
     """Gives an entry back, whole or in part, and answers with the new one; see `core.operations.refund`. A replay answers with the first result."""
     return self.answer(arguments, lambda: refund(database(), ROOT, Refund.read(fields)))  # type: ignore[no-any-return]
+
+
+@shared_task(base=WaitingTask, name="movement.open_account", bind=True)
+def run_open_account(self: Any, *arguments: Any, **fields: Any) -> Answer:
+    """Opens an account if it isn't there, and answers with it; see `core.operations.open_account`. A replay says that it existed."""
+    return self.answer(arguments, lambda: open_account(database(), ROOT, AccountOpening.read(fields), config=configuration()))  # type: ignore[no-any-return]
 
 
 @shared_task(base=WaitingTask, name="movement.set_account_enabled", bind=True)

@@ -4,7 +4,8 @@ import re
 from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Annotated, Any, Self
+from types import NoneType
+from typing import Annotated, Any, Self, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, StringConstraints, ValidationError
 
@@ -130,15 +131,21 @@ class Asked(BaseModel):
 
     @classmethod
     def read(cls, fields: Mapping[str, object]) -> Self:
-        """What `fields` ask.
+        """What `fields` ask; null is the same as left out, but where it is the very thing to be said.
 
         Raises:
             RequestRefused: names every wrong field and its value.
         """
         try:
-            return cls.model_validate(dict(fields))
+            return cls.model_validate({name: value for name, value in fields.items() if value is not None or cls._takes_null(name)})
         except ValidationError as error:
             raise refusal(error, "this request") from None
+
+    @classmethod
+    def _takes_null(cls, name: str) -> bool:
+        """Whether null says something in this field; of a field that isn't one, that it is none is to be told."""
+        field = cls.model_fields.get(name)
+        return field is None or (field.is_required() and NoneType in get_args(field.annotation))
 
 
 class Question(Asked):

@@ -1,9 +1,10 @@
 """Adjusting: an operator sets a balance right, up or down, and says why."""
 
 from core.domain.billing import ReferenceType, TransactionType
-from core.domain.request import Reason, Request, RowId, SignedAmount
+from core.domain.request import Reason, RowId, SignedAmount
 from core.domain.rights import Actor, require_root
-from core.operations.moving.move_one import move_one
+from core.operations.moving.accounts import present_settings
+from core.operations.moving.move_one import OneMovement, move_one
 from core.operations.moving.result import MovementResult
 from core.storage.database import Database
 from core.storage.movements import Movement
@@ -11,7 +12,7 @@ from core.storage.movements import Movement
 ADJUST = "adjust"
 
 
-class Adjustment(Request):
+class Adjustment(OneMovement):
     """An amount to be added to a balance: CHF, below 0 to take off, exact to nine decimal places, never 0.
 
     It is about `account_id`; `balance_account_id` is the account whose balance moves, where that is another one.
@@ -20,7 +21,6 @@ class Adjustment(Request):
     account_id: RowId
     amount: SignedAmount
     reason: Reason
-    balance_account_id: RowId | None = None
 
 
 def adjust(database: Database, actor: Actor, asked: Adjustment) -> MovementResult:
@@ -35,8 +35,8 @@ def adjust(database: Database, actor: Actor, asked: Adjustment) -> MovementResul
         Misconfigured: only an operator can help.
     """
     require_root(actor, "adjust a balance")
-    payer = asked.balance_account_id or asked.account_id
     movement = Movement(
-        asked.account_id, payer, TransactionType.ADJUSTMENT, asked.amount, ReferenceType.ADJUSTMENT, asked.reason, asked.by, asked.key
+        asked.account_id, asked.payer, TransactionType.ADJUSTMENT, asked.amount, ReferenceType.ADJUSTMENT, asked.reason, asked.by, asked.key
     )
-    return move_one(database, ADJUST, asked, movement)
+    with database.transaction() as connection:
+        return move_one(connection, present_settings(connection, asked.mandate_id), ADJUST, asked, movement)

@@ -1,7 +1,7 @@
 """SQL of operation keys: what a caller asks for under a key of his own is done once, and its result is kept for ever."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -36,17 +36,31 @@ _MANDATES = text("""
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What is asked for: its name, the caller's key, unique per mandate and name, and its content as JSON values."""
+    """What is asked for: its name, the caller's key, unique per mandate and name, and its content as JSON values.
+
+    `earlier_contents` mean the same, and may have been kept by an earlier version of this program.
+    """
 
     mandate_id: str
     name: str
     key: str
     content: Mapping[str, Any]
+    earlier_contents: Sequence[Mapping[str, Any]] = ()
 
     @property
     def content_hash(self) -> bytes:
         """SHA-256 (32 bytes) of the content."""
-        return sha256(json.dumps(self.content, sort_keys=True, separators=(",", ":")).encode()).digest()
+        return _hash(self.content)
+
+    def is_of(self, content_hash: bytes) -> bool:
+        """Whether what was kept with this hash is the same that is asked for now."""
+        return content_hash in (self.content_hash, *map(_hash, self.earlier_contents))
+
+
+def hold_key(connection: Connection, mandate_id: str, operation: str, key: str) -> None:
+    """Until the transaction ends nobody else can do the operation under this key."""
+    # The key's row can't be claimed first and filled in later, since a worker may not update it; so whoever asks first holds the key.
+    hold_text(connection, Lock.OPERATION_KEYS, mandate=mandate_id, operation=operation, key=key)
 
 
 def find_result(connection: Connection, operation: Operation) -> dict[str, Any] | None:
@@ -55,12 +69,11 @@ def find_result(connection: Connection, operation: Operation) -> dict[str, Any] 
     Raises:
         Conflict: the key was used with other content.
     """
-    # The key's row can't be claimed first and filled in later, since a worker may not update it; so whoever asks first holds the key.
-    hold_text(connection, Lock.OPERATION_KEYS, mandate=operation.mandate_id, operation=operation.name, key=operation.key)
+    hold_key(connection, operation.mandate_id, operation.name, operation.key)
     row = connection.execute(_FIND, {"mandate_id": operation.mandate_id, "operation": operation.name, "key": operation.key}).one_or_none()
     if row is None:
         return None
-    if bytes(row.content_hash) != operation.content_hash:
+    if not operation.is_of(bytes(row.content_hash)):
         raise Conflict(f"key: {shown(operation.key)} was used for another {operation.name} of mandate {shown(operation.mandate_id)} before")
     result: dict[str, Any] = row.result
     return result
@@ -84,3 +97,7 @@ def keep_result(connection: Connection, operation: Operation, result: Mapping[st
 def mandates_with_key(connection: Connection, operation: str, key: str) -> list[str]:
     """The mandates for which this operation was asked for under this key."""
     return list(connection.execute(_MANDATES, {"operation": operation, "key": key}).scalars())
+
+
+def _hash(content: Mapping[str, Any]) -> bytes:
+    return sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).digest()

@@ -38,7 +38,8 @@ def holder_account(database: Database, actor: Actor, mandate_id: str, user_id: s
         if found is None:
             require_known(connection, [mandate_id])
             absent, whose = (f"account of user {shown(user_id)}", "enabled members") if user_id else ("pool yet", "mandates whose pool pays")
-            raise NotFound(f"mandate {shown(mandate_id)} has no {absent}: `tollbook backfill accounts` opens those of {whose}, and so does usage")
+            hint = f"`tollbook backfill accounts` opens those of {whose}, `tollbook accounts open` this one, and so does usage"
+            raise NotFound(f"mandate {shown(mandate_id)} has no {absent}: {hint}")
     return found
 
 

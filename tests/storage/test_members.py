@@ -103,7 +103,8 @@ def test_an_enabled_member_needs_no_account(
     rows("INSERT INTO directory_users (id, display_name) VALUES ('ada', 'Ada Lovelace')")
     assert shown(database, user("ada"), "ada") == {"pool": 80}
     found = balance(database, user("ada"), "pool", "ada")
-    assert (found.user_id, found.user_name, found.balance, found.account_id is not None) == ("ada", "Ada Lovelace", 80, True)
+    assert (found.user_id, found.user_name, found.balance) == ("ada", "Ada Lovelace", Decimal(80))
+    assert found.account_id is not None
     assert balance_at(database, user("ada"), "pool", "ada", END).account_id == found.account_id
     assert check_balance(database, user("ada"), BalanceQuestion(mandate_id="pool", user_id="ada"), config=config).current_balance == 80
     assert statistics_of(database, user("ada"), "pool", "ada", PeriodType.DAY, END, END).rows == []
@@ -118,9 +119,9 @@ def test_what_pays_must_exist_to_be_listed(put_settings: PutSettings, put_accoun
     assert shown(database, ROOT, "ada") == {}
     for mandate_id in ("poolless", "new"):
         found = balance(database, ROOT, mandate_id, "ada")
-        assert (found.account_id, found.balance, found.is_warning) == (None, 0, False)
+        assert (found.account_id, found.balance, found.is_warning) == (None, Decimal(0), False)
         at = balance_at(database, ROOT, mandate_id, "ada", END)
-        assert (at.account_id, at.balance) == (None, 0)
+        assert (at.account_id, at.balance) == (None, Decimal(0))
 
 
 def test_without_a_directory_who_has_an_account_is_a_member(record: Record, config: Configuration, database: Database, rows: Rows) -> None:
