@@ -1,12 +1,18 @@
 """A message as a task's door sees it: which task it is for, and its arguments still as the bytes that came."""
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
-from core.domain.rejection import Rejection
+from core.domain.json_exact import repetition
+from core.domain.rejection import Reason, Rejection, shown
+
+UNREAD_BODY = "unread_body"  # the argument of a usage task by which the guard hands on a whole body that gives a key twice
+
+_ONE_NAME = re.compile(rb'\{\s*"[^"\\]*"\s*:\s*')
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -21,14 +27,86 @@ class Message(msgspec.Struct, frozen=True):
     defect: Rejection | None = None  # why it can't be read
 
 
+class _BodyOfProtocol1(msgspec.Struct, gc=False):
+    task: str
+    args: list[msgspec.Raw] = []
+    kwargs: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+_BodyOfProtocol2 = Annotated[tuple[list[msgspec.Raw], msgspec.Raw, msgspec.Raw], "args, kwargs, embedded canvas"]
+
+_BODY_1 = msgspec.json.Decoder(_BodyOfProtocol1)
+_BODY_2 = msgspec.json.Decoder(_BodyOfProtocol2)
+_NAMED = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def message_with(queue: str, entry: Callable[[], bytes], task: str | None, body: bytes, door: str) -> Message:
+    """The Celery message with this body; never raises.
+
+    Args:
+        queue: where it came from.
+        entry: see `Message`.
+        task: the task that it is for; none in protocol 1, whose body names it.
+        body: of protocol 2, or without a task of protocol 1.
+        door: the task that a message with a defect is handed to.
+    """
+    try:
+        if task is None:
+            _refuse_repetition(body)
+            old = _BODY_1.decode(body)
+            return Message(queue, entry, old.task, old.args, _named(old.kwargs))
+        args, kwargs, _ = _BODY_2.decode(body)
+        return Message(queue, entry, task, args, _named(kwargs))
+    except Rejection as defect:
+        return Message(queue, entry, door, defect=defect)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        return Message(queue, entry, door, defect=Rejection(Reason.MALFORMED_MESSAGE, f"is not a Celery message: {shown(str(error))}"))
+
+
+def called_with(body: bytes, task: str) -> Message:
+    """The message of a task that Celery itself ran, out of a body of either protocol; never raises."""
+    return message_with("", lambda: body, None if body.lstrip().startswith(b"{") else task, body, task)
+
+
 def message_of(task: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Message:
     """The message that calls `task` with Python values, for a task that is run by Celery itself.
 
-    Decimal, datetime and UUID become strings; a float becomes the shortest decimal that stands for it.
+    Decimal, datetime and UUID become strings; a float becomes the shortest decimal that stands for it. What the guard could
+    not let Celery read is read here, as the pump would have.
     """
+    if not args and kwargs.keys() == {UNREAD_BODY} and isinstance(kwargs[UNREAD_BODY], str):
+        return called_with(kwargs[UNREAD_BODY].encode("utf-8", "surrogatepass"), task)
     positional = [_encoded(value) for value in args]
     named = {name: _encoded(value) for name, value in kwargs.items()}
     return Message("", lambda: json.dumps([list(args), dict(kwargs), {}], default=str).encode(), task, positional, named)
+
+
+def _named(raw: msgspec.Raw) -> dict[str, msgspec.Raw]:
+    """The arguments by name; msgspec keeps the last of two with the same one, which must not go unseen."""
+    named = _NAMED.decode(raw)
+    if named and not _is_single(bytes(raw), [bytes(value) for value in named.values()]):
+        _refuse_repetition(raw)
+    return named
+
+
+def _is_single(text: bytes, values: Sequence[bytes]) -> bool:
+    """Whether the object in `text` has nothing but this one argument, plainly named: what every producer sends that names it."""
+    head = _ONE_NAME.match(text)
+    return len(values) == 1 and head is not None and text.startswith(values[0], head.end()) and text[head.end() + len(values[0]) :].strip() == b"}"
+
+
+def _refuse_repetition(raw: bytes | msgspec.Raw) -> None:
+    """Returns if the object gives no key of its own twice, whatever is in its values.
+
+    Raises:
+        Rejection: it does. It is one of the reasons of whole messages, since the message has no single event to refuse.
+    """
+    try:
+        pairs = json.loads(bytes(raw), object_pairs_hook=tuple, parse_int=str)
+    except (ValueError, RecursionError):
+        return  # what it is instead, others tell
+    if isinstance(pairs, tuple) and (twice := repetition(pairs)):
+        raise Rejection(Reason.MALFORMED_ARGUMENTS, twice)
 
 
 def _encoded(value: Any) -> msgspec.Raw:

@@ -13,8 +13,10 @@ from typing import Any
 import structlog
 from celery.worker.consumer import Consumer
 
+from core.domain.json_exact import repetition
 from core.domain.rejection import shown
 from tasks.answer import error_answer, send_answer
+from tasks.message import UNREAD_BODY
 from tasks.views import VIEWS
 
 log = structlog.get_logger()
@@ -62,11 +64,13 @@ def confine(message: Any) -> None:
     """
     queue = queue_of(message)
     headers = message.headers if isinstance(message.headers, dict) else {}
+    body, twice = _decoded(message)
     if queue in TRUSTED_QUEUES:
+        if twice:
+            raise ValueError(f"body: {twice}")
         if "task" in headers:
-            _rewrite(message, *_parts(_decoded(message)))
+            _rewrite(message, *_parts(body))
         return
-    body = _decoded(message)
     if "task" not in headers and isinstance(body, dict):  # Celery's old protocol has everything in the body
         headers, body = body, [body.get("args", []), body.get("kwargs", {}), {}]
     task, message_id = headers.get("task"), headers.get("id")
@@ -74,10 +78,12 @@ def confine(message: Any) -> None:
         raise ValueError(f"task: {shown(task)} is not served on the queue {shown(queue)}")
     if not isinstance(message_id, str):
         raise ValueError(f"id: {shown(message_id)} is not a text")  # noqa: TRY004 - one kind of refusal
+    if twice and task not in OPEN_TASKS["usage"]:
+        raise ValueError(f"body: {twice}")
     kept = _HEADERS + (_HEADERS_OF_RETRIES if queue == "usage" else ())
     arguments, named, _ = _parts(body)
     message.headers = {name: headers[name] for name in kept if name in headers}
-    _rewrite(message, arguments, named, {})
+    _rewrite(message, *(([], {UNREAD_BODY: _text(message)}) if twice else (arguments, named)), {})
 
 
 def queue_of(message: Any) -> str | None:
@@ -87,13 +93,28 @@ def queue_of(message: Any) -> str | None:
     return routing_key if isinstance(routing_key, str) and info.get("exchange") in ("", routing_key) else None
 
 
-def _decoded(message: Any) -> Any:
+def _decoded(message: Any) -> tuple[Any, str | None]:
+    """The body, and which key it gives twice, in words: usage is refused by its own door, which keeps it, all else by the guard."""
     if message.content_type != "application/json":
         raise ValueError(f"content_type: {shown(message.content_type)} is not application/json")
+    repetitions: list[str] = []
+
+    def fields(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        if twice := repetition(pairs):
+            repetitions.append(twice)
+        return dict(pairs)
+
     try:
-        return json.loads(message.body, parse_float=_exact)
+        body = json.loads(message.body, parse_float=_exact, object_pairs_hook=fields)
     except (ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"body: is not JSON: {shown(str(error))}") from None
+    return body, repetitions[0] if repetitions else None
+
+
+def _text(message: Any) -> str:
+    """The body as it came."""
+    body = message.body
+    return body if isinstance(body, str) else body.decode(json.detect_encoding(body), "surrogatepass")
 
 
 def _parts(body: Any) -> tuple[list[Any], dict[str, Any], dict[str, Any]]:

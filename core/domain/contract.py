@@ -85,7 +85,7 @@ class EventContract(BaseModel):
             Rejection: `missing_field`, `unknown_field` or `invalid_field`, naming every wrong field and its value.
         """
         try:
-            checked = cls.model_validate(fields)
+            checked = cls.model_validate({name: value for name, value in fields.items() if value is not None or name not in cls.model_fields})
         except ValidationError as error:
             problems = error.errors(include_url=False, include_context=False)
         else:

@@ -7,6 +7,7 @@ decoder asked, which sees everything and is slower.
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 
 import msgspec
@@ -77,12 +78,17 @@ def _integer(text: str) -> int | Decimal:
     return int(text) if len(text) <= _INTEGER_DIGITS_MAX else Decimal(text)
 
 
+def repetition(pairs: Sequence[tuple[str, object]]) -> str | None:
+    """Which key of an object is given twice, in words."""
+    if len(dict(pairs)) == len(pairs):
+        return None
+    return f"key {shown(Counter(name for name, _ in pairs).most_common(1)[0][0])} is given twice"
+
+
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
-        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
-        raise Rejection(Reason.DUPLICATE_KEY, f"key {shown(twice)} is given twice")
-    return fields
+    if twice := repetition(pairs):
+        raise Rejection(Reason.DUPLICATE_KEY, twice)
+    return dict(pairs)
 
 
 def _refuse_constant(text: str) -> object:

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from core.domain.contract import EventId, Id, Price
 from core.domain.rejection import shown
+from core.domain.request import without_null
 from core.errors import RequestRefused
 
 
@@ -27,7 +28,7 @@ class NewPrice(BaseModel):
             RequestRefused: names every wrong field and its value.
         """
         try:
-            return cls.model_validate(dict(fields))
+            return cls.model_validate(without_null(cls, fields))
         except ValidationError as error:
             problems = error.errors(include_url=False, include_context=False)
         raise RequestRefused("; ".join(_problem(str(p["loc"][0]), p["type"], p["msg"], p["input"]) for p in problems))

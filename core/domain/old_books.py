@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from core.domain.billing import ReferenceType, TransactionType
 from core.domain.contract import EventContract, Id, Label, Moment
 from core.domain.rejection import Rejection, shown
-from core.domain.request import Amount, AnyAmount, By, Reason, refusal
+from core.domain.request import Amount, AnyAmount, By, Reason, refusal, without_null
 from core.domain.usage_event import UsageEvent
 from core.errors import RequestRefused
 
@@ -49,7 +49,7 @@ class OldAccount(BaseModel):
             RequestRefused: names every wrong field and its value.
         """
         try:
-            account = cls.model_validate(dict(fields))
+            account = cls.model_validate(without_null(cls, fields))
         except ValidationError as error:
             raise refusal(error, "an account") from None
         if account.credit_limit is not None and account.user_id is not None:
@@ -118,7 +118,7 @@ def read_entry(fields: Mapping[str, Any]) -> UsageEvent | PastEntry:
     if fields.get("reference_type") == ReferenceType.WORKFLOW:
         return _usage(fields)
     try:
-        entry = PastEntry.model_validate(dict(fields))
+        entry = PastEntry.model_validate(without_null(PastEntry, fields))
     except ValidationError as error:
         raise refusal(error, "an entry that is no usage") from None
     if entry.amount < 0 and entry.transaction_type is not TransactionType.ADJUSTMENT:

@@ -131,21 +131,15 @@ class Asked(BaseModel):
 
     @classmethod
     def read(cls, fields: Mapping[str, object]) -> Self:
-        """What `fields` ask; null is the same as left out, but where it is the very thing to be said.
+        """What `fields` ask; null is the same as left out (`without_null`).
 
         Raises:
             RequestRefused: names every wrong field and its value.
         """
         try:
-            return cls.model_validate({name: value for name, value in fields.items() if value is not None or cls._takes_null(name)})
+            return cls.model_validate(without_null(cls, fields))
         except ValidationError as error:
             raise refusal(error, "this request") from None
-
-    @classmethod
-    def _takes_null(cls, name: str) -> bool:
-        """Whether null says something in this field; of a field that isn't one, that it is none is to be told."""
-        field = cls.model_fields.get(name)
-        return field is None or (field.is_required() and NoneType in get_args(field.annotation))
 
 
 class Question(Asked):
@@ -163,6 +157,16 @@ class Request(Question):
     def content(self) -> dict[str, Any]:
         """What a repeated request must have in common with the first, as JSON values: everything but the key and who asks."""
         return self.model_dump(mode="json", exclude={"mandate_id", "key", "by"})
+
+
+def without_null(kind: type[BaseModel], fields: Mapping[str, object]) -> dict[str, object]:
+    """The fields that say something: null is the same as left out, but in a required field that takes it, and in what is no field at all."""
+
+    def says(name: str, value: object) -> bool:
+        field = kind.model_fields.get(name)
+        return value is not None or field is None or (field.is_required() and NoneType in get_args(field.annotation))
+
+    return {name: value for name, value in fields.items() if says(name, value)}
 
 
 def refusal(error: ValidationError, what: str) -> RequestRefused:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, BinaryIO
 
+from core.domain.json_exact import repetition
 from core.domain.rejection import shown
 from core.errors import RequestRefused
 
@@ -149,10 +150,9 @@ def _json_object(line: bytes) -> Fields:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> Fields:
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
-        raise _Fault("has a key twice")
-    return fields
+    if twice := repetition(pairs):
+        raise _Fault(f"is no single record: {twice}")
+    return dict(pairs)
 
 
 def _refuse_constant(name: str) -> None:

@@ -114,6 +114,29 @@ def test_a_caller_that_went_away_leaves_nothing(producer: Celery, queue: redis.R
     assert [row["user_id"] for row in rows("SELECT user_id FROM accounts")] == ["ada"]
 
 
+@pytest.mark.usefixtures("acme")
+def test_a_key_given_twice_is_refused_by_every_door(queue: redis.Redis, start_worker: StartWorker, ask: Ask, rows: Rows) -> None:
+    """A movement, a check, a view and settings, at any depth, in either protocol: nothing is done, and the answer names the key."""
+    start_worker().ready()
+    ask("balance.check", **CHECK)
+    top_up = b'{"mandate_id": "acme", "account_id": 1, "amount": "1", "key": "k", "by": "olga", "amount": "2"}'
+    requests = {
+        ("movements", "movement.top_up", top_up): "amount",
+        ("checks", "balance.check", b'{"mandate_id": "globex", "user_id": "ada", "mandate_id": "acme"}'): "mandate_id",
+        ("views", "view.balances_of_user", b'{"user_id": "ada", "actor": {"role": "user", "user_id": "ada", "role": "root"}}'): "role",
+        ("movements", "settings.update", b'{"mandate_id": "acme", "by": "o", "changes": {"billing_address": {"city": "a", "city": "b"}}}'): "city",
+    }
+    for number, ((where, task, fields), key) in enumerate(requests.items()):
+        old = b'{"task": "%s", "id": "1", "args": [], "kwargs": %s}' % (task.encode(), fields)
+        for name, body, headers in ((f"new{number}", b"[[], %s, {}]" % fields, task), (f"old{number}", old, None)):
+            queue.lpush(where, in_envelope(body, headers, properties=_waiting(name)))
+            error = answered(queue, f"tollbook.reply.{name}")["error"]
+            assert error == {"kind": "refused", "message": f"body: key '{key}' is given twice"}
+    assert rows("SELECT count(*) AS n FROM transactions WHERE reference_type = 'PAYMENT'") == [{"n": 0}]
+    eventually(lambda: not queue.hlen("tollbook.unacked"), "what was refused is settled")
+    assert ask("balance.check", **CHECK)["result"]["current_balance"] == "10.000000000"
+
+
 TOP_UP = {"mandate_id": "acme", "account_id": 1, "amount": "1000", "key": "forged", "by": "mallory"}
 
 

@@ -206,6 +206,34 @@ def test_celerys_own_consumer_records_as_well(producer: Celery, broker: Broker, 
     assert worker.terminate() == 0
 
 
+@both_brokers
+@pytest.mark.usefixtures("acme")
+def test_a_key_given_twice_is_refused_by_either_intake(broker: Broker, start_worker: StartWorker, counts: Counts, rows: Rows) -> None:
+    """In an event, in one of a batch and among a task's arguments: a dead letter with the bytes that came, the other events recorded."""
+    bodies: dict[str, dict[bytes, str | None]] = {}
+    for intake in ("celery", "pump"):
+        twice = body_of(event(price_chf="1")).replace(b'"price_chf": "1"', b'"price_chf": "1", "price_chf": "2"')
+        argument = b'{"event": %s, "event": %s}' % (body_of(event()), body_of(event()))
+        once, typed = body_of(event()), b'{"__type__": "decimal", "__value__": "0.5"}'
+        batch = b"[[[%s, %s, %s]], {}, {}]" % (once, twice.replace(b'"event-', b'"other-'), body_of(event(price_chf="?")).replace(b'"?"', typed))
+        old = b'{"task": "usage.record", "id": "1", "args": [%s], "kwargs": {}, "args": [%s]}' % (body_of(event()), body_of(event()))
+        bodies[intake] = {twice: "duplicate_key", twice.replace(b'"event-', b'"other-'): "duplicate_key"}
+        broker.put("usage", in_envelope(b"[[%s], {}, {}]" % twice), in_envelope(batch, "usage.record_batch"))
+        broker.put("usage", in_envelope(b"[[], %s, {}]" % argument), in_envelope(old, None))
+        worker = start_worker(TOLLBOOK_INTAKE=intake).ready()
+        seen = {"recorded": 2 * len(bodies), "duplicate": 0, "conflict": 0, "rejected": 4 * len(bodies), "parked": 0}
+        eventually(lambda seen=seen: counts() == seen, f"all of it has its outcome with intake={intake}")  # type: ignore[misc]
+        assert worker.terminate() == 0
+    letters = {bytes(row["body"]): row["reason"] for row in rows("SELECT body, reason FROM dead_letters")}
+    assert letters.items() >= {**bodies["celery"], **bodies["pump"]}.items()
+    details = rows("SELECT detail, count(*) AS n FROM dead_letters GROUP BY detail ORDER BY detail")
+    assert [tuple(row.values()) for row in details] == [
+        ("key 'args' is given twice", 2),
+        ("key 'event' is given twice", 2),
+        ("key 'price_chf' is given twice", 4),
+    ]
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "told"),
     [

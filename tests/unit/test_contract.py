@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.domain.parsing import EVENT_BYTES_MAX
+from core.domain.parsing import ALIASES, EVENT_BYTES_MAX
 from core.domain.rejection import Reason, Rejection, shown
 from core.domain.usage_event import NO_TOKENS
 from tests.events import body_of, event, parsed, raw, rejection_of
@@ -69,11 +69,15 @@ def test_the_required_fields_are_enough() -> None:
 
 @pytest.mark.parametrize("name", ["event_id", "mandate_id", "user_id", "price_chf", "occurred_at"])
 def test_a_required_field_must_be_there(name: str) -> None:
-    """Without it the event is refused as `missing_field`, by name; `null` is no value either."""
-    rejection = rejection_of(event(**{name: ...}))
-    assert rejection.reason is Reason.MISSING_FIELD
-    assert rejection.detail == f"{name} is missing"
-    assert rejection_of(event(**{name: None})).detail.startswith(f"{name} ")
+    """Without it the event is refused as `missing_field`, by name; `null` is the same, under an alias and in a CloudEvent too."""
+    (alias,) = [alias for alias, canonical in ALIASES.items() if canonical == name]
+    envelope: dict[str, object] = {"specversion": "1.0", "id": "x", "time": "2026-01-01T00:00:00Z", "source": "s", "type": "t"}
+    envelope.update({attribute: None for attribute, said in (("id", "event_id"), ("time", "occurred_at")) if said == name})
+    in_cloud = {**envelope, "data": event(**{"event_id": ..., "occurred_at": ..., name: None})}
+    for fields in (event(**{name: ...}), event(**{name: None}), event(**{name: ..., alias: None}), event(**{name: None, alias: None}), in_cloud):
+        rejection = rejection_of(fields)
+        assert rejection.reason is Reason.MISSING_FIELD, fields
+        assert rejection.detail == f"{name} is missing"
 
 
 @pytest.mark.parametrize("name", [*LABELS, "usage", "schema_version"])

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from core.domain.rejection import Reason, Rejection
-from tasks.message import Message, message_of
+from tasks.message import UNREAD_BODY, Message, message_of, message_with
 from tasks.usage import RECORD, RECORD_BATCH, raw_events
 from worker.redis_transport import is_message
 
@@ -45,6 +45,37 @@ def test_wrong_arguments_are_named() -> None:
         assert event.defect
         assert event.defect.reason is Reason.MALFORMED_ARGUMENTS
         assert "takes one argument, event" in event.defect.detail
+
+
+ONE, TWO = b'{"a": 1, "a": 2}', b'{"b": "}"}'
+
+
+@pytest.mark.parametrize(
+    ("task", "body", "names"),
+    [
+        (RECORD, b'[[], {"event": %s, "event": %s}, {}]' % (TWO, TWO), "event"),
+        (RECORD, b'[[], {"event": %s, "\\u0065vent": %s}, {}]' % (TWO, ONE), "event"),
+        (RECORD, b'[[], {"event":1,"event":1}, {}]', "event"),
+        (RECORD_BATCH, b'[[], {"events": [], "events": [%s]}, {}]' % TWO, "events"),
+        (RECORD, b'[[], {"a": 1, "event": 1, "a": 2}, {}]', "a"),
+        (None, b'{"task": "usage.record", "id": "1", "args": [%s], "kwargs": {}, "args": [%s]}' % (ONE, TWO), "args"),
+        (None, b'{"task": "usage.record", "id": "1", "args": [], "kwargs": {"event": 1, "event": 2}}', "event"),
+    ],
+)
+def test_an_argument_given_twice_is_no_argument(task: str | None, body: bytes, names: str) -> None:
+    """Of two arguments with one name, none is taken: the whole message is one dead letter that names it."""
+    (event,) = raw_events(message_with("usage", lambda: body, task, body, RECORD))
+    assert event.defect
+    assert (event.body, event.defect.reason, event.defect.detail) == (body, Reason.MALFORMED_ARGUMENTS, f"key '{names}' is given twice")
+
+
+@pytest.mark.parametrize("named", [b'{"event": %s}', b'{\n "event" :%s } ', b'{"\\u0065vent": %s}'])
+@pytest.mark.parametrize("event", [ONE, TWO, b'[{"event": 1}, {"event": 2}]', b'"}"'])
+def test_an_argument_given_once_is_passed_on_as_it_came(named: bytes, event: bytes) -> None:
+    """However it is spelled, and whatever the event itself gives twice: that is the event's own refusal."""
+    body = b"[[], " + named % event + b", {}]"
+    assert bodies(message_with("usage", lambda: body, RECORD, body, RECORD)) == [event]
+    assert bodies(message_of(RECORD, (), {UNREAD_BODY: body.decode()})) == [event]
 
 
 GOOD = {

@@ -5,12 +5,11 @@ it goes the same way to the dead letters as an event that can't be recorded.
 """
 
 import binascii
-from typing import Annotated
 
 import msgspec
 
 from core.domain.rejection import Reason, Rejection, shown
-from tasks.message import Message
+from tasks.message import Message, message_with
 from worker.intake.source import Entry
 
 MESSAGE_BYTES_MAX = 1024 * 1024
@@ -34,17 +33,7 @@ class _Envelope(msgspec.Struct, rename="kebab", gc=False):
     properties: _Properties = msgspec.field(default_factory=_Properties)
 
 
-class _BodyOfProtocol1(msgspec.Struct, gc=False):
-    task: str
-    args: list[msgspec.Raw] = []
-    kwargs: dict[str, msgspec.Raw] = {}
-
-
-_BodyOfProtocol2 = Annotated[tuple[list[msgspec.Raw], dict[str, msgspec.Raw], msgspec.Raw], "args, kwargs, embedded canvas"]
-
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
-_BODY_1 = msgspec.json.Decoder(_BodyOfProtocol1)
-_BODY_2 = msgspec.json.Decoder(_BodyOfProtocol2)
 
 
 def open_envelope(entry: Entry, door: str) -> Message:
@@ -56,24 +45,11 @@ def open_envelope(entry: Entry, door: str) -> Message:
     """
     try:
         task, body = _parts(entry)
-        if task is None:
-            old = _BODY_1.decode(body)
-            return Message(entry.queue, entry.whole, old.task, old.args, old.kwargs)
-        args, kwargs, _ = _BODY_2.decode(body)
     except Rejection as defect:
         return Message(entry.queue, entry.whole, door, defect=defect)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         return Message(entry.queue, entry.whole, door, defect=Rejection(Reason.MALFORMED_MESSAGE, f"is not a Celery message: {shown(str(error))}"))
-    return Message(entry.queue, entry.whole, task, args, kwargs)
-
-
-def called_with(body: bytes, task: str) -> Message:
-    """The message of a task that Celery itself ran, out of a body of protocol 2; never raises."""
-    try:
-        args, kwargs, _ = _BODY_2.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        return Message("", lambda: body, task, defect=Rejection(Reason.MALFORMED_MESSAGE, f"is not a Celery message: {shown(str(error))}"))
-    return Message("", lambda: body, task, args, kwargs)
+    return message_with(entry.queue, entry.whole, task, body, door)
 
 
 def plain_message(entry: Entry, door: str) -> Message:

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from core.domain.parsing import RawEvent
 from core.domain.rejection import Reason
 from core.storage.dead_letter_status import KeptLetter
-from tasks.message import Message
+from tasks.message import Message, called_with
 from tasks.usage import RECORD, raw_events
-from worker.intake.envelope import called_with, open_envelope, plain_message
+from worker.intake.envelope import open_envelope, plain_message
 from worker.intake.source import Entry
 from worker.intake.step import PLAIN_QUEUE
 
