@@ -28,6 +28,7 @@ COMMANDS = {
     "refund": ("cli.refund", "Give usage, a top-up or an adjustment back."),
     "switch": ("cli.switch", "Switch a mandate to another billing model, and its balances with it."),
     "transactions": ("cli.transactions", "Transactions of a mandate, account or user."),
+    "twins": ("cli.twins", "Usage that may have been sent twice under two ids."),
     "explain": ("cli.explain", "Where a transaction came from, and what became of it."),
     "amend": ("cli.amend", "Set the prices of recorded events right, out of a file, or revert that."),
     "alerts": ("cli.alerts", "Balances that crossed a line; withhold: never publish those that wait."),

@@ -28,6 +28,7 @@ from core.views import (
     statement,
     statistics,
     transactions,
+    twins,
 )
 from core.views.paging import LIMIT_DEFAULT
 from tasks.answer import Answer, AnsweringTask
@@ -223,6 +224,17 @@ class Alerts(OfMandates, Listed):
     before: RowId | None = None
 
 
+class TwinsAfter(OfMandates):
+    """Which groups of twins: of which mandates and local days, and what makes a group."""
+
+    first: Day
+    last: Day
+    seconds: Annotated[int, Field(strict=True)] = twins.SECONDS_DEFAULT
+    at_least: Annotated[int, Field(strict=True, le=2**63 - 1)] = twins.AT_LEAST_DEFAULT
+    limit: Limit = LIMIT_DEFAULT
+    after: tuple[Label, Offset] = ("", 0)
+
+
 VIEWS: dict[str, tuple[type[Viewed], Callable[..., object]]] = {
     "view.settings_of": (OfMandate, billing_settings.settings_of),
     "view.list_settings": (SettingsList, billing_settings.list_settings),
@@ -246,6 +258,7 @@ VIEWS: dict[str, tuple[type[Viewed], Callable[..., object]]] = {
     "view.statistics_of": (Periods, statistics.statistics_of),
     "view.list_alerts": (Alerts, alerts.list_alerts),
     "view.statement": (Month, statement.statement),
+    "view.twins": (TwinsAfter, twins.twins),
     "view.explain": (OfTransaction, explain.explain),
     "view.explain_event": (OfEvent, explain.explain_event),
 }

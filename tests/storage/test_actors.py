@@ -28,6 +28,7 @@ from tests.storage.conftest import PutMandate, PutSettings
 ACTORS = {"root": ROOT, "acme": administrator("acme"), "globex": administrator("globex"), "ada": user("ada"), "bob": user("bob")}
 OF_ACME, OF_ADA = "root acme", "root acme ada"  # who sees what is of the mandate, and of ada in it
 ACCOUNT, HOLDER = {"account_id": 1}, {"mandate_id": "acme", "user_id": "ada"}
+OLD_DAYS = {"first": "2000-01-01", "last": "2000-01-31"}
 DAYS = {"first": "2026-01-01", "last": "2026-12-31"}
 
 # Each view with what is asked of it, and who is answered.
@@ -64,6 +65,8 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
     ("computed_statistics", {**ACCOUNT, **DAYS}, OF_ADA),
     ("statistics_of", {"mandate_id": "acme", "by": "DAY", **DAYS}, OF_ACME),
     ("statistics_of", {**HOLDER, "by": "DAY", **DAYS}, OF_ADA),
+    ("twins", OLD_DAYS, "root acme globex"),
+    ("twins", {"mandate_ids": ["acme"], **OLD_DAYS}, OF_ACME),
     ("list_alerts", {}, "root acme globex"),
     ("list_alerts", {"mandate_ids": ["acme"]}, OF_ACME),
     ("statement", {"mandate_id": "acme", "month": "2026-01-01"}, OF_ACME),

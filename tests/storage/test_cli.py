@@ -88,7 +88,7 @@ def test_help_names_every_command_without_loading_them() -> None:
         "deadletters list", "deadletters show", "deadletters replay", "deadletters discard", "deadletters accept", "parked list",
         "parked release", "alerts", "alerts withhold", "amend", "batches", "directory import", "import books", "verify",
         "directory sync", "backfill settings", "backfill accounts", "jobs", "reconcile", "findings", "repair",
-        "topup", "adjust", "refund", "switch", "stats", "balances user", "balances mandates", "balances users",
+        "twins", "topup", "adjust", "refund", "switch", "stats", "balances user", "balances mandates", "balances users",
         "rollup run", "rollup rebuild", "rollup status", "export transactions", "export statistics",
         "accounts open", "accounts enable", "accounts disable", "accounts credit-limit",
     ],

@@ -70,6 +70,7 @@ def books(database: Database, record: Record, rows: Rows, put_settings: PutSetti
     record(event(event_id="e1", price_chf="9.5", model="m", occurred_at=moment), clock=clock)
     record(event(price_chf="2.5", mandate_id="globex", occurred_at=moment), clock=clock)
     record(event(price_chf="0.5", user_id="bob", occurred_at=moment), clock=clock)
+    record(*[event(mandate_id="globex", price_chf="0.125", occurred_at=moment) for _ in range(2)], clock=clock)
     roll_up_usage(database)
 
 

@@ -111,6 +111,8 @@ def _cases() -> Iterator[tuple[str, dict[str, Any]]]:
         if "account_id" in fields:
             fields["account_id"] = 1 if fields["account_id"] == 2 else 2 + 3 * MANDATES  # a pool that pays, and a user
         yield view, fields
+        if view == "twins" and "mandate_ids" in fields:  # of all mandates it reads what they have on those days
+            yield view, {**fields, "first": str(late + timedelta(days=20)), "last": str(late + timedelta(days=50))}
         if "transactions" in view or "movements" in view:
             yield view, {**fields, "first": "2000-01-01", "last": "2100-01-01"}
             yield view, {**fields, "first": str(late), "last": str(late + timedelta(days=9))}

@@ -1,0 +1,89 @@
+"""SQL of likely twins: usage that differs in its event id and, by seconds, in its time, and in nothing else that is billed."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from core.storage.reading.local_days import entries_in_days
+from core.storage.reading.names import join_mandate, join_user, mandate_name, user_name
+
+_TOKENS = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens")
+_ALIKE = ", ".join(("account_id", "provider", "model", *_TOKENS, "amount"))
+_EVENT_IDS_MAX = 10  # of one group, in the order of their times
+
+_USAGE = entries_in_days(
+    f"t.id, t.event_id, t.occurred_at, t.{', t.'.join(_ALIKE.split(', '))}", "t.mandate_id = h.mandate_id AND t.reference_type = 'WORKFLOW'"
+)
+
+# Sorted once by what must be alike and then by time, each event is in the group of the one before it if it came soon enough after it.
+# The mandates come in the order of the page, so that no more of them are looked at than it needs.
+_FIND = text(f"""
+    SELECT h.mandate_id, {mandate_name("h.mandate_id")} AS mandate_name, a.user_id, {user_name("a.user_id")} AS user_name,
+           g.provider, g.model, {", ".join(f"g.{name}" for name in _TOKENS)}, g.amount AS price, g.event_count,
+           g.amount * (g.event_count - 1) AS excess,
+           (SELECT coalesce(sum(r.amount), 0.000000000) FROM refunds r
+             WHERE r.mandate_id = h.mandate_id AND r.transaction_id = ANY(g.transaction_ids)) AS refunded,
+           g.first_at, g.last_at, g.event_ids[1:{_EVENT_IDS_MAX}] AS event_ids, g.transaction_id
+      FROM (SELECT s.mandate_id FROM billing_settings s
+             WHERE (CAST(:mandate_ids AS text[]) IS NULL OR s.mandate_id = ANY(CAST(:mandate_ids AS text[]))) AND s.mandate_id >= :after_mandate_id
+             ORDER BY s.mandate_id) AS h
+     CROSS JOIN LATERAL (
+           SELECT {_ALIKE}, count(*) AS event_count, min(occurred_at) AS first_at, max(occurred_at) AS last_at, min(id) AS transaction_id,
+                  array_agg(event_id ORDER BY occurred_at, id) AS event_ids, array_agg(id) AS transaction_ids
+             FROM (SELECT b.*, count(*) FILTER (WHERE b.begins) OVER alike AS number
+                     FROM (SELECT e.*, lag(e.occurred_at) OVER alike + make_interval(secs => :seconds) < e.occurred_at AS begins
+                             FROM ({_USAGE}) AS e WINDOW alike AS (PARTITION BY {_ALIKE} ORDER BY occurred_at, id)) AS b
+                   WINDOW alike AS (PARTITION BY {_ALIKE} ORDER BY occurred_at, id)) AS grouped
+            GROUP BY {_ALIKE}, number
+           HAVING count(*) >= :at_least AND (h.mandate_id > :after_mandate_id OR min(id) > :after_id)
+            ORDER BY min(id) LIMIT :limit) AS g
+      JOIN accounts a ON a.id = g.account_id
+      {join_mandate("h.mandate_id")}
+      {join_user("a.user_id")}
+     ORDER BY h.mandate_id, g.transaction_id LIMIT :limit
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Twins:
+    """Events that look like one call sent under several ids: as many as `event_count`, each `price` CHF, `first_at` to `last_at`.
+
+    `excess` is what all but one of them cost, `refunded` what was given back of them, in CHF. `event_ids` are the first ten;
+    `transaction_id` is the smallest of their debits' ids.
+    """
+
+    mandate_id: str
+    mandate_name: str
+    user_id: str
+    user_name: str
+    provider: str | None
+    model: str | None
+    input_tokens: int | None
+    output_tokens: int | None
+    cached_input_tokens: int | None
+    cache_write_tokens: int | None
+    reasoning_tokens: int | None
+    price: Decimal
+    event_count: int
+    excess: Decimal
+    refunded: Decimal
+    first_at: datetime
+    last_at: datetime
+    event_ids: list[str]
+    transaction_id: int
+
+
+def list_twins(connection: Connection, mandate_ids: list[str] | None, after: tuple[str, int], **how: Any) -> list[Twins]:
+    """The groups of twins by mandate and transaction id, from after that one on.
+
+    Args:
+        connection: to read with.
+        mandate_ids: of these mandates; None: of all.
+        after: mandate and transaction id of the last group already seen.
+        how: `first` and `last` local day, `seconds` from one event to the next, `at_least` so many events, `limit` groups.
+    """
+    rows = connection.execute(_FIND, {"mandate_ids": mandate_ids, "after_mandate_id": after[0], "after_id": after[1], **how})
+    return [Twins(**row) for row in rows.mappings()]
