@@ -124,6 +124,7 @@ def test_lines_that_are_no_event_are_named_and_left_out(valkey: ValkeyServer, br
     assert done.returncode == 1
     assert [line.split()[:2] for line in done.stderr.splitlines()] == [["line", str(n)] for n in range(2, 10)]
     assert "line 3 is not JSON: Expecting value: line 1 column 1 (char 0) (got b'not json')" in done.stderr
+    assert "line 5 is no single record: key 'a' is given twice (got " in done.stderr
     assert done.stdout.startswith("published 2 events in 2 messages")
     assert "8 lines left out" in done.stdout
     assert _arguments(broker) == [EVENT, EVENT]
