@@ -189,7 +189,7 @@ def test_who_has_no_directory_gets_settings_with_the_first_question(check: Check
         ({"cost": "1000001"}, "estimated_cost: '1000001' is above 1000000 CHF"),
         ({"cost": 0.1}, r"estimated_cost: 0\.1 is a float, which is not exact: send a decimal string"),
         ({"user_id": ""}, "user_id: '' "),
-        ({"mandate_id": None}, "mandate_id: None "),
+        ({"mandate_id": None}, "mandate_id: is missing"),
         ({"feature": "chat"}, "feature: is not a field of this request"),
     ],
 )

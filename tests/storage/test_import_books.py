@@ -352,7 +352,7 @@ def test_every_wrong_line_is_named_and_nothing_is_written(take: Take, contents: 
         "transactions.jsonl:2": "event_id: 'history:1' stands in line 1 already",
         "transactions.jsonl:3": "event_id: 'history:1' stands in line 1 already",
         "transactions.jsonl:4": "id: is missing",
-        "transactions.jsonl:5": "user_id Input should be a valid string (got None)",
+        "transactions.jsonl:5": "user_id is missing",
         "transactions.jsonl:6": "user_id: the account of 'nobody' in mandate 'acme' is neither in the accounts to be imported nor in the books",
         "transactions.jsonl:7": "transaction_type: 'CREDIT' is not DEBIT, which usage (WORKFLOW) always is",
         "transactions.jsonl:8": "price_chf: is not a field of an entry; its price is the amount",
