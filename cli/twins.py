@@ -1,6 +1,5 @@
 """`tollbook twins`: usage that may have been sent twice under two ids."""
 
-import shlex
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated
 
@@ -10,8 +9,7 @@ from cli.acting import acting
 from cli.context import open_database
 from cli.options import AsJson, Limit, Mandates, ToDay, day
 from cli.output.json_out import print_json
-from cli.output.tables import print_table
-from cli.output.text import printable
+from cli.output.tables import print_next_page, print_table
 from core.views.twins import AT_LEAST_DEFAULT, SECONDS_DEFAULT, twins
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -50,8 +48,7 @@ def list_twins(
         for t in found
     ]
     print_table(_COLUMNS, rows, free=("event ids",))
-    if len(found) == limit:
-        typer.echo(f"next page: --after {printable(shlex.join((found[-1].mandate_id, str(found[-1].transaction_id))))}")
+    print_next_page(found, limit, lambda t: ("--after", t.mandate_id, str(t.transaction_id)))
 
 
 def _ids(event_ids: list[str]) -> str:
