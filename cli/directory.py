@@ -12,12 +12,14 @@ from cli.options import AsJson
 from cli.output.json_out import print_json
 from cli.output.tables import print_fields
 from cli.output.text import counted
+from cli.output.zones import warn_of_zones
 from core.domain.rights import require_root
 from core.errors import Conflict
 from core.operations.import_directory_files import import_directory_files
 from core.operations.release_parked import release_all_parked
 from core.operations.sync_directory import sync_directory
 from core.storage.directory.csv_files import RefusedRow
+from core.views.zones import unknown_zones
 
 app = typer.Typer(
     help="The directory's mirror: which mandates, users and memberships exist.", no_args_is_help=True, add_completion=False, rich_markup_mode=None
@@ -59,12 +61,14 @@ def import_files(
     with open_database() as database:
         imported = import_directory_files(database, acting(), users=users, memberships=memberships, mandates=mandates, refuse=refused.add)
         released = release_all_parked(database, config=config, worker=process_name("directory import"))
+        zones = unknown_zones(database, acting())
     for row in refused.rows[:REFUSED_SHOWN_MAX]:
         typer.echo(f"refused: {row}", err=True)
     if refused.count > REFUSED_SHOWN_MAX:
         typer.echo(f"refused: {refused.count - REFUSED_SHOWN_MAX} further rows", err=True)
+    warn_of_zones(zones)
     if as_json:
-        rows = {"refused": refused.rows, "refused_count": refused.count}
+        rows = {"refused": refused.rows, "refused_count": refused.count, "unknown_zones": zones.mandates}
         print_json({"imported": imported, **rows, "released": {outcome.value: n for outcome, n in released.counts().items()}})
     else:
         typer.echo(
@@ -94,8 +98,11 @@ def sync(
         if counts is None:
             raise Conflict("the directory is being synchronised by somebody else in this moment: try again")
         released = release_all_parked(database, config=config, worker=worker)
+        zones = unknown_zones(database, acting())
+    warn_of_zones(zones)
     if as_json:
-        print_json({"synchronised": counts, "released": {outcome.value: n for outcome, n in released.counts().items()}})
+        released_counts = {outcome.value: n for outcome, n in released.counts().items()}
+        print_json({"synchronised": counts, "released": released_counts, "unknown_zones": zones.mandates})
     else:
         print_fields(counts)
         typer.echo(f"parked events: {released.summary()}")

@@ -46,6 +46,7 @@ COMMANDS = {
     "verify": ("cli.verify", "Check the invariants of the books."),
     "reconcile": ("cli.reconcile", "Check the invariants as the nightly job does, and keep what is found."),
     "findings": ("cli.findings", "What broke an invariant, from when to when."),
+    "zones": ("cli.zones", "Time zones that aren't known, or whose rules have changed: check, accept."),
     "repair": ("cli.repair", "Bring balances and statistics back to what the ledger says."),
     "publish": ("cli.publish", "Usage events out of a JSONL or CSV file into the queue."),
     "demo": ("cli.demo", "Everything at work, on servers of its own: a day of usage, a crash, a statement."),

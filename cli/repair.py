@@ -67,6 +67,8 @@ def _show_plan(plan: RepairPlan, *, as_json: bool) -> None:
         broken = ", ".join(f"{name} ({counted(violations, 'violation')})" for name, violations in plan.ledger.items())
         typer.echo(f"entries are missing or wrong: {broken}, see `tollbook verify`")
         typer.echo("repair account by account (--account), with --by-adjustment where it is the balance that is right")
+    if plan.local_days:
+        typer.echo(f"local days: {counted(plan.local_days, 'transaction')} to be explained, not repaired: see `tollbook zones check`")
     _sum_up("to be repaired", len(plan.balances), len(plan.statistics))
 
 

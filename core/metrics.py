@@ -7,6 +7,7 @@ DEAD_LETTERS = Counter("tollbook_dead_letters_total", "Deliveries that became or
 DEAD_LETTERS_WITHOUT_ROOM = Counter(
     "tollbook_dead_letters_without_room_total", "Deliveries that are counted by reason only, since TOLLBOOK_DEAD_LETTERS_MAX is reached.", ["reason"]
 )
+ZONES_MISSING = Counter("tollbook_time_zones_missing_total", "Settings made under another time zone than the one named, which was not known.")
 UNKNOWN_USERS = Counter("tollbook_unknown_users_total", "Recorded events whose user the directory does not know.")
 BATCH_SECONDS = Histogram(
     "tollbook_batch_seconds",

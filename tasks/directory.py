@@ -30,4 +30,6 @@ def sync(self: Any) -> dict[str, int] | None:
     if counts is not None:
         released = release_all_parked(database(), config=config, worker=worker, batches_max=BATCHES_MAX)
         log.info("directory.synchronised", **counts, parked_released=len(released.outcomes))
+        if counts["time_zones_unknown"]:
+            log.warning("directory.time_zones_unknown", mandates=counts["time_zones_unknown"], see="tollbook zones check")
     return counts

@@ -7,10 +7,9 @@ from sqlalchemy import Connection
 
 from core.config import Configuration
 from core.domain.job_periods import moment_at, period_at
-from core.domain.time_zones import is_time_zone
 from core.operations.record_usage import utc_now
 from core.operations.run_job import run_job
-from core.storage.backfill import Mandate, page_of_mandates
+from core.storage.backfill import page_of_mandates
 from core.storage.billing_settings import open_settings
 from core.storage.database import Database
 from core.storage.locks import share_mandates
@@ -45,15 +44,10 @@ def _opened(database: Database, config: Configuration) -> int:
     while True:
         with database.transaction() as connection:
             page = page_of_mandates(connection, last, PAGE_ROWS)
-            zones = {mandate.id: _zone(mandate, config) for mandate in page if mandate.is_missing}
+            zones = {mandate.id: mandate.time_zone for mandate in page if mandate.is_missing}
             if zones:
                 share_mandates(connection, zones)
                 made += open_settings(connection, zones, JOB, default_time_zone=config.default_time_zone)
         if len(page) < PAGE_ROWS:
             return made
         last = page[-1]
-
-
-def _zone(mandate: Mandate, config: Configuration) -> str:
-    zone = mandate.time_zone or config.default_time_zone
-    return zone if is_time_zone(zone) else config.default_time_zone

@@ -8,9 +8,10 @@ from core.config import Configuration
 from core.domain.rejection import shown
 from core.domain.rights import Actor, require_root
 from core.errors import Conflict
-from core.operations.update_settings import checked_settings, merged_address, require_known_zone, zone_of_new
+from core.operations.update_settings import checked_settings, merged_address, named_zone, require_known_zone
 from core.storage.billing_settings import default_settings, insert_settings
 from core.storage.database import Database
+from core.storage.known_zones import zones_to_take
 from core.storage.locks import hold_mandates
 from core.storage.reading.billing_settings import MandateSettings, find_settings
 
@@ -48,9 +49,12 @@ def created_settings(
         NotFound, RequestRefused: as `create_settings`.
     """
     checked = checked_settings(values, created_by)
-    new = {**default_settings(zone_of_new(connection, mandate_id, config)), **checked}
+    named = named_zone(connection, mandate_id, config)
+    if "time_zone" in checked:
+        require_known_zone(connection, named := checked["time_zone"])
+    zone = zones_to_take(connection, {mandate_id: named}, config.default_time_zone)[mandate_id]
+    new = {**default_settings(zone), **checked}
     new["billing_address"] = merged_address({}, checked.get("billing_address", {}))
-    require_known_zone(connection, str(new["time_zone"]))
     insert_settings(connection, mandate_id, new, created_by)
     created = find_settings(connection, mandate_id)
     assert created is not None, "settings just made are there"

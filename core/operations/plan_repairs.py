@@ -8,6 +8,7 @@ from core.errors import NotFound
 from core.storage.database import Database, allow_time
 from core.storage.invariants.all import INVARIANTS
 from core.storage.invariants.invariant import judge
+from core.storage.invariants.local_days import local_days_are_those_of_the_time
 from core.storage.invariants.sums import sums_are_those_of_then
 from core.storage.reading.mandates import unknown_mandates
 from core.storage.repairs import WrongBalance, WrongStatistics, find_wrong_balances, find_wrong_statistics
@@ -20,11 +21,13 @@ class RepairPlan:
     """Balances that break I3, and mandates whose statistics break I6.
 
     `ledger` has the invariants that entries themselves break, with their violations: entries were lost, changed or made twice.
+    `local_days` are the violations of I16: a repair leaves them alone, `core.views.zones.check_zones` tells more.
     """
 
     balances: list[WrongBalance]
     statistics: list[WrongStatistics]
     ledger: dict[str, int] = field(default_factory=dict)
+    local_days: int = 0
 
 
 def plan_repairs(database: Database, actor: Actor, mandate_id: str | None = None, account_id: int | None = None) -> RepairPlan:
@@ -46,4 +49,5 @@ def plan_repairs(database: Database, actor: Actor, mandate_id: str | None = None
         statistics = [] if account_id is not None else find_wrong_statistics(connection, mandate_id)
         of_entries = [*(invariant for invariant in INVARIANTS if invariant.name in _OF_ENTRIES), sums_are_those_of_then()]
         verdicts = [judge(connection, invariant, 1) for invariant in of_entries]
-    return RepairPlan(balances, statistics, {v.invariant: v.violations for v in verdicts if v.violations})
+        local_days = judge(connection, local_days_are_those_of_the_time(), 1).violations
+    return RepairPlan(balances, statistics, {v.invariant: v.violations for v in verdicts if v.violations}, local_days)

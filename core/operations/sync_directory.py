@@ -10,6 +10,7 @@ from core.storage.database import Database, allow_time, transaction_time
 from core.storage.directory.requests import JOB, is_sync_due
 from core.storage.directory.source import MANDATES, MEMBERSHIPS, USERS, directory_source
 from core.storage.directory.staging import Change, compare_with_mirror, stage, take_over
+from core.storage.reading.zones import find_unknown_zones
 
 DISABLED_ALWAYS_ALLOWED = 10
 _PARTS = (USERS, MEMBERSHIPS, MANDATES)  # an import has the same order
@@ -58,7 +59,8 @@ def _synced(database: Database, config: Configuration, *, confirmed: bool) -> di
                 _check_believable(name, change, config.directory_disabled_percent_max)
         for part in _PARTS:
             take_over(connection, part)
-    return _counts(changes)
+        unknown = find_unknown_zones(connection, 1).total
+    return _counts(changes) | {"time_zones_unknown": unknown}
 
 
 def _check_believable(name: str, change: Change, percent_max: float) -> None:

@@ -20,9 +20,10 @@ from core.operations.moving.move import alerts_between
 from core.storage.accounts import find_pools, lock_accounts
 from core.storage.alert_outbox import hold_outbox, wait_again
 from core.storage.balance_alerts import write_alerts
-from core.storage.billing_settings import change_settings, has_transactions, knows_zone, load_settings, open_settings
+from core.storage.billing_settings import change_settings, has_transactions, load_settings, open_settings
 from core.storage.database import Database
 from core.storage.directory.mirror import mandate_states
+from core.storage.known_zones import known_zones
 from core.storage.locks import hold_mandates
 from core.storage.reading.billing_settings import MandateSettings, find_settings
 
@@ -146,8 +147,10 @@ def update_settings(
         if current is None:
             current = _opened(connection, mandate_id, changed_by, config)
         _require_version(current, expected_version)
-        before = {name: getattr(current, name) for name in SettingsChanges.model_fields}
+        before = {name: getattr(current, name) for name in (*SettingsChanges.model_fields, "time_zone_missing")}
         after = {**before, **checked, "billing_address": merged_address(current.billing_address, checked.get("billing_address", {}))}
+        if "time_zone" in checked:
+            after["time_zone_missing"] = None  # somebody has chosen
         if after == before:
             return current
         _require_possible(connection, current, after)
@@ -189,7 +192,7 @@ def require_known_zone(connection: Connection, time_zone: str) -> None:
     Raises:
         RequestRefused: it doesn't; usage of the mandate could not be recorded.
     """
-    if not knows_zone(connection, time_zone):
+    if time_zone not in known_zones(connection, [time_zone]):
         raise RequestRefused(
             f"time_zone: {shown(time_zone)} is not a time zone that the database knows; its own list may be older: `pg_timezone_names`"
         )
@@ -202,7 +205,8 @@ def _require_version(current: MandateSettings, expected: int | None) -> None:
 
 
 def _opened(connection: Connection, mandate_id: str, changed_by: str, config: Configuration) -> MandateSettings:
-    open_settings(connection, {mandate_id: zone_of_new(connection, mandate_id, config)}, changed_by, default_time_zone=config.default_time_zone)
+    named = {mandate_id: named_zone(connection, mandate_id, config)}
+    open_settings(connection, named, changed_by, default_time_zone=config.default_time_zone)
     opened = find_settings(connection, mandate_id)
     assert opened is not None, "settings just opened are there"
     return opened
@@ -226,17 +230,16 @@ def checked_settings(changes: Mapping[str, object], changed_by: str) -> dict[str
     return SettingsChanges.model_validate(dict(changes)).model_dump(exclude_unset=True)
 
 
-def zone_of_new(connection: Connection, mandate_id: str, config: Configuration) -> str:
-    """The time zone of settings to be opened: the directory's, else the configured one.
+def named_zone(connection: Connection, mandate_id: str, config: Configuration) -> str | None:
+    """The time zone that the directory names for the mandate, if it does.
 
     Raises:
-        NotFound: the directory doesn't know the mandate, so it may have none.
+        NotFound: the directory doesn't know the mandate, so it may have no settings.
     """
     state = mandate_states(connection, [mandate_id]).get(mandate_id)
     if state is None and config.unknown_mandates == "park":
         raise NotFound(f"mandate {shown(mandate_id)} has no billing settings, and the directory does not know it")
-    zone = state.time_zone if state else None
-    return zone if zone is not None and is_time_zone(zone) else config.default_time_zone
+    return state.time_zone if state else None
 
 
 def merged_address(address: Mapping[str, str], changes: Mapping[str, str | None]) -> dict[str, str]:

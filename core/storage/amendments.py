@@ -15,6 +15,7 @@ from core.domain.usage_event import TokenUsage, UsageEvent
 from core.storage.locks import Lock, hold_text
 from core.storage.movements import Movement, insert_movements
 from core.storage.transactions import next_transaction_ids
+from core.storage.zones import local_day
 
 _ENTRY = """
     t.id, t.recorded_at, t.account_id, t.balance_account_id, t.event_id, t.mandate_id, t.created_by_user_id AS user_id, t.amount AS price_chf,
@@ -54,7 +55,7 @@ _TOTALS = text("""
 
 _REFUNDED = text("SELECT DISTINCT transaction_id FROM refunds WHERE mandate_id = :mandate_id AND transaction_id = ANY(:transaction_ids)")
 
-_DEBIT = text("""
+_DEBIT = text(f"""
     INSERT INTO transactions (id, mandate_id, event_id, account_id, balance_account_id, transaction_type, amount, reference_type, description,
                               workflow_id, feature_instance_id, feature_code, provider, model,
                               input_tokens, output_tokens, cached_input_tokens, cache_write_tokens, reasoning_tokens,
@@ -63,7 +64,8 @@ _DEBIT = text("""
             coalesce(CAST(:description AS text), 'AI Usage'),
             :workflow_id, :feature_instance_id, :feature_code, :provider, :model,
             :input_tokens, :output_tokens, :cached_input_tokens, :cache_write_tokens, :reasoning_tokens,
-            :user_id, :occurred_at, now(), (CAST(:occurred_at AS timestamptz) AT TIME ZONE :time_zone)::date, :settings_version, :batch_id, :key)
+            :user_id, :occurred_at, now(), {local_day("CAST(:occurred_at AS timestamptz)", "CAST(:time_zone AS text)")},
+            :settings_version, :batch_id, :key)
 """)
 
 _LINK = text("""

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Row, text
 
 from core.domain.billing import BillingModel
 from core.domain.settings import BillingSettings
+from core.storage.known_zones import TakenZone, zones_to_take
 
 _LOAD = text("""
     SELECT s.mandate_id, s.billing_model, s.default_user_credit, s.warning_threshold_percent, s.time_zone, s.version,
@@ -19,11 +20,9 @@ _LOAD = text("""
 _OPEN = text("""
     WITH opened AS (
         INSERT INTO billing_settings (mandate_id, billing_model, default_user_credit, warning_threshold_percent,
-                                      block_on_zero_balance, notify_on_warning, time_zone)
-        SELECT m.id, :billing_model, :default_user_credit, :warning_threshold_percent, true, true,
-               CASE WHEN m.time_zone = 'UTC' OR m.time_zone IN (SELECT name FROM pg_timezone_names) THEN m.time_zone
-                    WHEN :default_time_zone IN (SELECT name FROM pg_timezone_names) THEN :default_time_zone ELSE 'UTC' END
-          FROM unnest(CAST(:mandate_ids AS text[]), CAST(:time_zones AS text[])) AS m(id, time_zone)
+                                      block_on_zero_balance, notify_on_warning, time_zone, time_zone_missing)
+        SELECT m.id, :billing_model, :default_user_credit, :warning_threshold_percent, true, true, m.time_zone, m.missing
+          FROM unnest(CAST(:mandate_ids AS text[]), CAST(:time_zones AS text[]), CAST(:missing AS text[])) AS m(id, time_zone, missing)
          ORDER BY m.id COLLATE "C"
         ON CONFLICT DO NOTHING
         RETURNING *
@@ -39,9 +38,10 @@ _OPEN = text("""
 _INSERT = text("""
     WITH inserted AS (
         INSERT INTO billing_settings (mandate_id, billing_model, default_user_credit, warning_threshold_percent, block_on_zero_balance,
-                                      notify_on_warning, notification_emails, billing_address, time_zone)
+                                      notify_on_warning, notification_emails, billing_address, time_zone, time_zone_missing)
         VALUES (:mandate_id, :billing_model, :default_user_credit, :warning_threshold_percent, :block_on_zero_balance,
-                :notify_on_warning, CAST(:notification_emails AS text[]), CAST(:billing_address AS jsonb), :time_zone)
+                :notify_on_warning, CAST(:notification_emails AS text[]), CAST(:billing_address AS jsonb), :time_zone,
+                :time_zone_missing)
         RETURNING *
     )
     INSERT INTO billing_settings_history (mandate_id, version, billing_model, default_user_credit, warning_threshold_percent,
@@ -57,7 +57,7 @@ _CHANGE = text("""
            SET billing_model = :billing_model, default_user_credit = :default_user_credit, warning_threshold_percent = :warning_threshold_percent,
                block_on_zero_balance = :block_on_zero_balance, notify_on_warning = :notify_on_warning,
                notification_emails = CAST(:notification_emails AS text[]), billing_address = CAST(:billing_address AS jsonb),
-               time_zone = :time_zone, version = version + 1, updated_at = now()
+               time_zone = :time_zone, time_zone_missing = :time_zone_missing, version = version + 1, updated_at = now()
          WHERE mandate_id = :mandate_id
         RETURNING *
     )
@@ -73,8 +73,6 @@ _BILLED_MODEL = text("""
      WHERE mandate_id = :mandate_id AND billing_model <> 'UNLIMITED' ORDER BY version DESC LIMIT 1
 """)
 
-_KNOWS_ZONE = text("SELECT EXISTS (SELECT FROM pg_timezone_names WHERE name = :time_zone)")
-
 _HAS_TRANSACTIONS = text("SELECT EXISTS (SELECT FROM transactions WHERE mandate_id = :mandate_id)")
 
 
@@ -89,18 +87,18 @@ def load_settings(connection: Connection, mandate_ids: Iterable[str]) -> tuple[d
     return {row.mandate_id: _settings(row) for row in rows}, {row.mandate_id for row in rows if row.has_parked}
 
 
-def open_settings(connection: Connection, time_zones: dict[str, str], changed_by: str, *, default_time_zone: str) -> int:
-    """Each mandate of `time_zones` has settings afterwards, with the defaults and that zone where it had none.
+def open_settings(connection: Connection, time_zones: Mapping[str, str | None], changed_by: str, *, default_time_zone: str) -> int:
+    """Each mandate of `time_zones` has settings afterwards: where it had none, with the defaults and the zone named for it, as `zones_to_take`.
 
-    A zone that the database doesn't know, since its own list may be older than Python's, becomes the default one, else UTC.
     Returns the number made. Race-free: any number of callers at once make one row. A replay makes none.
     """
+    taken = zones_to_take(connection, time_zones, default_time_zone)
     rows = connection.execute(
         _OPEN,
         {
-            "mandate_ids": list(time_zones),
-            "time_zones": list(time_zones.values()),
-            "default_time_zone": default_time_zone,
+            "mandate_ids": list(taken),
+            "time_zones": [zone.name for zone in taken.values()],
+            "missing": [zone.missing for zone in taken.values()],
             "billing_model": DEFAULT_BILLING_MODEL.value,
             "default_user_credit": DEFAULT_USER_CREDIT,
             "warning_threshold_percent": DEFAULT_WARNING_THRESHOLD_PERCENT,
@@ -110,7 +108,7 @@ def open_settings(connection: Connection, time_zones: dict[str, str], changed_by
     return len(rows.all())
 
 
-def default_settings(time_zone: str) -> dict[str, object]:
+def default_settings(time_zone: TakenZone) -> dict[str, object]:
     """What new settings have, by column, where nothing else is asked for."""
     return {
         "billing_model": DEFAULT_BILLING_MODEL,
@@ -120,7 +118,8 @@ def default_settings(time_zone: str) -> dict[str, object]:
         "notify_on_warning": True,
         "notification_emails": [],
         "billing_address": {},
-        "time_zone": time_zone,
+        "time_zone": time_zone.name,
+        "time_zone_missing": time_zone.missing,
     }
 
 
@@ -150,12 +149,6 @@ def has_transactions(connection: Connection, mandate_id: str) -> bool:
     """Whether anything was ever booked for the mandate."""
     found: bool = connection.execute(_HAS_TRANSACTIONS, {"mandate_id": mandate_id}).scalar_one()
     return found
-
-
-def knows_zone(connection: Connection, time_zone: str) -> bool:
-    """Whether PostgreSQL knows the time zone. It reads its whole list, which takes tens of milliseconds."""
-    known: bool = connection.execute(_KNOWS_ZONE, {"time_zone": time_zone}).scalar_one()
-    return known
 
 
 def _parameters(mandate_id: str, values: Mapping[str, object], changed_by: str) -> dict[str, object]:

@@ -14,13 +14,16 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, make_url, text
 from sqlalchemy.exc import SAWarning
 
+from core.domain.rejection import shown
 from core.errors import Misconfigured
 from core.storage.database import driver_url
 from core.storage.failures import translated
 from core.storage.locks import Lock, hold
+from core.storage.reading.zones import UnknownZone, find_unknown_zones
 from core.storage.schema import metadata
 
 WORKER_ROLE = "tollbook_worker"
+_ZONES_SHOWN_MAX = 20
 _LOCK_TIMEOUT_SECONDS = 2  # a migration that can't get its lock gives up rather than make recorders queue behind it
 
 
@@ -49,7 +52,7 @@ def upgrade(owner_url: str, worker_url: str | None = None) -> tuple[str | None, 
 
 
 def check(owner_url: str) -> list[str]:
-    """What differs between the database and this program: nothing if it is up to date.
+    """What differs between the database and this program, and time zones that one of them doesn't know: nothing if all is well.
 
     Raises:
         StorageUnavailable, Misconfigured: the database can't be asked.
@@ -61,7 +64,8 @@ def check(owner_url: str) -> list[str]:
         context = MigrationContext.configure(connection, opts={"include_object": is_ours, "compare_server_default": False})
         with warnings.catch_warnings():  # SQLAlchemy trips over checks that were added as NOT VALID, which are not compared
             warnings.filterwarnings("ignore", "Can't validate argument 'dialect_options'", SAWarning)
-            return [f"tables differ from the models: {change}" for change in compare_metadata(context, metadata)]
+            differences = [f"tables differ from the models: {change}" for change in compare_metadata(context, metadata)]
+        return differences or [_zone_trouble(zone) for zone in find_unknown_zones(connection, _ZONES_SHOWN_MAX).mandates]
 
 
 def head() -> str:
@@ -75,6 +79,11 @@ def is_ours(thing: Any, name: str | None, kind: str, reflected: bool, _compare_t
     """Leaves the monthly partitions of `transactions` and what hangs on them out of comparisons."""
     table = name if kind == "table" else getattr(getattr(thing, "table", None), "name", None)
     return not (reflected and table is not None and table.startswith("transactions_"))
+
+
+def _zone_trouble(found: UnknownZone) -> str:
+    then = f"; its settings have {found.taken}" if found.taken else ""
+    return f"mandate {shown(found.mandate_id)}: time zone {shown(found.time_zone)} is or was not known{then}: see `tollbook zones check`"
 
 
 def _let_in(connection: Connection, worker: str) -> None:

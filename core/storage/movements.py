@@ -12,6 +12,7 @@ from core.domain.settings import BillingSettings
 from core.storage.database import transaction_time
 from core.storage.packing import packed, unpacked
 from core.storage.transactions import next_transaction_ids
+from core.storage.zones import local_day
 
 _COLUMNS = {
     "id": "bigint",
@@ -29,7 +30,7 @@ _COLUMNS = {
 _INSERT = text(f"""
     INSERT INTO transactions ({", ".join(_COLUMNS)}, mandate_id, occurred_at, recorded_at, local_date, settings_version, batch_id)
     SELECT {", ".join(f"m.{name}" for name in _COLUMNS)},
-           :mandate_id, now(), now(), (now() AT TIME ZONE :time_zone)::date, :settings_version, :batch_id
+           :mandate_id, now(), now(), {local_day("now()", "CAST(:time_zone AS text)")}, :settings_version, :batch_id
       FROM unnest({", ".join(unpacked(name, kind) for name, kind in _COLUMNS.items())}) AS m({", ".join(_COLUMNS)})
      WHERE m.id IS NOT NULL
 """)

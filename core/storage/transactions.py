@@ -12,6 +12,7 @@ from core.domain.settings import BillingSettings
 from core.domain.usage_event import TokenUsage, UsageEvent
 from core.storage.event_keys import StoredHash
 from core.storage.packing import packed, packed_times, unpacked
+from core.storage.zones import local_day
 
 # What an entry adds to the balance that it moves: only a DEBIT takes off, an ADJUSTMENT carries its own sign.
 DELTA = "CASE transaction_type WHEN 'DEBIT' THEN -amount ELSE amount END"
@@ -45,7 +46,7 @@ _VALUES = {"description": "coalesce(d.description, 'AI Usage')"}
 _RECORD_USAGE = text(f"""
     INSERT INTO transactions ({", ".join(_USAGE_COLUMNS)}, transaction_type, reference_type, recorded_at, local_date, batch_id)
     SELECT {", ".join(_VALUES.get(name, f"d.{name}") for name in _USAGE_COLUMNS)},
-           'DEBIT', 'WORKFLOW', now(), (d.occurred_at AT TIME ZONE d.time_zone)::date, :batch_id
+           'DEBIT', 'WORKFLOW', now(), {local_day("d.occurred_at", "d.time_zone")}, :batch_id
       FROM unnest({", ".join(unpacked(name, kind) for name, kind in _USAGE_COLUMNS.items())}, {unpacked("time_zone")})
            AS d({", ".join(_USAGE_COLUMNS)}, time_zone)
      WHERE d.id IS NOT NULL
@@ -63,11 +64,11 @@ _CLAIM_GRANTS = text("""
     RETURNING CAST(substr(idempotency_key, 7) AS bigint) AS account_id
 """)
 
-_GRANT = text("""
+_GRANT = text(f"""
     INSERT INTO transactions (mandate_id, account_id, balance_account_id, transaction_type, amount, reference_type, description,
                               occurred_at, local_date, settings_version, batch_id, operation_key)
     SELECT d.mandate_id, d.account_id, d.account_id, 'CREDIT', d.amount, 'SYSTEM', 'Initial credit for new user',
-           now(), (now() AT TIME ZONE d.time_zone)::date, d.settings_version, :batch_id, 'grant:' || d.account_id
+           now(), {local_day("now()", "d.time_zone")}, d.settings_version, :batch_id, 'grant:' || d.account_id
       FROM unnest(CAST(:account_ids AS bigint[]), CAST(:mandate_ids AS text[]), CAST(:amounts AS numeric[]),
                   CAST(:time_zones AS text[]), CAST(:versions AS int[])) AS d(account_id, mandate_id, amount, time_zone, settings_version)
      ORDER BY d.account_id

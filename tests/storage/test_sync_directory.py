@@ -74,6 +74,7 @@ def test_the_mirror_follows_its_source(sync: Sync, source: ApplicationDatabase, 
         "users": 2,
         "users_changed": 2,
         "users_refused": 0,
+        "time_zones_unknown": 0,
     }
     again = sync()
     assert again is not None
@@ -202,6 +203,8 @@ def test_rows_that_cannot_be_used_are_left_out(sync: Sync, source: ApplicationDa
     assert (counts := sync()) is not None
     assert (counts["mandates"], counts["mandates_refused"], counts["memberships"]) == (6, 4, 4)
     assert mirror()["mandates"] == [("acme", "Acme", None, False, "Mars"), ("beta", "", "y" * 256, True, None)]
+    source.run("UPDATE mandates SET enabled = true WHERE id = 'acme'")
+    assert (sync() or {})["time_zones_unknown"] == 1  # of a disabled mandate it doesn't matter
     assert mirror()["memberships"] == [("beta", "ada", True), ("beta", "Ädä 😀", True)]
 
 

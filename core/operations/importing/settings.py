@@ -7,7 +7,6 @@ from pydantic import TypeAdapter, ValidationError
 from core.domain.contract import Id
 from core.domain.rejection import shown
 from core.domain.request import refusal
-from core.domain.time_zones import is_time_zone
 from core.errors import RequestRefused
 from core.operations.importing.work import Importing
 from core.operations.update_settings import SettingsChanges, wrong_settings
@@ -15,6 +14,7 @@ from core.storage.billing_settings import DEFAULT_USER_CREDIT, DEFAULT_WARNING_T
 from core.storage.book_files import BookFile
 from core.storage.directory.mirror import mandate_states
 from core.storage.importing.accounts import open_given_settings, settings_versions
+from core.storage.known_zones import zones_to_take
 from core.storage.locks import share_mandates
 
 _DEFAULTS = {
@@ -74,11 +74,15 @@ def _open(work: Importing, file: BookFile, given: dict[str, dict[str, Any]], lin
     work.settings_count.given += len(given)
     share_mandates(work.connection, given)
     zones = {mandate_id: state.time_zone for mandate_id, state in mandate_states(work.connection, given).items()}
+    named = {mandate_id: settings.get("time_zone", zones.get(mandate_id)) for mandate_id, settings in given.items()}
+    taken = zones_to_take(work.connection, named, work.config.default_time_zone)
     whole = []
     for mandate_id, settings in given.items():
-        zone = zones.get(mandate_id)
-        known_zone = zone if zone is not None and is_time_zone(zone) else work.config.default_time_zone
-        row = {"mandate_id": mandate_id, "time_zone": known_zone, **_DEFAULTS, **settings}
+        zone = taken[mandate_id]
+        if zone.missing is not None and "time_zone" in settings:
+            work.wrong(file, lines[mandate_id], f"time_zone: {shown(zone.missing)} is not a time zone that the database knows")
+            continue
+        row = {"mandate_id": mandate_id, "time_zone": zone.name, "time_zone_missing": zone.missing, **_DEFAULTS, **settings}
         amounts = {name: str(row[name]) for name in ("default_user_credit", "warning_threshold_percent")}
         whole.append(row | amounts)
     opened = open_given_settings(work.connection, whole, work.by)

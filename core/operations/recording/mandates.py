@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from core.domain.settings import BillingSettings
-from core.domain.time_zones import is_time_zone
 from core.operations.recording.work import Opening
 from core.storage.billing_settings import load_settings, open_settings
 from core.storage.directory.mirror import mandate_states
@@ -40,10 +39,10 @@ def admit(work: Opening, mandate_ids: Iterable[str]) -> Mandates:
     return Mandates(settings, with_parked, unknown)
 
 
-def _openable(work: Opening, mandate_ids: list[str]) -> tuple[dict[str, str], dict[str, str]]:
+def _openable(work: Opening, mandate_ids: list[str]) -> tuple[dict[str, str | None], dict[str, str]]:
     """Time zones of the mandates that may get settings, and why the others may not."""
     states = mandate_states(work.connection, mandate_ids)
-    zones: dict[str, str] = {}
+    zones: dict[str, str | None] = {}
     unknown: dict[str, str] = {}
     for mandate_id in mandate_ids:
         state = states.get(mandate_id)
@@ -52,6 +51,5 @@ def _openable(work: Opening, mandate_ids: list[str]) -> tuple[dict[str, str], di
         elif state is None and work.config.unknown_mandates == "park":
             unknown[mandate_id] = "unknown_mandate"
         else:
-            zone = (state.time_zone if state else None) or work.config.default_time_zone
-            zones[mandate_id] = zone if is_time_zone(zone) else work.config.default_time_zone
+            zones[mandate_id] = state.time_zone if state else None
     return zones, unknown

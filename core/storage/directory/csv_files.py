@@ -180,5 +180,5 @@ def _enabled(row: Row) -> bool | None:
 def _time_zone(row: Row) -> str | None:
     zone = row["time_zone"]
     if zone and not is_time_zone(zone):
-        raise _Fault("time_zone", zone, "is not an IANA time zone")
+        raise _Fault("time_zone", zone, "is not an IANA time zone that this program knows")
     return zone or None

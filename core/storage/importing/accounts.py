@@ -33,9 +33,10 @@ _SETTINGS = {
 
 _OPEN_SETTINGS = text(f"""
     WITH opened AS (
-        INSERT INTO billing_settings ({", ".join(_SETTINGS)})
-        SELECT {", ".join(_SETTINGS)}
-          FROM jsonb_to_recordset(CAST(:settings AS jsonb)) AS g({", ".join(f"{name} {kind}" for name, kind in _SETTINGS.items())})
+        INSERT INTO billing_settings ({", ".join(_SETTINGS)}, time_zone_missing)
+        SELECT {", ".join(_SETTINGS)}, time_zone_missing
+          FROM jsonb_to_recordset(CAST(:settings AS jsonb))
+               AS g({", ".join(f"{name} {kind}" for name, kind in _SETTINGS.items())}, time_zone_missing text)
          ORDER BY mandate_id COLLATE "C"
         ON CONFLICT DO NOTHING
         RETURNING *

@@ -14,6 +14,7 @@ from core.storage.event_keys import EventKey, StoredHash
 from core.storage.operation_keys import HASH_VERSION, Operation
 from core.storage.packing import packed, unpacked
 from core.storage.transactions import DELTA
+from core.storage.zones import local_day
 
 IMPORT = "import"  # the kind of its batches: what stands in one is history, and moved nothing
 
@@ -70,7 +71,7 @@ _ENTRY = {
 
 _INSERT = text(f"""
     INSERT INTO transactions ({", ".join(_ENTRY)}, occurred_at, recorded_at, local_date)
-    SELECT {", ".join(f"e.{name}" for name in _ENTRY)}, e.occurred_at, now(), (e.occurred_at AT TIME ZONE e.time_zone)::date
+    SELECT {", ".join(f"e.{name}" for name in _ENTRY)}, e.occurred_at, now(), {local_day("e.occurred_at", "e.time_zone")}
       FROM unnest({", ".join(unpacked(name, kind) for name, kind in _ENTRY.items())}, {unpacked("occurred_at", "timestamptz")},
                   {unpacked("time_zone")}) AS e({", ".join(_ENTRY)}, occurred_at, time_zone)
      WHERE e.id IS NOT NULL

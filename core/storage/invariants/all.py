@@ -6,7 +6,8 @@ from core.storage.invariants.dead_letters import bad_inputs_are_kept
 from core.storage.invariants.events import conflicts_move_nothing, debits_are_what_came, one_debit_per_event
 from core.storage.invariants.grants import grants_are_single
 from core.storage.invariants.invariant import Invariant
-from core.storage.invariants.references import local_days_are_those_of_the_time, mandates_stay_apart, settings_are_those_of_the_time
+from core.storage.invariants.local_days import local_days_are_those_of_the_time
+from core.storage.invariants.references import mandates_stay_apart, settings_are_those_of_the_time
 from core.storage.invariants.rollups import rollups_are_recomputable
 
 INVARIANTS: tuple[Invariant, ...] = (

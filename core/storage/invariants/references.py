@@ -1,4 +1,4 @@
-"""Invariants of what transactions refer to: accounts of their own mandate, settings of their time, their local day."""
+"""Invariants of what transactions refer to: accounts of their own mandate, settings of their time."""
 
 from sqlalchemy import text
 
@@ -126,25 +126,4 @@ def settings_are_those_of_the_time() -> Invariant:
         "I13",
         "each transaction carries the settings version that it was made under, and usage was paid as that version says",
         text(_VERSIONS_CARRIED + "UNION ALL" + _PRESENT_VERSIONS),
-    )
-
-
-def local_days_are_those_of_the_time() -> Invariant:
-    """I16. A correction may stand in the local day of what it corrects. A zone that the server doesn't know is reported, not asked for."""
-    return Invariant(
-        "I16",
-        "each transaction's local day is that of its time in the mandate's zone as of recording",
-        text("""
-            SELECT format('transaction %s of mandate %s', t.id, t.mandate_id) AS subject,
-                   CASE WHEN z.known THEN format('local day %s, %s in %s is another', t.local_date, t.occurred_at, z.time_zone)
-                        ELSE format('time zone %s is not known to the database', z.time_zone) END AS detail
-              FROM transactions t
-              JOIN (SELECT h.mandate_id, h.version, h.time_zone, n.name IS NOT NULL AS known
-                      FROM billing_settings_history h LEFT JOIN pg_timezone_names n ON n.name = h.time_zone) AS z
-                ON z.mandate_id = t.mandate_id AND z.version = t.settings_version
-              LEFT JOIN transactions o ON o.id = t.reverses_id AND o.mandate_id = t.mandate_id
-             WHERE t.recorded_at >= :since
-               AND CASE WHEN z.known THEN CAST(t.occurred_at AT TIME ZONE z.time_zone AS date) <> t.local_date ELSE true END
-               AND t.local_date IS DISTINCT FROM o.local_date
-        """),
     )

@@ -14,7 +14,7 @@ from core.storage.reading.names import join_mandate, mandate_name
 _SHOWN = f"""
     r.mandate_id, {mandate_name("r.mandate_id")} AS mandate_name, r.billing_model, r.default_user_credit,
     r.warning_threshold_percent, r.block_on_zero_balance, r.notify_on_warning, r.notification_emails, r.billing_address, r.time_zone,
-    r.version, r.created_at, r.updated_at
+    r.version, r.created_at, r.updated_at, r.time_zone_missing
 """
 _NAMES = join_mandate("r.mandate_id")
 _FIND = text(f"SELECT {_SHOWN} FROM billing_settings r {_NAMES} WHERE r.mandate_id = :mandate_id")
@@ -51,7 +51,10 @@ class KeptSettings:
 
 @dataclass(frozen=True, slots=True)
 class MandateSettings:
-    """A mandate's billing settings, whole; amounts in CHF."""
+    """A mandate's billing settings, whole; amounts in CHF.
+
+    `time_zone_missing`: which zone it should have had and couldn't, since it wasn't known; until somebody chooses one.
+    """
 
     mandate_id: str
     mandate_name: str
@@ -66,6 +69,7 @@ class MandateSettings:
     version: int
     created_at: datetime
     updated_at: datetime
+    time_zone_missing: str | None
 
 
 def find_settings(connection: Connection, mandate_id: str) -> MandateSettings | None:

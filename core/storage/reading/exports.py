@@ -11,6 +11,7 @@ from core.domain.focus import Bounds, Entry, Tokens, Usage
 from core.domain.periods import PeriodType
 from core.storage.reading.local_days import entries_in_days
 from core.storage.reading.names import mandate_name, user_name
+from core.storage.zones import first_moment
 
 CHUNK_ROWS = 5_000
 _PREPARE = text("SELECT set_config('cursor_tuple_fraction', '1', true), set_config('jit', 'off', true)")  # all rows are wanted, not the first ones
@@ -200,5 +201,5 @@ def _bounds(day: str, charge: str, billing: str) -> str:
     bounds = []
     for unit in (charge, billing):
         start = f"date_trunc('{unit}', CAST({day} AS timestamp))"
-        bounds += [f"({start}{step}) AT TIME ZONE coalesce(h.time_zone, 'UTC')" for step in ("", f" + interval '1 {unit}'")]
+        bounds += [first_moment(f"({start}{step})", "coalesce(h.time_zone, 'UTC')") for step in ("", f" + interval '1 {unit}'")]
     return ", ".join(bounds)

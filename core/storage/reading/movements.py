@@ -7,13 +7,14 @@ from typing import NamedTuple
 from sqlalchemy import Connection, text
 
 from core.domain.billing import BillingModel
+from core.storage.zones import first_moment
 
 # The newest version that was there before the moment; where a day is given, before that day ended in the version's own zone.
-_RULES = text("""
+_RULES = text(f"""
     SELECT h.billing_model, m.moment
       FROM billing_settings_history h
      CROSS JOIN LATERAL (SELECT coalesce(CAST(:moment AS timestamptz),
-                                         CAST(CAST(:day AS date) + 1 AS timestamp) AT TIME ZONE h.time_zone) AS moment) AS m
+                                         {first_moment("CAST(CAST(:day AS date) + 1 AS timestamp)", "h.time_zone")}) AS moment) AS m
      WHERE h.mandate_id = :mandate_id AND h.changed_at < m.moment
      ORDER BY h.version DESC LIMIT 1
 """)

@@ -69,6 +69,7 @@ billing_settings = Table(
     Column("version", Integer, nullable=False, server_default=text("1")),
     time("created_at", now=True),
     time("updated_at", now=True),
+    Column("time_zone_missing", Text),
     *_settings_checks(),
 )
 

@@ -1,6 +1,19 @@
 """Jobs, findings, the checkpoint and the directory's mirror."""
 
-from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Identity, Index, PrimaryKeyConstraint, Table, Text, UniqueConstraint, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Identity,
+    Index,
+    Integer,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from core.storage.schema.columns import TOKEN_COLUMNS, count, key, metadata, time, token_total, total
@@ -64,6 +77,20 @@ balance_marks = Table(
     Column("transaction_id", BigInteger, nullable=False),
     total("balance"),
     PrimaryKeyConstraint("account_id", "recorded_at", "transaction_id"),
+)
+
+former_offsets = Table(
+    "former_offsets",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("time_zone", Text, nullable=False),
+    Column("offset_seconds", Integer, nullable=False),
+    time("occurred_from"),
+    time("occurred_until"),
+    time("recorded_before", now=True),
+    Column("accepted_by", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    CheckConstraint("offset_seconds BETWEEN -57600 AND 57600", name="offset_seconds_range"),
 )
 
 directory_mandates = Table(
