@@ -22,6 +22,7 @@ from core.views.statement import statement as statement_of
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 SHARES_SHOWN_MAX = 20
+TOKEN_KINDS = [field.name for field in fields(UsageFigures) if field.name.endswith("_tokens")]
 _MONTH = re.compile(r"([0-9]{4})-([0-9]{2})")
 
 
@@ -75,6 +76,8 @@ def _print(found: Statement) -> None:
     print_table(columns, [(field.name.replace("_", " "), *(getattr(account, field.name) for account in accounts)) for field in fields(BalanceMonth)])
     if found.by_day:
         _print_usage(found)
+    if found.unbilled_refunds:
+        typer.echo(f"given back of what was not billed: {found.unbilled_refunds:f} CHF")
     if found.late_event_count:
         typer.echo(f"{counted(found.late_event_count, 'event')} recorded after the month had ended")
     typer.echo(f"as of {cell(found.as_of)} UTC" + ("" if found.ended else ": the month is not over"))
@@ -95,4 +98,9 @@ def _print_usage(found: Statement) -> None:
     for kind, rows in shares.items():
         if len(rows) > SHARES_SHOWN_MAX:
             typer.echo(f"and {counted(len(rows) - SHARES_SHOWN_MAX, kind)} more")
+    tokens = {name: getattr(found.usage, name) for name in TOKEN_KINDS}
+    if any(tokens.values()):
+        typer.echo(
+            "tokens, as the producers counted: " + ", ".join(f"{n} {name.removesuffix('_tokens').replace('_', ' ')}" for name, n in tokens.items())
+        )
     typer.echo(f"total: {counted(found.usage.event_count, 'event')}, {found.usage.cost:f} CHF, of which {found.usage.billed_cost:f} CHF billed")

@@ -187,7 +187,7 @@ def _value(schema: dict[str, Any], field: dict[str, Any]) -> str:
     if "$ref" in kind:
         counts = schema["$defs"][kind["$ref"].rpartition("/")[2]]["properties"]
         (limits,) = {_value(schema, count) for count in counts.values()}
-        return f"Object of token counts, all optional: {', '.join(f'`{name}`' for name in counts)}. {limits}"
+        return f"Object of token counts, as the producer counted, all optional: {', '.join(f'`{name}`' for name in counts)}. {limits}"
     if kind.get("type") == "integer":
         least, most = kind["minimum"], kind["maximum"]
         return f"The integer {least}." if least == most else f"Integers from {least} to {most}."

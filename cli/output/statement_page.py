@@ -20,6 +20,7 @@ from markupsafe import Markup
 from cli.output.text import printable
 from core.domain.billing import BillingModel
 from core.domain.money import ZERO
+from core.domain.time_zones import is_time_zone
 from core.views.statement import BalanceMonth, Statement, UsageFigures
 
 ROWS_MAX = 200  # models and features, whose names the producers choose; users are all listed
@@ -42,6 +43,14 @@ _MODELS = {
     BillingModel.CREDIT_POSTPAY: "paid afterwards",
     BillingModel.UNLIMITED: "not billed",
 }
+_TOKENS = {
+    "input_tokens": "Tokens in",
+    "output_tokens": "Tokens out",
+    "cached_input_tokens": "Cached",
+    "cache_write_tokens": "Cache writes",
+    "reasoning_tokens": "Reasoning",
+}
+_ALWAYS_SHOWN = ("input_tokens", "output_tokens")
 _CHART_WIDTH, _CHART_HEIGHT = 720, 150
 
 
@@ -52,6 +61,14 @@ class Line:
     name: str
     note: str
     usage: UsageFigures
+
+
+@dataclass(frozen=True, slots=True)
+class TokenKind:
+    """A kind of tokens: the field of `UsageFigures`, and what its column is called."""
+
+    name: str
+    heading: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +91,8 @@ def statement_page(statement: Statement) -> str:
     always = ("Opening balance", "Usage billed", "Closing balance")
     style = Markup(files("cli.output").joinpath("statement.css").read_text(encoding="utf-8"))  # noqa: S704 - it is ours
     models = [Line(row.model, row.provider, row) for row in statement.by_model]
+    shown_zone = statement.time_zone if is_time_zone(statement.time_zone) else "UTC"  # the database's zones may be newer than this program's
+    tokens = [TokenKind(name, heading) for name, heading in _TOKENS.items() if name in _ALWAYS_SHOWN or getattr(statement.usage, name)]
     return _template().render(
         statement=statement,
         style=style,
@@ -82,9 +101,12 @@ def statement_page(statement: Statement) -> str:
         address=_address(statement),
         models=[(_MODELS[model.billing_model], model.since) for model in statement.billing_models],
         owed=any(model.billing_model is BillingModel.CREDIT_POSTPAY for model in statement.billing_models),
-        as_of=statement.as_of.astimezone(ZoneInfo(statement.time_zone)),
+        as_of=statement.as_of.astimezone(ZoneInfo(shown_zone)),
+        shown_zone=shown_zone,
         columns=["Total", "Pool", "Users' accounts"] if split else ["Amount"],
         movements=[(label, values) for label, values in movements if label in always or any(values)],
+        tokens=tokens,
+        token_note=", who may count some kinds within others" if len(tokens) > len(_ALWAYS_SHOWN) else "",
         mixed=statement.usage.billed_cost != 0 and statement.usage.unbilled_cost != 0,
         days=[Line(f"{row.day:%a} {row.day.day}", "", row) for row in statement.by_day],
         bars=_bars(statement),

@@ -40,7 +40,11 @@ Moment = Annotated[datetime, PlainValidator(parse_time), WithJsonSchema({"type":
 
 
 class TokenCounts(BaseModel):
-    """How many tokens the call used, by kind; what is absent is not known."""
+    """How many tokens the call used, by kind, as the producer counted; what is absent is not known.
+
+    Providers count differently: cached or reasoning tokens may be among the input or output tokens, or beside them. So the kinds
+    can't be added up, and nothing is priced by them.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
@@ -33,6 +34,7 @@ from core.storage.reading.statements import (
     present_balances,
     used,
 )
+from core.storage.schema.columns import TOKEN_COLUMNS
 from core.views.mandates import without_settings
 
 _YEARS = range(1, 9999)  # the day after the last one must be a day that Python has
@@ -58,7 +60,10 @@ class BalanceMonth:
 
 @dataclass(frozen=True, slots=True)
 class UsageFigures:
-    """Usage events, as amended: how many, what they cost in CHF, which part of that moved a balance and which none, and their tokens."""
+    """Usage events, as amended: how many, what they cost in CHF, which part of that moved a balance and which none.
+
+    Their tokens are as the producers counted them: whether cached or reasoning tokens are also among the input or output is theirs.
+    """
 
     event_count: int
     cost: Decimal
@@ -66,6 +71,9 @@ class UsageFigures:
     unbilled_cost: Decimal
     input_tokens: int
     output_tokens: int
+    cached_input_tokens: int
+    cache_write_tokens: int
+    reasoning_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +118,8 @@ class ModelSince:
 class Statement:
     """A mandate's month, both days included, by all that was recorded before `as_of`; amounts in CHF.
 
-    `total` is the pool and the users' accounts together. `late_event_count` events were recorded after the month had ended.
+    `total` is the pool and the users' accounts together. `unbilled_refunds` is what refunds gave back that moved no balance, since
+    nobody had paid: it stands beside the cost. `late_event_count` events were recorded after the month had ended.
     Days ascend; models, features and users come dearest first. `ended`: by the mandate's clocks the month was over at `as_of`.
     """
 
@@ -128,11 +137,20 @@ class Statement:
     pool: BalanceMonth
     users: BalanceMonth
     usage: UsageFigures
+    unbilled_refunds: Decimal
     late_event_count: int
     by_day: list[DayUsage]
     by_model: list[ModelUsage]
     by_feature: list[FeatureUsage]
     by_user: list[UserUsage]
+
+
+class _Moves(NamedTuple):
+    """What the month did to the pool and to the users' accounts, and what refunds gave back beside them."""
+
+    pool: BalanceMonth
+    users: BalanceMonth
+    unbilled_refunds: Decimal
 
 
 def statement(database: Database, actor: Actor, mandate_id: str, month: date, as_of: datetime | None = None, *, patient: bool = False) -> Statement:
@@ -169,15 +187,13 @@ def statement(database: Database, actor: Actor, mandate_id: str, month: date, as
             raise NotFound(f"mandate {shown(mandate_id)} had no billing settings yet at {as_of.isoformat()}")
         scope = Scope(mandate_id, first, last, mandate.as_of)
         models = billing_models(connection, scope)
-        pool, users = _pool_and_users(connection, scope)
+        moves = _moves(connection, scope)
         sums = used(connection, scope, mandate.ends_at)
-    return _stated(scope, mandate, models, pool, users, sums)
+    return _stated(scope, mandate, models, moves, sums)
 
 
-def _stated(
-    scope: Scope, mandate: StatedMandate, models: list[tuple[BillingModel, date]], pool: BalanceMonth, users: BalanceMonth, sums: list[UsageSum]
-) -> Statement:
-    by_day = sorted((DayUsage(*_figures(s), s.day) for s in sums if s.day is not None), key=lambda row: row.day)
+def _stated(scope: Scope, mandate: StatedMandate, models: list[tuple[BillingModel, date]], moves: _Moves, sums: list[UsageSum]) -> Statement:
+    by_day = sorted((DayUsage(**_figures(s), day=s.day) for s in sums if s.day is not None), key=lambda row: row.day)
     total = _total(by_day)
     return Statement(
         scope.mandate_id,
@@ -190,25 +206,27 @@ def _stated(
         mandate.as_of >= mandate.ends_at,
         mandate.as_of,
         _models_in(models, scope, total.billed_cost),
-        _added(pool, users),
-        pool,
-        users,
+        _added(moves.pool, moves.users),
+        moves.pool,
+        moves.users,
         total,
+        moves.unbilled_refunds,
         sum(s.late_event_count for s in sums if s.day is not None),
         by_day,
-        [ModelUsage(*_figures(s), s.provider, s.model) for s in sums if s.provider is not None and s.model is not None],
-        [FeatureUsage(*_figures(s), s.feature_code) for s in sums if s.feature_code is not None],
-        [UserUsage(*_figures(s), s.user_id, s.user_name) for s in sums if s.user_id is not None and s.user_name is not None],
+        [ModelUsage(**_figures(s), provider=s.provider, model=s.model) for s in sums if s.provider is not None and s.model is not None],
+        [FeatureUsage(**_figures(s), feature_code=s.feature_code) for s in sums if s.feature_code is not None],
+        [UserUsage(**_figures(s), user_id=s.user_id, user_name=s.user_name) for s in sums if s.user_id is not None and s.user_name is not None],
     )
 
 
-def _pool_and_users(connection: Connection, scope: Scope) -> tuple[BalanceMonth, BalanceMonth]:
+def _moves(connection: Connection, scope: Scope) -> _Moves:
     """The pool and the users' accounts together, read off what they hold now: less what counts later, less the month itself."""
     present = present_balances(connection, scope.mandate_id)
     after = replace(scope, first=scope.last + timedelta(days=1), last=date.max)
     within = moved(connection, scope, present.pool_id)
     later = [*moved(connection, after, present.pool_id), *moved_since(connection, scope.mandate_id, scope.as_of, present.pool_id)]
-    return _month_of(present.pool, within, later, is_pool=True), _month_of(present.users, within, later, is_pool=False)
+    pool, users = _month_of(present.pool, within, later, is_pool=True), _month_of(present.users, within, later, is_pool=False)
+    return _Moves(pool, users, sum((m.amount for m in within if m.is_pool is None), ZERO))
 
 
 def _month_of(now: Decimal, within: Iterable[Moved], later: Iterable[Moved], *, is_pool: bool) -> BalanceMonth:
@@ -231,15 +249,18 @@ def _added(one: BalanceMonth, other: BalanceMonth) -> BalanceMonth:
     return BalanceMonth(**{field.name: getattr(one, field.name) + getattr(other, field.name) for field in fields(BalanceMonth)})
 
 
-def _figures(row: UsageSum) -> tuple[int, Decimal, Decimal, Decimal, int, int]:
-    return row.event_count, row.cost, row.billed_cost, row.cost - row.billed_cost, int(row.input_tokens), int(row.output_tokens)
+def _figures(row: UsageSum) -> dict[str, Any]:
+    """The fields of `UsageFigures`."""
+    tokens = zip(TOKEN_COLUMNS, map(int, row.tokens), strict=True)
+    costs = {"cost": row.cost, "billed_cost": row.billed_cost, "unbilled_cost": row.cost - row.billed_cost}
+    return {"event_count": row.event_count, **costs, **dict(tokens)}
 
 
 def _total(days: Iterable[DayUsage]) -> UsageFigures:
-    total = [0, ZERO, ZERO, ZERO, 0, 0]
-    for day in days:
-        total = [a + getattr(day, field.name) for a, field in zip(total, fields(UsageFigures), strict=True)]
-    return UsageFigures(*total)  # type: ignore[arg-type]
+    rows, nothing = list(days), {"cost": ZERO, "billed_cost": ZERO, "unbilled_cost": ZERO}
+    names = [field.name for field in fields(UsageFigures)]
+    sums: dict[str, Any] = {name: sum((getattr(row, name) for row in rows), nothing.get(name, 0)) for name in names}
+    return UsageFigures(**sums)
 
 
 def _models_in(models: list[tuple[BillingModel, date]], scope: Scope, billed: Decimal) -> list[ModelSince]:

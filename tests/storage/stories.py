@@ -26,7 +26,7 @@ from tests.events import event
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 AGED_DAYS_MAX, USED_DAYS_AGO = 75, st.integers(76, 140)  # usage stays older than its recording
-ZONES = ["UTC", "Pacific/Kiritimati", "Etc/GMT+12", "Europe/Zurich", "Asia/Kathmandu"]
+ZONES = ["UTC", "Pacific/Kiritimati", "Etc/GMT+12", "Europe/Zurich", "Asia/Kathmandu", "CET", "Atlantic/Azores"]
 USERS = ["ada", "bob", "cid"]
 AMOUNTS = st.one_of(st.integers(1, 9), st.integers(1, 10**11)).map(lambda units: units * Decimal("0.000000001"))
 NAMES = st.sampled_from([None, "", "a", "b", "unknown"])
@@ -98,7 +98,8 @@ class Story:
             occurred_at = NOW - timedelta(days=days_ago, minutes=minutes)
             one = event(mandate_id=self.mandate_id, user_id=user, price_chf=str(price), occurred_at=occurred_at.isoformat())
             named = {name: value for name, value in (("provider", provider), ("model", model), ("feature_code", feature)) if value is not None}
-            batch.append({**one, **named, "usage": {"input_tokens": minutes, "output_tokens": days_ago}})
+            usage = {"input_tokens": minutes, "output_tokens": days_ago, "cached_input_tokens": minutes // 2, "cache_write_tokens": 3}
+            batch.append({**one, **named, "usage": usage | ({"reasoning_tokens": days_ago // 3} if minutes % 2 else {})})
         self.event_ids += [str(one["event_id"]) for one in batch]
         self.record(*batch, clock=lambda: NOW)
 

@@ -41,8 +41,10 @@ __all__ = ["take"]
 
 KINDS = {"PAYMENT": "top_ups", "SYSTEM": "grants", "REFUND": "refunds", "ADJUSTMENT": "adjustments", "SWITCH": "switches", "AMENDMENT": "amendments",
          "WORKFLOW": "usage"}  # fmt: skip
+TOKENS = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens")
 LEDGER = """
     SELECT t.*, o.local_date AS corrected_day, o.provider AS p, o.model AS m, o.feature_code AS f, o.input_tokens AS i, o.output_tokens AS u,
+           o.cached_input_tokens AS c, o.cache_write_tokens AS w, o.reasoning_tokens AS r,
            b.user_id AS payer, a.user_id AS about
       FROM transactions t LEFT JOIN transactions o ON o.id = t.reverses_id
       JOIN accounts a ON a.id = t.account_id LEFT JOIN accounts b ON b.id = t.balance_account_id
@@ -75,14 +77,14 @@ def expected_account(ledger: list[Row], month: date, *, pool: bool) -> BalanceMo
 
 def expected_usage(ledger: list[Row], month: date) -> dict[str, Sums]:
     """Events, cost, billed cost and tokens by day, model, feature and user, by the ledger read entry by entry."""
-    sums: dict[str, Sums] = {by: defaultdict(lambda: [0, Decimal(0), Decimal(0), 0, 0]) for by in ("day", "model", "feature", "user")}
+    sums: dict[str, Sums] = {by: defaultdict(lambda: [0, Decimal(0), Decimal(0), 0, 0, 0, 0, 0]) for by in ("day", "model", "feature", "user")}
     for entry in ledger:
         back = _is_reversal(entry)
         if _month(entry) != month or not (back or entry["transaction_type"] == "DEBIT"):
             continue
         sign = -1 if back else 1
-        names = [entry[name] for name in ("p", "m", "f", "i", "u")] if back else [
-            entry[name] for name in ("provider", "model", "feature_code", "input_tokens", "output_tokens")
+        names = [entry[name] for name in ("p", "m", "f", "i", "u", "c", "w", "r")] if back else [
+            entry[name] for name in ("provider", "model", "feature_code", *TOKENS)
         ]  # fmt: skip
         provider, model, feature = ("unknown" if name is None else name for name in names[:3])
         day = entry["corrected_day"] if back else entry["local_date"]
@@ -102,7 +104,7 @@ def stated_usage(found: Statement) -> dict[str, Sums]:
 
     def figures(row: Any) -> list[Any]:
         assert row.unbilled_cost == row.cost - row.billed_cost
-        return [row.event_count, row.cost, row.billed_cost, row.input_tokens, row.output_tokens]
+        return [row.event_count, row.cost, row.billed_cost, *(getattr(row, name) for name in TOKENS)]
 
     return {
         "day": {row.day: figures(row) for row in found.by_day},
@@ -118,13 +120,17 @@ def check_statement(found: Statement, ledger: list[Row]) -> None:
     assert found.pool == expected_account(ledger, found.first, pool=True)
     assert found.users == expected_account(ledger, found.first, pool=False)
     assert stated_usage(found) == expected_usage(ledger, found.first)
+    unpaid = [
+        entry for entry in ledger if entry["reference_type"] == "REFUND" and entry["balance_account_id"] is None and _month(entry) == found.first
+    ]
+    assert found.unbilled_refunds == sum((entry["amount"] for entry in unpaid), ZERO)
     for account in (found.total, found.pool, found.users):
         assert account.opening + sum(getattr(account, kind) for kind in KINDS.values()) == account.closing
     for name in (field.name for field in fields(BalanceMonth)):
         assert getattr(found.total, name) == getattr(found.pool, name) + getattr(found.users, name)
     assert found.usage.billed_cost == -(found.total.usage + found.total.amendments)
     for rows in (found.by_day, found.by_model, found.by_feature, found.by_user):
-        for name in ("event_count", "cost", "billed_cost", "unbilled_cost", "input_tokens", "output_tokens"):
+        for name in ("event_count", "cost", "billed_cost", "unbilled_cost", *TOKENS):
             assert sum(getattr(row, name) for row in rows) == getattr(found.usage, name)
 
 

@@ -10,18 +10,21 @@ from decimal import Decimal
 from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cli.output.statement_page import ROWS_MAX, amount, places, statement_page
+from core.domain.billing import BillingModel
 from core.domain.money import ZERO
 from core.domain.rights import ROOT
+from core.operations.refund import Refund, refund
 from core.operations.top_up import TopUp, top_up
 from core.storage.database import Database
 from core.storage.directory.mirror import User, put_users
 from core.views.accounts import holder_account
 from core.views.statement import BalanceMonth, FeatureUsage, Statement, UsageFigures, UserUsage, statement
-from tests.conftest import Record
+from tests.conftest import Record, Rows
 from tests.events import event
 from tests.storage.conftest import PutSettings
 from tests.storage.test_cli import Run, run
@@ -70,10 +73,14 @@ class Page(HTMLParser):
         elif ("td" in self.open or "th" in self.open) and "table" in self.open:
             self.tables[self._caption][-1][-1] += data
 
+    def tables_headed(self, heading: str) -> list[list[str]]:
+        """The table with that first heading, its headings too."""
+        (found,) = [rows for rows in self.tables.values() if rows[0][0] == heading]
+        return found
+
     def table(self, heading: str) -> list[list[str]]:
         """The rows below that first heading, the total among them."""
-        (found,) = [rows[1:] for rows in self.tables.values() if rows[0][0] == heading]
-        return found
+        return self.tables_headed(heading)[1:]
 
 
 def number(text: str) -> Decimal:
@@ -199,11 +206,67 @@ def test_usage_that_nobody_paid_has_a_column(month: Statement) -> None:
     assert [number(line[2]) for line in lines] == [free.cost, *[Decimal(0)] * (len(month.by_day) - 1), free.cost]
 
 
+def test_tokens_are_shown_by_kind(month: Statement, run: Run) -> None:
+    """Input and output always, cached, cache-write and reasoning tokens where there are some: on the page, in the JSON and in the terminal."""
+    assert Page(statement_page(month)).tables_headed("Model")[0][1:4] == ["Events", "Tokens in", "Tokens out"]
+    counts: dict[str, Any] = {
+        "input_tokens": 5000,
+        "output_tokens": 300,
+        "cached_input_tokens": 1234,
+        "cache_write_tokens": 0,
+        "reasoning_tokens": 77,
+    }
+    one = replace(month.by_model[0], **counts)
+    source = statement_page(replace(month, by_model=[one, *month.by_model[1:]], usage=replace(month.usage, **counts)))
+    head, first, *_, total = Page(source).tables_headed("Model")
+    assert head[2:6] == ["Tokens in", "Tokens out", "Cached", "Reasoning"]
+    assert [number(cell) for cell in first[2:6]] == [number(cell) for cell in total[2:6]] == [5000, 300, 1234, 77]
+    assert "tokens as the services counted them" in source
+    assert {"cached_input_tokens", "cache_write_tokens", "reasoning_tokens"} <= run("statement", "acme", "2026-01", "--json").json["usage"].keys()
+
+
+def test_refunds_of_what_nobody_paid_are_shown(put_settings: PutSettings, record: Record, rows: Rows, run: Run, database: Database) -> None:
+    """Under UNLIMITED a refund moves no balance; page, table and JSON say what was given back, in the month of the refund."""
+    put_settings("free", BillingModel.UNLIMITED, users=["dan"])
+    usage = {"input_tokens": 10, "cached_input_tokens": 4, "reasoning_tokens": 2}
+    record(event(event_id="e1", mandate_id="free", user_id="dan", price_chf="3", usage=usage))
+    entry = rows("SELECT id, local_date FROM transactions WHERE event_id = 'e1'")[0]
+    refund(
+        database,
+        ROOT,
+        Refund.read({"mandate_id": "free", "transaction_id": entry["id"], "amount": "1.25", "reason": "bad", "key": "k", "by": "olga"}),
+    )
+    day = rows("SELECT local_date FROM transactions WHERE reference_type = 'REFUND'")[0]["local_date"]
+    found = statement(database, ROOT, "free", day)
+    assert (found.unbilled_refunds, found.total.refunds) == (Decimal("1.25"), ZERO)
+    assert "Of usage that was not billed, CHF&nbsp;1.25 was given back in this month." in statement_page(found)
+    month = f"{day:%Y-%m}"
+    assert run("statement", "free", month, "--json").json["unbilled_refunds"] == "1.250000000"
+    out = run("statement", "free", month).out
+    assert "given back of what was not billed: 1.250000000 CHF" in out
+    if entry["local_date"].month == day.month:
+        assert "tokens, as the producers counted: 10 input, 0 output, 4 cached input, 0 cache write, 2 reasoning" in out
+
+
+def test_a_zone_that_only_the_database_knows_makes_a_page(month: Statement) -> None:
+    """Its moment is shown in UTC."""
+    source = statement_page(replace(month, time_zone="Europe/Newzone"))
+    assert "</time> (UTC)" in source
+    assert "Days in the time zone Europe/Newzone" in source
+
+
+def test_nothing_follows_the_last_table(month: Statement) -> None:
+    """So no page is printed for a footnote alone: what explains the figures stands with the balance."""
+    body = statement_page(month).rpartition("</table>")[2]
+    assert re.sub(r"<[^>]*>|\s", "", body) == ""
+    assert "none is rounded" in statement_page(month).partition("<h2>Usage</h2>")[0]
+
+
 def test_many_users_are_all_listed_and_many_features_are_not(month: Statement) -> None:
     """5,000 users make a page of less than 3 MB; features, which a producer may invent, end with the sum of the others."""
     cost = Decimal("0.001")
-    users = [UserUsage(1, cost, cost, ZERO, 1, 1, f"user-{n}", f"Somebody with a name of some length {n}") for n in range(5000)]
-    features = [FeatureUsage(1, cost, cost, ZERO, 1, 1, f"feature-{n}") for n in range(1201)]
+    users = [UserUsage(1, cost, cost, ZERO, 1, 1, 0, 0, 0, f"user-{n}", f"Somebody with a name of some length {n}") for n in range(5000)]
+    features = [FeatureUsage(1, cost, cost, ZERO, 1, 1, 0, 0, 0, f"feature-{n}") for n in range(1201)]
     source = statement_page(replace(month, by_user=users, by_feature=features))
     assert len(source.encode()) < 3_000_000
     page = Page(source)

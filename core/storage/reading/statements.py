@@ -15,21 +15,23 @@ from sqlalchemy import Connection, text
 from core.domain.billing import BillingModel, ReferenceType
 from core.storage.reading.local_days import entries_in_days
 from core.storage.reading.names import mandate_name, user_name
+from core.storage.schema.columns import TOKEN_COLUMNS
 from core.storage.transactions import DELTA
+from core.storage.zones import first_moment, local_day
 
 _MANDATE = text(f"""
     SELECT least(now(), CAST(:as_of AS timestamptz)) AS as_of, h.version, h.billing_address, h.time_zone,
            {mandate_name("h.mandate_id")} AS mandate_name,
-           CAST(CAST(:last AS date) + 1 AS timestamp) AT TIME ZONE h.time_zone AS ends_at
+           {first_moment("CAST(CAST(:last AS date) + 1 AS timestamp)", "h.time_zone")} AS ends_at
       FROM billing_settings_history h
       LEFT JOIN directory_mandates d ON d.id = h.mandate_id
      WHERE h.mandate_id = :mandate_id AND h.changed_at < least(now(), CAST(:as_of AS timestamptz))
      ORDER BY h.version DESC LIMIT 1
 """)
 
-_MODELS = text("""
+_MODELS = text(f"""
     SELECT billing_model, day
-      FROM (SELECT version, billing_model, CAST(changed_at AT TIME ZONE time_zone AS date) AS day,
+      FROM (SELECT version, billing_model, {local_day("changed_at", "time_zone")} AS day,
                    lag(billing_model) OVER (ORDER BY version) AS model_before
               FROM billing_settings_history WHERE mandate_id = :mandate_id AND changed_at < :as_of) AS h
      WHERE billing_model IS DISTINCT FROM model_before AND (day <= :last OR model_before IS NULL)
@@ -62,7 +64,8 @@ _MOVED = text(f"""
     SELECT is_pool, reference_type, sum(amount) FROM (
         {
     entries_in_days(
-        f"{_IS_POOL} AS is_pool, t.reference_type, {DELTA} AS amount", f"{_OF_MANDATE} AND t.balance_account_id IS NOT NULL AND NOT {_IS_REVERSAL}"
+        f"CASE WHEN t.balance_account_id IS NOT NULL THEN {_IS_POOL} END AS is_pool, t.reference_type, {DELTA} AS amount",
+        f"{_OF_MANDATE} AND (t.balance_account_id IS NOT NULL OR t.reference_type = 'REFUND') AND NOT {_IS_REVERSAL}",
     )
 }
         UNION ALL
@@ -82,18 +85,19 @@ _NAMES = """
 """
 _USED_COLUMNS = f"""
     {_NAMES}, CASE t.reference_type WHEN 'WORKFLOW' THEN 1 END AS event, t.amount AS cost,
-    CASE WHEN t.balance_account_id IS NOT NULL THEN t.amount END AS billed_cost, t.input_tokens, t.output_tokens,
+    CASE WHEN t.balance_account_id IS NOT NULL THEN t.amount END AS billed_cost, {", ".join(f"t.{name}" for name in TOKEN_COLUMNS)},
     CASE WHEN t.reference_type = 'WORKFLOW' AND t.recorded_at >= :ends_at THEN 1 END AS late_event
 """
 _UNUSED_COLUMNS = f"""
-    {_NAMES}, NULL, -t.amount, CASE WHEN t.balance_account_id IS NOT NULL THEN -t.amount END, -t.input_tokens, -t.output_tokens, NULL
+    {_NAMES}, NULL, -t.amount, CASE WHEN t.balance_account_id IS NOT NULL THEN -t.amount END,
+    {", ".join(f"-t.{name}" for name in TOKEN_COLUMNS)}, NULL
 """
 
 _USED = text(f"""
     WITH sums AS (
         SELECT local_date, provider, model, feature_code, account_id, count(event) AS event_count, sum(cost) AS cost,
-               coalesce(sum(billed_cost), 0.000000000) AS billed_cost, coalesce(sum(input_tokens), 0) AS input_tokens,
-               coalesce(sum(output_tokens), 0) AS output_tokens, count(late_event) AS late_event_count
+               coalesce(sum(billed_cost), 0.000000000) AS billed_cost,
+               {", ".join(f"coalesce(sum({name}), 0) AS {name}" for name in TOKEN_COLUMNS)}, count(late_event) AS late_event_count
           FROM ({entries_in_days(_USED_COLUMNS, f"{_OF_MANDATE} AND {_IS_USAGE}")}
                 UNION ALL
                 {_taken_back(_UNUSED_COLUMNS)}) AS used
@@ -101,7 +105,7 @@ _USED = text(f"""
     )
     SELECT s.local_date, s.provider, s.model, s.feature_code, a.user_id,
            {user_name("a.user_id")} AS user_name,
-           s.event_count, s.cost, s.billed_cost, s.input_tokens, s.output_tokens, s.late_event_count
+           s.event_count, s.cost, s.billed_cost, s.late_event_count, ARRAY[{", ".join(f"s.{name}" for name in TOKEN_COLUMNS)}]
       FROM sums s
       LEFT JOIN accounts a ON a.id = s.account_id
       LEFT JOIN directory_users u ON u.id = a.user_id
@@ -125,9 +129,9 @@ class StatedMandate:
 
 
 class Moved(NamedTuple):
-    """What entries of one kind together added to the pool or to the users' accounts, in CHF."""
+    """What entries of one kind together added to the pool, to the users' accounts, or (`is_pool` None) to no balance, in CHF."""
 
-    is_pool: bool
+    is_pool: bool | None
     kind: ReferenceType
     amount: Decimal
 
@@ -153,9 +157,8 @@ class UsageSum:
     event_count: int
     cost: Decimal
     billed_cost: Decimal
-    input_tokens: Decimal
-    output_tokens: Decimal
     late_event_count: int
+    tokens: list[Decimal]  # by kind, as in `TOKEN_COLUMNS`
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +189,10 @@ def present_balances(connection: Connection, mandate_id: str) -> Balances:
 
 
 def moved(connection: Connection, scope: Scope, pool_id: int | None) -> list[Moved]:
-    """What counts for these days and moved a balance, by kind; an AMENDMENT is what reversals gave back and new debits took."""
+    """What counts for these days and moved a balance, by kind; an AMENDMENT is what reversals gave back and new debits took.
+
+    And refunds that moved none.
+    """
     connection.execute(_PREPARE)
     rows = connection.execute(_MOVED, {**_parameters(scope), "pool_id": pool_id})
     return [Moved(is_pool, ReferenceType(kind), amount) for is_pool, kind, amount in rows]
