@@ -1,7 +1,7 @@
 """Zones that the database lacked when settings were made, and offsets under which local days were recorded.
 
 Revision ID: 0025_zones
-Revises: 0013_reconcile
+Revises: 0036_letter_room
 """
 
 from pathlib import Path
@@ -9,7 +9,7 @@ from pathlib import Path
 from alembic import op
 
 revision = "0025_zones"
-down_revision = "0013_reconcile"
+down_revision = "0036_letter_room"
 branch_labels = None
 depends_on = None
 
