@@ -11,17 +11,17 @@ from core.domain.rights import ROOT
 from core.operations.recording import mandates
 from core.operations.switch_billing_model import ModelSwitch, switch_billing_model
 from core.operations.top_up import TopUp, top_up
-from core.storage.billing_settings import default_settings
 from core.storage.database import Database
 from core.storage.invariants.all import INVARIANTS
 from core.storage.invariants.invariant import EVER, judge
 from core.storage.locks import share_mandates
+from core.storage.schema.books import billing_settings, billing_settings_history
 from tests.conftest import Record, Rows
 from tests.events import event
 from tests.storage.conftest import Breaches, Change, PutSettings
 
 VERSION = "UPDATE transactions SET settings_version = {} WHERE event_id = '{}'"
-COLUMNS = ", ".join(default_settings("UTC"))
+COLUMNS = ", ".join(c.name for c in billing_settings_history.columns if c.name in billing_settings.columns and not c.primary_key)
 KEPT = f"INSERT INTO billing_settings_history (mandate_id, version, {COLUMNS}, changed_by) SELECT mandate_id, version, {COLUMNS}, 'me' FROM n"
 FIRST_PAIR = "kind = 'ZERO' AND id < (SELECT max(id) FROM balance_alerts WHERE kind = 'ZERO')"
 DAMAGES = {

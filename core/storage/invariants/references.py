@@ -2,8 +2,8 @@
 
 from sqlalchemy import text
 
-from core.storage.billing_settings import default_settings
 from core.storage.invariants.invariant import Invariant
+from core.storage.schema.books import billing_settings, billing_settings_history
 
 _STRAYS = """
     SELECT format('transaction %s of mandate %s', t.id, t.mandate_id) AS subject,
@@ -98,7 +98,7 @@ _VERSIONS_CARRIED = f"""
                                              ELSE coalesce(b.account_type = 'MANDATE', false) END))
 """
 
-_COLUMNS = tuple(default_settings("UTC"))
+_COLUMNS = [c.name for c in billing_settings_history.columns if c.name in billing_settings.columns and not c.primary_key]
 _PRESENT_VERSIONS = f"""
     SELECT format('mandate %s', coalesce(s.mandate_id, n.mandate_id, a.mandate_id)),
            CASE WHEN s.mandate_id IS NULL THEN 'it has accounts or a history, and no settings'
