@@ -42,6 +42,9 @@ LIMIT = 100
 READ_MAX = 20 * LIMIT  # rows of all tables together, names among them
 FOR_ITS_PARAMETERS = ("the last alerts",)  # by id, which can't be told from a time: how many there are since then decides how they are found
 
+NOW = datetime.now(UTC)
+MONTH = NOW.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+
 # Each mandate has a pool and two users, one of whom is ada everywhere; the last one has very many. The entries of a batch carry
 # one time; the first half of them is about ada, the other about the others, but for the last batch, which is about both.
 _FILL = f"""
@@ -65,12 +68,12 @@ _FILL = f"""
                               created_by_user_id, occurred_at, recorded_at, local_date, settings_version)
     SELECT n, 'm' || m, 'e' || n, account_id, account_id, 'DEBIT', 1, 'WORKFLOW', 'x', 'u', at, at, CAST(at AT TIME ZONE 'UTC' AS date), 1
       FROM (SELECT n, m, m + {MANDATES} * CASE WHEN n <= {ENTRIES} / 2 OR n % 2 = 1 AND n > {ENTRIES - BATCH} THEN 1 ELSE 2 END AS account_id,
-                   date_trunc('month', now()) + make_interval(secs => (n / {BATCH}) * 1000) AS at
+                   CAST('{MONTH.isoformat()}' AS timestamptz) + make_interval(secs => (n / {BATCH}) * 1000) AS at
               FROM (SELECT n, 1 + n % 10000 AS m FROM generate_series(1, {ENTRIES}) n) AS numbers) AS entries;
     INSERT INTO transactions (id, mandate_id, account_id, balance_account_id, transaction_type, amount, reference_type, description,
                               occurred_at, recorded_at, local_date, settings_version)
     SELECT {ENTRIES} + n, 'm{MANDATES}', {3 * MANDATES + 1}, {3 * MANDATES + 1}, 'CREDIT', 1, 'PAYMENT', 'x', at, at, '2026-01-01', 1
-      FROM (SELECT n, date_trunc('month', now()) - make_interval(days => 60) + make_interval(secs => n) AS at
+      FROM (SELECT n, CAST('{MONTH.isoformat()}' AS timestamptz) - make_interval(days => 60) + make_interval(secs => n) AS at
               FROM generate_series(1, {ROWS}) n) AS entries;
     INSERT INTO batches (id, worker, committed_at) SELECT n, 'w', now() FROM generate_series(1, {ROWS}) n;
     INSERT INTO balance_alerts (mandate_id, account_id, kind, recovered, balance_before, balance_after, threshold, settings_version, recorded_at,
@@ -93,8 +96,6 @@ _FILL = f"""
     SELECT 'm1', {MANDATES + 1}, 'DAY', CAST('2026-01-01' AS date) + n / 200, 'p', 'm' || n % 200, 'f' FROM generate_series(1, {ROWS}) n;
 """
 
-NOW = datetime.now(UTC)
-MONTH = NOW.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 HALF = MONTH + timedelta(seconds=ENTRIES // 2 // BATCH * 1000), ENTRIES // 2
 OF_TWO = administrator("m1", "m7")
 Asked = Callable[[Database], object]
