@@ -59,7 +59,7 @@ def list_all(
 
 @app.command(epilog="Example: tollbook parked release")
 def release(*, as_json: AsJson = False) -> None:
-    """Record, the oldest first, every parked event whose mandate is known and enabled by now. Workers do the same every 15 seconds."""
+    """Record, each mandate's oldest first, every parked event whose mandate is known and enabled by now. Workers do the same every 15 seconds."""
     require_root(acting(), "release parked events")
     config = find_servers()
     with open_database() as database, progress(None) as show:

@@ -30,6 +30,7 @@ ALIASES = {
 _FIELDS = frozenset(EventContract.model_fields)
 _CLOUD_FIELDS = {"id": "event_id", "time": "occurred_at"}
 _CLOUD_ATTRIBUTE = re.compile(r"[a-z0-9]+")
+_BELOW_MICROSECOND = re.compile(r"\.\d{6}(\d+)", re.ASCII)
 _NORMALISERS: dict[str, Callable[[object], object]] = {"price_chf": parse_price, "occurred_at": parse_time}
 
 
@@ -61,19 +62,32 @@ def read_any(raw: RawEvent) -> UsageEvent:
     Raises:
         Rejection: as `parse_event`.
     """
+    fields = _fields_of(raw)
+    if unknown := [name for name in fields if name not in _FIELDS]:
+        raise _about(fields, Rejection(Reason.UNKNOWN_FIELD, f"{', '.join(map(shown, unknown[:5]))} is not a field of the contract"))
+    try:
+        return EventContract.read(fields)
+    except Rejection as rejection:
+        raise _about(fields, rejection) from None
+
+
+def digits_below_microsecond(raw: RawEvent) -> str:
+    """The digits of `occurred_at` that the event in `raw`, a valid one, has after the sixth decimal: what `parse_event` leaves out.
+
+    None where they are only zeros.
+    """
+    found = _BELOW_MICROSECOND.search(str(_fields_of(raw)["occurred_at"]))
+    return found[1].rstrip("0") if found else ""
+
+
+def _fields_of(raw: RawEvent) -> dict[str, object]:
+    """What `raw` holds, decoded, under canonical names as far as these are known."""
     fields = decode_json(raw.body)
     if raw.typed_json and b"__type__" in raw.body:
         fields = _plain_values(fields)
     if not isinstance(fields, dict):
         raise Rejection(Reason.MALFORMED_JSON, f"an event is a JSON object (got {shown(fields)})")
-    if not fields.keys() <= _FIELDS:
-        fields = _merged(_canonical(fields))
-        if unknown := [name for name in fields if name not in _FIELDS]:
-            raise _about(fields, Rejection(Reason.UNKNOWN_FIELD, f"{', '.join(map(shown, unknown[:5]))} is not a field of the contract"))
-    try:
-        return EventContract.read(fields)
-    except Rejection as rejection:
-        raise _about(fields, rejection) from None
+    return fields if fields.keys() <= _FIELDS else _merged(_canonical(fields))
 
 
 def _about(fields: Mapping[str, object], rejection: Rejection) -> Rejection:

@@ -78,11 +78,11 @@ def _require_answerable(connection: Connection, asked: BalanceQuestion, standing
 
 def _opened(opening: OpeningAlone, asked: BalanceQuestion) -> Standing | None:
     """The standing after everything is there that may be; none for a mandate that may have no settings."""
-    settings = admit(opening, [asked.mandate_id]).settings
-    if not settings:
+    settings = admit(opening, asked.mandate_id)
+    if settings is None:
         return None
-    if settings[asked.mandate_id].billing_model is not BillingModel.UNLIMITED:
-        open_accounts_of(opening, {(asked.mandate_id, asked.user_id)}, settings)
+    if settings.billing_model is not BillingModel.UNLIMITED:
+        open_accounts_of(opening, {(asked.mandate_id, asked.user_id)}, {asked.mandate_id: settings})
     return find_standing(opening.connection, asked.mandate_id, asked.user_id)
 
 

@@ -12,7 +12,7 @@ from core.storage.known_zones import TakenZone, zones_to_take
 
 _LOAD = text("""
     SELECT s.mandate_id, s.billing_model, s.default_user_credit, s.warning_threshold_percent, s.time_zone, s.version,
-           EXISTS (SELECT FROM parked_events p WHERE p.mandate_id = s.mandate_id OFFSET 0) AS has_parked
+           (SELECT true FROM parked_events p WHERE p.mandate_id = s.mandate_id LIMIT 1) AS has_parked
       FROM billing_settings s
      WHERE s.mandate_id = ANY(:mandate_ids)
 """)

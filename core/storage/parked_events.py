@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, TextClause, text
 
 from core.domain.parsing import RawEvent
 from core.storage.event_keys import EventKey, StoredHash
@@ -24,28 +25,79 @@ _FIND = text("""
       JOIN parked_events p ON p.mandate_id = wanted.mandate_id AND p.event_id = wanted.event_id
 """)
 
-# Counting stops at the limit, so that a full car park is not counted row by row for ever more.
 _COUNT = text("""
-    SELECT (SELECT count(*) FROM (SELECT FROM parked_events LIMIT :limit_total) AS everyone) AS total,
-           ARRAY(SELECT (SELECT count(*) FROM (SELECT FROM parked_events p WHERE p.mandate_id = m.id LIMIT :limit_per_mandate) AS own)
-                   FROM unnest(CAST(:mandate_ids AS text[])) WITH ORDINALITY AS m(id, n) ORDER BY n) AS per_mandate
+    SELECT mandate_id, CAST(sum(events) AS bigint) AS events FROM parked_counts WHERE mandate_id = ANY(:mandate_ids) GROUP BY mandate_id
 """)
 
-# A mandate is known by its settings or by the directory; whoever else releases at the same time takes other rows.
-_TAKE_RELEASABLE = text("""
-    SELECT p.mandate_id, p.event_id, p.payload_hash, p.hash_version, p.body, p.typed_json, p.origin
-      FROM parked_events p
-     WHERE EXISTS (SELECT FROM billing_settings s WHERE s.mandate_id = p.mandate_id)
-        OR coalesce((SELECT d.enabled FROM directory_mandates d WHERE d.id = p.mandate_id), :without_directory)
-     ORDER BY p.received_at, p.mandate_id, p.event_id LIMIT :events_max
-       FOR UPDATE OF p SKIP LOCKED
+# With LIMIT, so that each mandate is looked for by the index, however many events are parked.
+_WITH_PARKED = text("""
+    SELECT m.id FROM unnest(CAST(:mandate_ids AS text[])) AS m(id)
+     WHERE (SELECT true FROM parked_events p WHERE p.mandate_id = m.id LIMIT 1)
 """)
 
-_DELETE = text("""
-    DELETE FROM parked_events p
-     USING unnest(CAST(:mandate_ids AS text[]), CAST(:event_ids AS text[])) AS released(mandate_id, event_id)
-     WHERE p.mandate_id = released.mandate_id AND p.event_id = released.event_id
+
+def _next_parked(after: str) -> str:
+    return f"(SELECT n.mandate_id FROM parked_events n WHERE n.mandate_id {after} ORDER BY n.mandate_id LIMIT 1)"
+
+
+def _find_releasable(next_known: str) -> TextClause:
+    """The parked events of known mandates in the order of the mandates, each mandate's oldest first.
+
+    Two lists are walked at once, the parked mandates and the known ones, and each leaps to where the other is: it costs as many
+    steps as the shorter one has, neither as many as events are parked nor as there are mandates. `next_known` is the first
+    known mandate that is not before `at.mandate_id`.
+    """
+    return text(f"""
+        WITH RECURSIVE walk AS (
+            SELECT at.mandate_id, {next_known} AS known FROM (SELECT {_next_parked(">= :from_mandate")} AS mandate_id) AS at
+             UNION ALL
+            SELECT at.mandate_id, {next_known}
+              FROM walk CROSS JOIN LATERAL (
+                   SELECT CASE WHEN walk.known = walk.mandate_id THEN {_next_parked("> walk.known")} ELSE {_next_parked(">= walk.known")} END
+                          AS mandate_id) AS at
+             WHERE walk.known IS NOT NULL AND at.mandate_id IS NOT NULL
+        )
+        SELECT p.mandate_id, p.event_id, p.payload_hash, p.hash_version, p.body, p.typed_json, p.origin, p.received_at
+          FROM walk CROSS JOIN LATERAL (
+               SELECT * FROM parked_events p
+                WHERE p.mandate_id = walk.mandate_id
+                  AND (p.received_at, p.event_id) >
+                      (CASE walk.mandate_id WHEN :from_mandate THEN CAST(:after_time AS timestamptz) ELSE '-infinity' END,
+                       CASE walk.mandate_id WHEN :from_mandate THEN CAST(:after_event AS text) ELSE '' END)
+                ORDER BY p.received_at, p.event_id LIMIT :events_max) AS p
+         WHERE walk.known = walk.mandate_id
+         LIMIT :events_max
+    """)
+
+
+# A mandate is known by its settings or by the directory.
+_KNOWN_TO_US = _find_releasable("""least(
+    (SELECT s.mandate_id FROM billing_settings s WHERE s.mandate_id >= at.mandate_id ORDER BY s.mandate_id LIMIT 1),
+    (SELECT d.id FROM directory_mandates d WHERE d.enabled AND d.id >= at.mandate_id ORDER BY d.id LIMIT 1))
 """)
+
+# Where there is no directory, every mandate is, unless the directory has it disabled.
+_NOT_DISABLED = _find_releasable(f"""
+    CASE WHEN coalesce((SELECT d.enabled FROM directory_mandates d WHERE d.id = at.mandate_id), true)
+           OR EXISTS (SELECT FROM billing_settings s WHERE s.mandate_id = at.mandate_id)
+         THEN at.mandate_id ELSE {_next_parked("> at.mandate_id")} END
+""")
+
+# Whoever else releases in the same moment takes other rows. Locked in the order in which rows are parked.
+_TAKE = text("""
+    WITH taken AS MATERIALIZED (
+        SELECT p.mandate_id, p.event_id
+          FROM unnest(CAST(:mandate_ids AS text[]), CAST(:event_ids AS text[])) AS wanted(mandate_id, event_id)
+          JOIN parked_events p ON p.mandate_id = wanted.mandate_id AND p.event_id = wanted.event_id
+         ORDER BY p.mandate_id, p.event_id
+           FOR UPDATE OF p SKIP LOCKED
+    )
+    DELETE FROM parked_events p USING taken
+     WHERE p.mandate_id = taken.mandate_id AND p.event_id = taken.event_id
+    RETURNING p.mandate_id, p.event_id
+""")
+
+Position = tuple[str, datetime, str]  # of an event in the order of release: mandate, time of receipt, event
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,19 +136,32 @@ def find_parked(connection: Connection, keys: Sequence[EventKey]) -> dict[EventK
     return {(row[0], row[1]): ParkedEvent((row[0], row[1]), *row[2:]) for row in rows}
 
 
-def count_parked(connection: Connection, mandate_ids: Iterable[str], limit_per_mandate: int, limit_total: int) -> tuple[int, dict[str, int]]:
-    """Parked events altogether and of each mandate, counted no further than the limits."""
+def count_parked(connection: Connection, mandate_ids: Iterable[str]) -> tuple[int, dict[str, int]]:
+    """Parked events altogether and of each mandate. What others park or release in this moment is not counted yet."""
     ids = list(mandate_ids)
-    row = connection.execute(_COUNT, {"mandate_ids": ids, "limit_per_mandate": limit_per_mandate, "limit_total": limit_total}).one()
-    return row.total, dict(zip(ids, row.per_mandate, strict=True))
+    counts = {row.mandate_id: row.events for row in connection.execute(_COUNT, {"mandate_ids": ["", *ids]})}
+    return counts.get("", 0), {mandate_id: counts.get(mandate_id, 0) for mandate_id in ids}
 
 
-def take_releasable(connection: Connection, events_max: int, *, without_directory: bool) -> list[ParkedEvent]:
-    """Locks the oldest parked events whose mandate is known by now, or need not be where there is no directory."""
-    rows = connection.execute(_TAKE_RELEASABLE, {"events_max": events_max, "without_directory": without_directory})
-    return [ParkedEvent((row[0], row[1]), *row[2:]) for row in rows]
+def with_parked(connection: Connection, mandate_ids: Iterable[str]) -> set[str]:
+    """Those of the mandates of which any event is parked."""
+    return set(connection.execute(_WITH_PARKED, {"mandate_ids": list(mandate_ids)}).scalars())
 
 
-def delete_parked(connection: Connection, keys: Sequence[EventKey]) -> None:
-    """Removes parked events that this transaction has dealt with."""
-    connection.execute(_DELETE, {"mandate_ids": [k[0] for k in keys], "event_ids": [k[1] for k in keys]})
+def find_releasable(
+    connection: Connection, after: Position | None, events_max: int, *, without_directory: bool
+) -> list[tuple[ParkedEvent, Position]]:
+    """The next parked events after a position whose mandate is known by now, or need not be where there is no directory.
+
+    Mandate by mandate, each one's oldest first; nothing is locked.
+    """
+    mandate_id, received_at, event_id = after or ("", None, "")
+    parameters = {"from_mandate": mandate_id, "after_time": received_at, "after_event": event_id, "events_max": events_max}
+    rows = connection.execute(_NOT_DISABLED if without_directory else _KNOWN_TO_US, parameters)
+    return [(ParkedEvent((row[0], row[1]), *row[2:7]), (row[0], row[7], row[1])) for row in rows]
+
+
+def take_parked(connection: Connection, keys: Sequence[EventKey]) -> set[EventKey]:
+    """Removes what is parked under these keys, but for what another transaction is taking; returns whose rows were removed. Never waits."""
+    rows = connection.execute(_TAKE, {"mandate_ids": [k[0] for k in keys], "event_ids": [k[1] for k in keys]})
+    return {(mandate_id, event_id) for mandate_id, event_id in rows}

@@ -37,14 +37,11 @@ class Books:
 
     def deliver(self, events: Sequence[Event], now: datetime) -> list[str]:
         """One batch: what becomes of each event."""
-        readable = [event for event in events if event.at <= now + SKEW]
-        for mandate in {event.mandate for event in readable}:
-            if self.directory.get(mandate, (False, None))[0]:
-                self._open_settings(mandate)
         outcomes, recorded = [], []
         for event in events:
-            outcomes.append(self._outcome(event, now) if event in readable else "rejected")
+            outcomes.append(self._outcome(event, now))
             if outcomes[-1] == "recorded":
+                self._open_settings(event.mandate)
                 self.keys[event.key] = event
                 recorded.append(event)
             elif outcomes[-1] == "parked":
@@ -58,9 +55,9 @@ class Books:
         first = self.keys.get(event.key) or self.parked.get(event.key)
         if first is not None:
             return "duplicate" if first == event else "conflict"
-        if event.at < now - LATENESS:
+        if not now - LATENESS <= event.at <= now + SKEW:
             return "rejected"
-        return "recorded" if event.mandate in self.mandates else "parked"
+        return "recorded" if event.mandate in self.mandates or self.directory.get(event.mandate, (False, None))[0] else "parked"
 
     def _debit(self, events: Iterable[Event]) -> None:
         batch: list[tuple[str, Entry]] = []

@@ -1,7 +1,7 @@
 """Copies and contradictions of an event: nothing moves twice, and the first one stays."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 
@@ -177,6 +177,83 @@ def test_a_producers_clock_may_be_five_minutes_ahead(ahead: timedelta, record: R
     assert record(event(occurred_at=(NOW + ahead).isoformat()), clock=lambda: NOW).outcomes == [RECORDED]
     beyond = event(occurred_at=(NOW + timedelta(minutes=5, microseconds=1)).isoformat())
     assert record(beyond, clock=lambda: NOW).reasons == {"future": 1}
+
+
+@pytest.mark.parametrize("copies", ["recorded", "parked"])
+def test_a_known_key_comes_before_any_clock(copies: str, record: Record, rows: Rows) -> None:
+    """To a worker whose clock is a day slow, copies of what is recorded or parked are no events of the future; what nobody has seen is one."""
+    fields = event(mandate_id="acme" if copies == "recorded" else "nobody")
+    record(fields)
+    slow = {"clock": lambda: NOW - timedelta(days=1)}
+    unseen = event(mandate_id=fields["mandate_id"])
+    result = record(fields, {**fields, "price_chf": "9"}, unseen, **slow)  # type: ignore[arg-type]
+    assert result.outcomes == [DUPLICATE, CONFLICT, REJECTED]
+    assert result.reasons == {"conflict": 1, "future": 1}
+    (letter,) = rows("SELECT * FROM dead_letters WHERE reason = 'future'")
+    assert (letter["mandate_id"], letter["event_id"]) == (unseen["mandate_id"], unseen["event_id"])
+    ends = [{**fields, "occurred_at": moment} for moment in ("9999-12-31T23:59:59.999999Z", "0001-01-01T00:00:00.0000009Z")]
+    assert record(*ends).outcomes == [CONFLICT, CONFLICT]
+
+
+def test_a_future_payload_and_a_present_one_under_one_key(record: Record, rows: Rows) -> None:
+    """The present one is recorded, the other refused for its time, in either order and in one batch."""
+    for number in range(2):
+        present = event(event_id=f"e{number}")
+        ahead = {**present, "occurred_at": (NOW + timedelta(days=1)).isoformat()}
+        batch = [present, ahead] if number else [ahead, present]
+        assert sorted(record(*batch).outcomes) == [RECORDED, REJECTED]
+    assert len(rows(USAGE)) == 2
+
+
+@pytest.mark.parametrize("days", [-500, 1], ids=["too late", "future"])
+def test_a_refused_event_opens_nothing(days: int, record: Record, rows: Rows) -> None:
+    """Neither the settings of its mandate, which the directory knows, nor an account."""
+    assert record(event(occurred_at=(NOW + timedelta(days=days)).isoformat())).outcomes == [REJECTED]
+    for table in ("billing_settings", "billing_settings_history", "accounts", "operation_keys"):
+        assert rows(f"SELECT FROM {table}") == []
+
+
+def test_copies_of_what_is_parked_open_nothing(record: Record, rows: Rows, put_mandate: PutMandate) -> None:
+    """Once its mandate is known, a copy of a parked event is a duplicate or a conflict; settings and accounts come with the release."""
+    fields = event(mandate_id="later")
+    record(fields)
+    put_mandate("later", users=["ada", "bob"])
+    assert record(fields, {**fields, "user_id": "bob"}).outcomes == [DUPLICATE, CONFLICT]
+    for table in ("billing_settings", "accounts"):
+        assert rows(f"SELECT FROM {table}") == []
+
+
+# The fraction of one moment's second, exactly, and cut off at microseconds or rounded to them.
+EXACT, CUT_OFF, ROUNDED_UP = ".123456789", ".123456", ".123457"
+SAME = [(EXACT, CUT_OFF), (EXACT, ROUNDED_UP), (".1234565", ROUNDED_UP), (".99999999", ".999999"), (".123459999999", ".12346"), (EXACT, ".123457000")]
+OTHER = [
+    *[(ROUNDED_UP, ".123456489"), (ROUNDED_UP, ".1234564"), (ROUNDED_UP, CUT_OFF), (CUT_OFF, ".123457001")],
+    *[(EXACT, ".123458"), (EXACT, ".123455"), (CUT_OFF, ".123455"), (".1", ".1001")],
+]
+
+
+@pytest.mark.parametrize("mandate", ["acme", "nobody"], ids=["recorded", "parked"])
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize(
+    ("first", "second", "outcome"),
+    [
+        *[(*pair, DUPLICATE) for pair in SAME],
+        *[(*pair[::-1], DUPLICATE) for pair in SAME],
+        (CUT_OFF, ROUNDED_UP, DUPLICATE),  # of the first only the microseconds are kept, so that it may have had more digits
+        (".1234576", EXACT, DUPLICATE),  # or none
+        *[(*pair, CONFLICT) for pair in OTHER],
+    ],
+)
+def test_a_moment_rounded_to_microseconds_is_the_one_cut_off_there(
+    first: str, second: str, outcome: Outcome, together: bool, mandate: str, record: Record, rows: Rows
+) -> None:
+    """An outbox that keeps six decimals may round or cut off the ones beyond: the copy is a duplicate, whichever comes first."""
+    fields = event(mandate_id=mandate)
+    one, other = ({**fields, "occurred_at": f"2026-06-01T12:00:00{digits}Z"} for digits in (first, second))
+    clock = lambda: datetime(2026, 6, 1, 13, tzinfo=UTC)  # noqa: E731
+    outcomes = [result for batch in ([[one, other]] if together else [[one], [other]]) for result in record(*batch, clock=clock).outcomes]
+    assert outcomes[1] == outcome
+    assert len(rows(LETTERS)) == (outcome is CONFLICT)
 
 
 @pytest.mark.parametrize("moment", ["9999-12-31T23:59:59Z", "9999-12-31T23:59:59.999999+00:00"])

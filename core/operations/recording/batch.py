@@ -36,6 +36,8 @@ def settle_batch(
     """
     work = Work(connection, config, begin_batch(connection), known_accounts, releasing)
     settled = settle(work, deliveries)
+    if releasing:
+        deliveries = [d for d in deliveries if not d.left]
     letters = [dead_letter_of(d) for d in deliveries if d.rejection is not None]
     settled.without_room = write_dead_letters(connection, letters, work.batch.id, Room(config.dead_letters_max, config.dead_letters_bytes_max))
     write_batch(

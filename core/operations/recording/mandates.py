@@ -14,29 +14,40 @@ OPENED_BY_USAGE = "usage"
 
 @dataclass(frozen=True, slots=True)
 class Mandates:
-    """The mandates of a batch: settings of those that can be charged, and why the others can't yet."""
+    """The mandates of a batch: settings of those that have some, time zones of those that may get some, and why the others may not."""
 
     settings: dict[str, BillingSettings]
-    with_parked: set[str]
+    with_parked: set[str]  # of those with settings
+    zones: dict[str, str]
     unknown: dict[str, str]  # mandate id -> why its events are parked
 
 
-def admit(work: Opening, mandate_ids: Iterable[str]) -> Mandates:
-    """The settings of every mandate that has some or may get them now; none can change before the transaction ends."""
+def meet(work: Opening, mandate_ids: Iterable[str]) -> Mandates:
+    """What holds for every mandate until the transaction ends; nothing is opened yet."""
     wanted = sorted(set(mandate_ids))
     if not wanted:
-        return Mandates({}, set(), {})
+        return Mandates({}, set(), {}, {})
     share_mandates(work.connection, wanted)
     settings, with_parked = load_settings(work.connection, wanted)
     missing = [mandate_id for mandate_id in wanted if mandate_id not in settings]
     if not missing:
-        return Mandates(settings, with_parked, {})
-    zones, unknown = _openable(work, missing)
-    if zones:
-        open_settings(work.connection, zones, OPENED_BY_USAGE, default_time_zone=work.config.default_time_zone)
-        opened, opened_with_parked = load_settings(work.connection, zones)
-        settings, with_parked = settings | opened, with_parked | opened_with_parked
-    return Mandates(settings, with_parked, unknown)
+        return Mandates(settings, with_parked, {}, {})
+    return Mandates(settings, with_parked, *_openable(work, missing))
+
+
+def settings_of(work: Opening, mandates: Mandates, mandate_ids: Iterable[str]) -> dict[str, BillingSettings]:
+    """The settings of these mandates, none of them unknown, opened where there are none; with those of all others that have some."""
+    zones = {mandate_id: mandates.zones[mandate_id] for mandate_id in mandate_ids if mandate_id not in mandates.settings}
+    if not zones:
+        return mandates.settings
+    open_settings(work.connection, zones, OPENED_BY_USAGE, default_time_zone=work.config.default_time_zone)
+    return mandates.settings | load_settings(work.connection, zones)[0]
+
+
+def admit(work: Opening, mandate_id: str) -> BillingSettings | None:
+    """The settings of the mandate, opened if it may have some; none otherwise. They can't change before the transaction ends."""
+    mandates = meet(work, [mandate_id])
+    return None if mandates.unknown else settings_of(work, mandates, [mandate_id])[mandate_id]
 
 
 def _openable(work: Opening, mandate_ids: list[str]) -> tuple[dict[str, str | None], dict[str, str]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from core.domain.billing import DeadLetterStatus
 from core.domain.outcome import BatchResult
@@ -26,10 +26,10 @@ class OpenedLetter:
 
     def judged(self, now: datetime, lateness_days: int, *, accept_late: bool) -> list[Delivery]:
         """Its events. A clock that goes wrong counts now, age at the first receipt or, with `accept_late`, not at all."""
-        deliveries = judge(self.raw_events, now, lateness_days)
-        earliest = self.letter.first_seen_at - timedelta(days=lateness_days)
-        for delivery in deliveries:
-            delivery.late = not accept_late and delivery.event is not None and delivery.event.occurred_at < earliest
+        deliveries = judge(self.raw_events, now, lateness_days, received_at=self.letter.first_seen_at)
+        if accept_late:
+            for delivery in deliveries:
+                delivery.late = False
         return deliveries
 
     def refused(self, deliveries: Iterable[Delivery]) -> Delivery | None:

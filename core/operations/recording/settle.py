@@ -1,24 +1,29 @@
 """The body of a recording transaction: every delivery gets its one outcome.
 
-The order of locks is the same everywhere: mandates, accounts opened, event keys, balances, parked events, dead letters,
-and within each kind sorted, so that two batches never wait for each other in a circle.
+The order of locks is the same everywhere: mandates, settings opened, accounts opened, parked events, event keys, balances,
+dead letters, and within each kind sorted, so that two batches never wait for each other in a circle. What is known already is
+looked for before any of them but the first, without a lock, so that copies and refused events open nothing; who parks
+looks for event keys again once it has parked, who records for parked events once it has claimed.
 """
+
+from collections.abc import Collection
 
 from core.domain.billing import BillingModel
 from core.domain.outcome import Outcome
 from core.domain.payload import HASH_VERSION
 from core.domain.rejection import Reason, Rejection, one_line
-from core.errors import BadData
+from core.domain.settings import BillingSettings
+from core.errors import BadData, StorageUnavailable
 from core.operations.recording.balances import debit_balances
 from core.operations.recording.conflicts import compare
-from core.operations.recording.delivery import Delivery, Groups, by_key, too_late
-from core.operations.recording.holders import open_holders
-from core.operations.recording.mandates import Mandates, admit
-from core.operations.recording.parking import park
+from core.operations.recording.delivery import Delivery, Groups, by_key
+from core.operations.recording.holders import Holders, open_holders
+from core.operations.recording.mandates import Mandates, meet, settings_of
+from core.operations.recording.parking import leave_to_others, park
 from core.operations.recording.work import Settled, Work
 from core.storage.database import savepoint
 from core.storage.event_keys import EventKey, StoredHash, claim_keys, find_keys
-from core.storage.parked_events import find_parked
+from core.storage.parked_events import find_parked, with_parked
 from core.storage.transactions import UsageDebit, insert_usage
 
 
@@ -27,11 +32,25 @@ def settle(work: Work, deliveries: list[Delivery]) -> Settled:
 
     Raises:
         BadData: the database refused one of them; nothing of it may be committed.
+        StorageUnavailable: an event was parked or released by somebody else in this moment; try again.
     """
     readable = [d for d in deliveries if d.event is not None]
-    mandates = admit(work, (d.key[0] for d in readable))
-    settled = _record(work, by_key([d for d in readable if d.key[0] in mandates.settings]), mandates)
-    park(work, by_key([d for d in readable if d.key[0] in mandates.unknown]), mandates.unknown)
+    groups = by_key(readable)
+    untimely = {d.key for d in readable if d.late or d.future is not None}
+    mandates = meet(work, (key[0] for key in groups))
+    stored = _seen_before(work, groups, mandates, untimely)
+    new = _first_of_each(groups, stored, untimely, work.config.lateness_days)
+    to_park = {key: delivery for key, delivery in new.items() if key[0] in mandates.unknown} if mandates.unknown else {}
+    to_record = {key: delivery for key, delivery in new.items() if key not in to_park} if to_park else new
+    settings = settings_of(work, mandates, {key[0] for key in to_record})
+    holders = open_holders(work, [d.event for d in to_record.values() if d.event is not None], settings)
+    if work.releasing:
+        groups = by_key([d for d in leave_to_others(work, deliveries, mandates.unknown) if d.event is not None])
+        to_record = {key: delivery for key, delivery in to_record.items() if not delivery.left}
+    else:
+        stored |= park(work, groups, to_park, mandates.unknown)
+    settled = _record(work, groups, to_record, holders, settings, stored)
+    compare(work, groups, stored)
     return settled
 
 
@@ -47,28 +66,58 @@ def settle_isolating(work: Work, deliveries: list[Delivery]) -> Settled:
         for delivery in deliveries:
             delivery.undecided()
         if len(deliveries) == 1:
-            deliveries[0].reject(Rejection(Reason.DATA_ERROR, one_line(str(error))))
+            if not work.releasing or leave_to_others(work, deliveries):
+                deliveries[0].reject(Rejection(Reason.DATA_ERROR, one_line(str(error))))
             return Settled()
     half = len(deliveries) // 2
     return Settled().add([settle_isolating(work, deliveries[:half]), settle_isolating(work, deliveries[half:])])
 
 
-def _record(work: Work, groups: Groups, mandates: Mandates) -> Settled:
-    """Records the first delivery of each new key; every other one is a duplicate or a conflict."""
-    stored = _seen_before(work, groups, mandates)
-    new = {key: group[0] for key, group in groups.items() if group and key not in stored}
-    if not_met := [key for key, delivery in new.items() if work.known_accounts.get(delivery.holder) is None]:
-        stored |= find_keys(work.connection, not_met)  # a conflicting copy must not open an account for whom it names
-        new = {key: delivery for key, delivery in new.items() if key not in stored}
-    events = [d.event for d in new.values() if d.event is not None]
-    holders = open_holders(work, events, mandates.settings)
-    won = claim_keys(work.connection, list(new), [d.payload_hash for d in new.values()], HASH_VERSION) if new else {}
-    lost = [key for key in new if key not in won]
-    if lost:
-        stored |= find_keys(work.connection, lost)
+def _seen_before(work: Work, groups: Groups, mandates: Mandates, untimely: set[EventKey]) -> dict[EventKey, StoredHash]:
+    """What is parked under these keys, and what is recorded under those that may not be new: some open an account, some are `untimely`."""
+    stored: dict[EventKey, StoredHash] = {}
+    in_car_park = [key for key in groups if key[0] in mandates.with_parked or key[0] not in mandates.settings]
+    if in_car_park and not work.releasing:
+        stored = {key: parked.stored_hash for key, parked in find_parked(work.connection, in_car_park).items()}
+    known = work.known_accounts.get
+    doubtful = [key for key, group in groups.items() if known(group[0].holder) is None or key in untimely]
+    return find_keys(work.connection, doubtful) | stored if doubtful else stored
+
+
+def _first_of_each(groups: Groups, stored: dict[EventKey, StoredHash], untimely: set[EventKey], lateness_days: int) -> dict[EventKey, Delivery]:
+    """The first delivery of each key that is new. Of these keys alone what is too late or in the future is rejected."""
+    new = {key: group[0] for key, group in groups.items() if key not in stored}
+    for key in untimely & new.keys():
+        for delivery in groups[key]:
+            if delivery.late or delivery.future is not None:
+                delivery.refuse_untimely(lateness_days)
+        timely = [delivery for delivery in groups[key] if delivery.outcome is None]
+        if timely:
+            new[key] = timely[0]
+        else:
+            del new[key]
+    return new
+
+
+def _record(
+    work: Work,
+    groups: Groups,
+    new: dict[EventKey, Delivery],
+    holders: Holders,
+    settings: dict[str, BillingSettings],
+    stored: dict[EventKey, StoredHash],
+) -> Settled:
+    """Records those of `new` whose key nobody else claims first; what stands under the keys is added to `stored` where it is asked for."""
+    if not new:
+        return Settled([], holders.learned)
+    won = claim_keys(work.connection, list(new), [d.payload_hash for d in new.values()], HASH_VERSION)
+    if len(won) < len(new):
+        stored |= find_keys(work.connection, [key for key in new if key not in won])
+    if not work.releasing:
+        _require_unparked(work, won)
     debits = []
-    user_pays = {m for m, settings in mandates.settings.items() if settings.billing_model is BillingModel.PREPAY_USER}
-    pools = {m: holders.accounts.get((m, None)) for m, settings in mandates.settings.items() if settings.billing_model.pool_pays}
+    user_pays = {m for m, own in settings.items() if own.billing_model is BillingModel.PREPAY_USER}
+    pools = {m: holders.accounts.get((m, None)) for m, own in settings.items() if own.billing_model.pool_pays}
     for key, transaction_id in won.items():
         first, mandate_id = new[key], key[0]
         first.outcome = Outcome.RECORDED
@@ -77,28 +126,20 @@ def _record(work: Work, groups: Groups, mandates: Mandates) -> Settled:
         assert first.event is not None
         account_id = holders.accounts[mandate_id, first.event.user_id]
         payer = account_id if mandate_id in user_pays else pools.get(mandate_id)
-        debits.append(UsageDebit(transaction_id, first.event, account_id, payer, mandates.settings[mandate_id]))
+        debits.append(UsageDebit(transaction_id, first.event, account_id, payer, settings[mandate_id]))
     if debits:
         insert_usage(work.connection, debits, work.batch.id)
-        debit_balances(work, debits, mandates.settings)
-    compare(work, groups, stored)
+        debit_balances(work, debits, settings)
     unknown_users = sum((d.event.mandate_id, d.event.user_id) in holders.unknown for d in debits)
     return Settled([d.id for d in debits], holders.learned, unknown_users)
 
 
-def _seen_before(work: Work, groups: Groups, mandates: Mandates) -> dict[EventKey, StoredHash]:
-    """What is parked under these keys or, for events that came late, recorded; a late one nobody saw is rejected."""
-    if work.releasing:
-        return {}
-    in_car_park = [key for key in groups if key[0] in mandates.with_parked]
-    stored = {key: parked.stored_hash for key, parked in find_parked(work.connection, in_car_park).items()} if in_car_park else {}
-    late = [key for key, group in groups.items() if key not in stored and any(d.late for d in group)]
-    if late:
-        stored |= find_keys(work.connection, late)
-    for key in late:
-        if key not in stored:
-            for delivery in groups[key]:
-                if delivery.late:
-                    delivery.reject(too_late(delivery, work.config.lateness_days))
-            groups[key] = [d for d in groups[key] if not d.late]
-    return stored
+def _require_unparked(work: Work, keys: Collection[EventKey]) -> None:
+    """Returns if none of the keys just claimed is parked, as it might be by somebody to whom its mandate became known later.
+
+    Raises:
+        StorageUnavailable: one is; tried again, it will be found.
+    """
+    mandate_ids = with_parked(work.connection, {mandate_id for mandate_id, _ in keys})
+    if mandate_ids and find_parked(work.connection, [key for key in keys if key[0] in mandate_ids]):
+        raise StorageUnavailable("an event was parked in this moment")

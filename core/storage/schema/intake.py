@@ -72,8 +72,19 @@ parked_events = Table(
     Column("origin", Text, nullable=False),
     Column("reason", Text, nullable=False),
     time("received_at", now=True),
+    Column("stripe", SmallInteger, nullable=False, server_default=text("pg_backend_pid() % 16")),
     PrimaryKeyConstraint("mandate_id", "event_id"),
     Index(None, "received_at"),
+    Index(None, "mandate_id", "received_at", "event_id"),
+)
+
+parked_counts = Table(
+    "parked_counts",
+    metadata,
+    key("mandate_id"),
+    Column("stripe", SmallInteger, nullable=False),
+    Column("events", BigInteger, nullable=False),
+    PrimaryKeyConstraint("mandate_id", "stripe"),
 )
 
 batches = Table(
