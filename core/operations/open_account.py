@@ -14,7 +14,7 @@ from core.domain.rights import Actor, require_root
 from core.domain.settings import BillingSettings
 from core.errors import NotFound, RequestRefused
 from core.operations.recording.holders import open_accounts_of
-from core.operations.recording.mandates import admit
+from core.operations.recording.mandates import meet, settings_of
 from core.operations.recording.work import KnownAccounts, OpeningAlone
 from core.storage.accounts import NewAccount, find_pools, open_accounts
 from core.storage.database import Database
@@ -60,14 +60,15 @@ def open_account(database: Database, actor: Actor, asked: AccountOpening, *, con
     mandate_id, user_id = asked.mandate_id, asked.user_id
     with database.transaction() as connection:
         opening = OpeningAlone(connection, config, KnownAccounts())
-        mandates = admit(opening, [mandate_id])
-        if mandate_id not in mandates.settings:
+        mandates = meet(opening, [mandate_id])
+        if mandates.unknown:
             why = _WHY[mandates.unknown[mandate_id]]
             raise NotFound(f"mandate_id: mandate {shown(mandate_id)} has no billing settings, and the directory {why}")
+        settings = settings_of(opening, mandates, [mandate_id])
         if user_id is None:
-            existed = not opened_pool(connection, mandates.settings[mandate_id])[1]
+            existed = not opened_pool(connection, settings[mandate_id])[1]
         else:
-            existed = (mandate_id, user_id) not in open_accounts_of(opening, {(mandate_id, user_id)}, mandates.settings).opened
+            existed = (mandate_id, user_id) not in open_accounts_of(opening, {(mandate_id, user_id)}, settings).opened
         found = find_account_of(connection, mandate_id, user_id)
     assert found is not None, "an account just opened is there"
     return OpenedAccount(mandate_id, user_id, found.id, found.balance, found.grant_due, found.enabled, found.opened_at, existed)

@@ -18,7 +18,7 @@ class Mandates:
 
     settings: dict[str, BillingSettings]
     with_parked: set[str]  # of those with settings
-    zones: dict[str, str]
+    zones: dict[str, str | None]  # none: the directory names none
     unknown: dict[str, str]  # mandate id -> why its events are parked
 
 

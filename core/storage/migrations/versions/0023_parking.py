@@ -1,7 +1,7 @@
 """How many events are parked, kept beside them, and an index that finds the oldest of a mandate.
 
 Revision ID: 0023_parking
-Revises: 0036_letter_room
+Revises: 0025_zones
 """
 
 from pathlib import Path
@@ -9,7 +9,7 @@ from pathlib import Path
 from alembic import op
 
 revision = "0023_parking"
-down_revision = "0036_letter_room"
+down_revision = "0025_zones"
 branch_labels = None
 depends_on = None
 
