@@ -1,11 +1,17 @@
 """`tollbook db`: the tables."""
 
+from typing import Annotated
+
 import typer
 
 from cli.context import find_servers
 from cli.options import AsJson
 from cli.output.json_out import print_json
+from core.domain.billing import CloudEventKey
+from core.operations.set_cloud_event_key import set_cloud_event_key
 from core.storage import migrate
+from core.storage.books import cloud_event_key
+from core.storage.database import Database
 
 app = typer.Typer(help="The tables of the database, under the owner's login.", no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
@@ -31,3 +37,26 @@ def check(as_json: AsJson = False) -> None:
         typer.echo("\n".join(differences) or "ok: the database is what this program needs")
     if differences:
         raise typer.Exit(1)
+
+
+@app.command("cloud-events", epilog="Example: tollbook db cloud-events source_and_id")
+def cloud_events(
+    key: Annotated[
+        CloudEventKey | None, typer.Argument(metavar="|".join(CloudEventKey), show_default=False, help="What to know them by; without it only told.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say, or decide, what a CloudEvent is known by: its id, or its source and id. Fixed once the first event is recorded or parked."""
+    config = find_servers()
+    database = Database(config.require_owner_url(), config)
+    try:
+        if key is not None:
+            set_cloud_event_key(database, key)
+        with database.snapshot() as connection:
+            present = cloud_event_key(connection)
+    finally:
+        database.dispose()
+    if as_json:
+        print_json({"cloud_event_key": present})
+    else:
+        typer.echo(f"CloudEvents are known by {present}")

@@ -17,7 +17,7 @@ from core.errors import RequestRefused, TollbookError
 # A command's name: the module whose `app` it is, and its line in the help. A new command is one line here.
 COMMANDS = {
     "services": ("cli.services", "Embedded PostgreSQL and Valkey: up, status, down, env."),
-    "db": ("cli.db", "The tables: upgrade, check."),
+    "db": ("cli.db", "The tables: upgrade, check, cloud-events."),
     "settings": ("cli.settings", "Billing settings of mandates: show, list, history, create, get-or-create, update."),
     "accounts": ("cli.accounts", "Accounts: list, show, open, enable, disable, credit-limit."),
     "balance": ("cli.balance", "The balance that pays for a mandate's or a user's usage, now or at a day's end."),

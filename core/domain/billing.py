@@ -57,6 +57,13 @@ class DeadLetterStatus(StrEnum):
     ACCEPTED = "ACCEPTED"
 
 
+class CloudEventKey(StrEnum):
+    """What a CloudEvent is known by in these books: its id, unique over all sources, or its source and its id."""
+
+    ID = "id"
+    SOURCE_AND_ID = "source_and_id"
+
+
 class AlertKind(StrEnum):
     """Which line a balance crossed."""
 

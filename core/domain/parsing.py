@@ -11,7 +11,7 @@ from core.domain.canonical import read_canonical
 from core.domain.contract import EventContract
 from core.domain.json_exact import decode_json
 from core.domain.rejection import Reason, Rejection, shown
-from core.domain.usage_event import ID_LENGTH_MAX, UsageEvent, parse_price, parse_time
+from core.domain.usage_event import ID_LENGTH_MAX, SOURCE_LENGTH_MAX, UsageEvent, parse_price, parse_time
 
 EVENT_BYTES_MAX = 64 * 1024
 
@@ -62,13 +62,14 @@ def read_any(raw: RawEvent) -> UsageEvent:
     Raises:
         Rejection: as `parse_event`.
     """
-    fields = _fields_of(raw)
+    fields, source = _fields_of(raw)
     if unknown := [name for name in fields if name not in _FIELDS]:
         raise _about(fields, Rejection(Reason.UNKNOWN_FIELD, f"{', '.join(map(shown, unknown[:5]))} is not a field of the contract"))
     try:
-        return EventContract.read(fields)
+        event = EventContract.read(fields)
     except Rejection as rejection:
         raise _about(fields, rejection) from None
+    return event if source is None else msgspec.structs.replace(event, source=source)
 
 
 def digits_below_microsecond(raw: RawEvent) -> str:
@@ -76,18 +77,27 @@ def digits_below_microsecond(raw: RawEvent) -> str:
 
     None where they are only zeros.
     """
-    found = _BELOW_MICROSECOND.search(str(_fields_of(raw)["occurred_at"]))
+    found = _BELOW_MICROSECOND.search(str(_fields_of(raw)[0]["occurred_at"]))
     return found[1].rstrip("0") if found else ""
 
 
-def _fields_of(raw: RawEvent) -> dict[str, object]:
-    """What `raw` holds, decoded, under canonical names as far as these are known."""
+def _fields_of(raw: RawEvent) -> tuple[dict[str, object], str | None]:
+    """What `raw` holds, decoded, under canonical names as far as these are known; and the source, if it is a CloudEvent."""
     fields = decode_json(raw.body)
     if raw.typed_json and b"__type__" in raw.body:
         fields = _plain_values(fields)
     if not isinstance(fields, dict):
         raise Rejection(Reason.MALFORMED_JSON, f"an event is a JSON object (got {shown(fields)})")
-    return fields if fields.keys() <= _FIELDS else _merged(_canonical(fields))
+    if fields.keys() <= _FIELDS:
+        return fields, None
+    return _merged(_canonical(fields)), _source(fields) if "specversion" in fields else None
+
+
+def _source(fields: Mapping[str, object]) -> str:
+    """What a CloudEvent names as its source, where that can be part of a key; empty where not. A URI reference has no space in it."""
+    source = fields.get("source")
+    usable = isinstance(source, str) and len(source) <= SOURCE_LENGTH_MAX and source.isprintable() and " " not in source
+    return str(source) if usable else ""
 
 
 def _about(fields: Mapping[str, object], rejection: Rejection) -> Rejection:

@@ -8,6 +8,7 @@ import msgspec
 
 from core.domain.money import parse_decimal, quantize_price
 
+SOURCE_LENGTH_MAX = 256  # characters, of a CloudEvent's source
 ID_LENGTH_MAX = 128  # characters, of a mandate's or a user's id: a role session's ARN fits
 TOKENS_MAX = 2**53 - 1
 _RFC3339 = re.compile(
@@ -73,3 +74,4 @@ class UsageEvent(msgspec.Struct, frozen=True, gc=False):
     description: str | None = None
     usage: TokenUsage = NO_TOKENS
     schema_version: int | None = None
+    source: str | None = None  # of a CloudEvent; empty where it names none that can be part of a key. Not billed

@@ -18,6 +18,7 @@ from core.operations.amending.amend import amend, payer_of
 from core.operations.moving.accounts import present_settings
 from core.operations.moving.once import once
 from core.operations.recording.holders import open_holders
+from core.operations.recording.sources import as_known
 from core.operations.recording.work import KnownAccounts, Work
 from core.storage.amendments import Amendment, Source, hold_amendments, present_entries
 from core.storage.batches import begin_batch
@@ -66,7 +67,7 @@ def accept_conflict(database: Database, actor: Actor, dead_letter_id: int, *, by
         letter = find_letter(connection, dead_letter_id)
         if letter is None:
             raise NotFound(f"there is no dead letter {dead_letter_id}")
-        event = _event_of(letter)
+        event = _event_of(connection, letter)
         settings = present_settings(connection, event.mandate_id)
         source = Source(ACCEPT, f"dead_letter:{letter.id}", by)
 
@@ -79,13 +80,14 @@ def accept_conflict(database: Database, actor: Actor, dead_letter_id: int, *, by
         return once(connection, operation, AcceptedConflict, accept)
 
 
-def _event_of(letter: KeptLetter) -> UsageEvent:
+def _event_of(connection: Connection, letter: KeptLetter) -> UsageEvent:
     if letter.reason != Reason.CONFLICT:
         raise RequestRefused(f"dead letter {letter.id} is no conflict but {letter.reason}: only a conflict can be accepted")
     try:
-        return parse_event(RawEvent(letter.body, letter.origin, letter.typed_json))
+        event = parse_event(RawEvent(letter.body, letter.origin, letter.typed_json))
     except Rejection as rejection:
         raise RequestRefused(f"dead letter {letter.id} is no event: {rejection}") from None
+    return as_known(connection, event)
 
 
 def _accept(

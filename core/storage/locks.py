@@ -40,6 +40,7 @@ class Lock(Enum):
     ALERT_OUTBOX = (Space.NUMBER, 0x7011_0005, "publishing and withholding alerts: one at a time looks at what waits")
     STATISTICS = (Space.NUMBER, 0x7011_0006, "counting usage: one at a time")
     DEAD_LETTERS = (Space.NUMBER, 0x7011_0007, "operators' decisions, so that no letter's row is held while usage is recorded")
+    CLOUD_EVENT_KEY = (Space.NUMBER, 0x7011_0008, "what a CloudEvent is known by: shared by whoever records one")
     IMPORT = (Space.NUMBER, 0x70_12, "imports of books")
     MANDATES = (Space.CLASS, 0x70_11, "a mandate's rules, by stripe")
     JOBS = (Space.CLASS, 0x70_12, "a scheduled job, by the hash of its name")
@@ -78,6 +79,11 @@ def hold(connection: Connection, lock: Lock) -> None:
     if lock in MOVED_FROM:
         connection.execute(_SHARE, {"key": MOVED_FROM[lock]})
     connection.execute(_HOLD, {"key": lock.key})
+
+
+def share(connection: Connection, lock: Lock) -> None:
+    """Until the transaction ends nobody holds a lock of one number alone; waits for whoever does."""
+    connection.execute(_SHARE, {"key": lock.key})
 
 
 def try_hold(connection: Connection, lock: Lock) -> bool:

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
-from core.domain.payload import billed_fields
 from core.domain.settings import BillingSettings
 from core.domain.usage_event import TokenUsage, UsageEvent
 from core.storage.event_keys import StoredHash
@@ -38,6 +37,7 @@ _USAGE_COLUMNS = {
     "created_by_user_id": "text",
     "occurred_at": "timestamptz",
     "settings_version": "int",
+    "source": "text",
 }
 
 _VALUES = {"description": "coalesce(d.description, 'AI Usage')"}
@@ -76,7 +76,8 @@ _GRANT = text(f"""
 
 _USAGE_OF = text("""
     SELECT t.mandate_id, t.event_id, t.created_by_user_id AS user_id, t.provider, t.model, t.feature_code, t.feature_instance_id, t.workflow_id,
-           t.amount AS price_chf, t.occurred_at, t.input_tokens, t.output_tokens, t.cached_input_tokens, t.cache_write_tokens, t.reasoning_tokens
+           t.amount AS price_chf, t.occurred_at, t.input_tokens, t.output_tokens, t.cached_input_tokens, t.cache_write_tokens, t.reasoning_tokens,
+           t.source
       FROM unnest(CAST(:ids AS bigint[]), CAST(:recorded_at AS timestamptz[])) AS wanted(id, recorded_at)
       JOIN transactions t ON t.id = wanted.id AND t.recorded_at = wanted.recorded_at
 """)
@@ -133,6 +134,7 @@ def insert_usage(connection: Connection, debits: Sequence[UsageDebit], batch_id:
         "created_by_user_id": [e.user_id for e in events],
         "time_zone": [d.settings.time_zone for d in debits],
         "settings_version": [d.settings.version for d in debits],
+        "source": [e.source for e in events],
     }
     occurred_at = packed_times([e.occurred_at for e in events])
     connection.execute(_RECORD_USAGE, {name: packed(column) for name, column in columns.items()} | {"occurred_at": occurred_at, "batch_id": batch_id})
@@ -156,12 +158,12 @@ def _claims(grants: Sequence[Grant]) -> dict[str, object]:
     }
 
 
-def recorded_fields(connection: Connection, keys: Sequence[StoredHash]) -> dict[tuple[str, str], dict[str, object]]:
-    """The billed fields of recorded usage by (mandate, event), as `core.domain.payload.billed_fields` gives them."""
+def recorded_events(connection: Connection, keys: Sequence[StoredHash]) -> dict[tuple[str, str], UsageEvent]:
+    """Recorded usage by (mandate, event): what is billed of it, and the source."""
     rows = connection.execute(_USAGE_OF, {"ids": [k.transaction_id for k in keys], "recorded_at": [k.recorded_at for k in keys]}).mappings()
-    return {(row["mandate_id"], row["event_id"]): _billed(dict(row)) for row in rows}
+    return {(row["mandate_id"], row["event_id"]): _event(dict(row)) for row in rows}
 
 
-def _billed(row: dict[str, object]) -> dict[str, object]:
+def _event(row: dict[str, object]) -> UsageEvent:
     tokens = {name: row.pop(name) for name in _TOKENS}
-    return billed_fields(UsageEvent(usage=TokenUsage(**tokens), **row))  # type: ignore[arg-type]
+    return UsageEvent(usage=TokenUsage(**tokens), **row)  # type: ignore[arg-type]

@@ -217,14 +217,14 @@ def test_a_conflict_with_a_row_that_is_released_in_between_is_no_accident(
     fields = event()
     record(fields)
     put_settings(users=["ada"])
-    original = conflicts._first_fields
+    original = conflicts._first_events
 
     def released_first(*arguments: object) -> object:
-        monkeypatch.setattr(conflicts, "_first_fields", original)
+        monkeypatch.setattr(conflicts, "_first_events", original)
         assert release().outcomes == [RECORDED]
         return original(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(conflicts, "_first_fields", released_first)
+    monkeypatch.setattr(conflicts, "_first_events", released_first)
     second = {**fields, "price_chf": "9"}
     try:
         assert record(second).outcomes == [CONFLICT]

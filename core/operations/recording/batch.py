@@ -9,6 +9,7 @@ from core.config import Configuration
 from core.domain.outcome import BatchResult, Outcome
 from core.metrics import BATCH_EVENTS, BATCH_SECONDS, DEAD_LETTERS, DEAD_LETTERS_WITHOUT_ROOM, EVENTS, UNKNOWN_USERS
 from core.operations.recording.delivery import Delivery
+from core.operations.recording.sources import name_by_source
 from core.operations.recording.work import KnownAccounts, Settled, Work
 from core.storage.batches import begin_batch, write_batch
 from core.storage.dead_letters import DeadLetter, Room, write_dead_letters
@@ -35,6 +36,7 @@ def settle_batch(
         BadData: `settle` came upon something that the database refuses.
     """
     work = Work(connection, config, begin_batch(connection), known_accounts, releasing)
+    name_by_source(connection, deliveries)
     settled = settle(work, deliveries)
     if releasing:
         deliveries = [d for d in deliveries if not d.left]

@@ -2,16 +2,19 @@
 
 from collections.abc import Mapping
 
+import msgspec
+
 from core.domain.outcome import Outcome
 from core.domain.parsing import parse_event
 from core.domain.payload import PAYLOAD_HASHES, billed_fields, difference
-from core.domain.rejection import Reason, Rejection
+from core.domain.rejection import Reason, Rejection, shown
+from core.domain.usage_event import UsageEvent
 from core.errors import StorageUnavailable
 from core.operations.recording.delivery import Delivery, Groups
 from core.operations.recording.work import Work
 from core.storage.event_keys import EventKey, StoredHash
 from core.storage.parked_events import find_parked
-from core.storage.transactions import recorded_fields
+from core.storage.transactions import recorded_events
 
 _MOVED = "an event was released from the parked ones in this moment"
 
@@ -32,14 +35,14 @@ def compare(work: Work, groups: Groups, stored: Mapping[EventKey, StoredHash]) -
             else:
                 different.append(delivery)
     if different:
-        first = _first_fields(work, groups, stored, {d.key for d in different})
+        first = _first_events(work, groups, stored, {d.key for d in different})
         for delivery in different:
             if delivery.key not in first and stored[delivery.key].transaction_id is None:
                 raise StorageUnavailable(_MOVED)
             _decide(delivery, first.get(delivery.key), stored[delivery.key])
 
 
-def _decide(delivery: Delivery, first: dict[str, object] | None, stored: StoredHash) -> None:
+def _decide(delivery: Delivery, first: UsageEvent | None, stored: StoredHash) -> None:
     """It becomes a dead letter that tells field by field how it differs from the first one under its key.
 
     A hash that a newer program wrote can't be computed here; then the fields themselves decide.
@@ -48,25 +51,30 @@ def _decide(delivery: Delivery, first: dict[str, object] | None, stored: StoredH
     if first is None:
         delivery.outcome, delivery.rejection = Outcome.CONFLICT, Rejection(Reason.CONFLICT, "same event id, other payload; the first is not at hand")
         return
-    differing = difference(first, billed_fields(delivery.event))
+    differing = difference(billed_fields(first), billed_fields(delivery.event))
     if not differing and stored.hash_version not in PAYLOAD_HASHES:
         delivery.outcome = Outcome.DUPLICATE
         return
+    sources = ""
+    if first.source and delivery.event.source and first.source != delivery.event.source:
+        differing["source"] = [first.source, delivery.event.source]
+        sources = f"; the first came from {shown(first.source)}, this one from {shown(delivery.event.source)}"
     delivery.outcome, delivery.difference = Outcome.CONFLICT, differing
-    delivery.rejection = Rejection(Reason.CONFLICT, f"same event id, other payload: {', '.join(differing)}")
+    delivery.rejection = Rejection(Reason.CONFLICT, f"same event id, other payload: {', '.join(differing)}{sources}")
 
 
-def _first_fields(work: Work, groups: Groups, stored: Mapping[EventKey, StoredHash], keys: set[EventKey]) -> dict[EventKey, dict[str, object]]:
-    """The billed fields of what was accepted first: in this batch, recorded earlier, or still parked."""
-    fields: dict[EventKey, dict[str, object]] = {}
+def _first_events(work: Work, groups: Groups, stored: Mapping[EventKey, StoredHash], keys: set[EventKey]) -> dict[EventKey, UsageEvent]:
+    """What was accepted first: in this batch, recorded earlier, or still parked."""
+    events: dict[EventKey, UsageEvent] = {}
     for key in keys:
         here = next((d.event for d in groups[key] if d.outcome in (Outcome.RECORDED, Outcome.PARKED)), None)
         if here is not None:
-            fields[key] = billed_fields(here)
+            events[key] = here
     earlier = [found for key in keys if (found := stored[key]).transaction_id is not None]
     if earlier:
-        fields |= recorded_fields(work.connection, earlier)
-    parked = [key for key in keys if key not in fields]
+        events |= recorded_events(work.connection, earlier)
+    parked = [key for key in keys if key not in events]
     if parked:
-        fields |= {key: billed_fields(parse_event(event.raw)) for key, event in find_parked(work.connection, parked).items()}
-    return fields
+        there = find_parked(work.connection, parked).items()
+        events |= {key: msgspec.structs.replace(parse_event(event.raw), event_id=key[1]) for key, event in there}
+    return events

@@ -137,6 +137,7 @@ transactions = Table(
     Column("batch_id", BigInteger),
     Column("reverses_id", BigInteger),
     Column("operation_key", Text),
+    Column("source", Text),
     PrimaryKeyConstraint("id", "recorded_at"),
     one_of("transaction_type", TransactionType),
     one_of("reference_type", ReferenceType),

@@ -6,7 +6,7 @@ every time is aware.
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, MetaData, Numeric, Text, func, text
 
-from core.domain.billing import AccountType, AlertKind, BillingModel, DeadLetterStatus, ReferenceType, TransactionType
+from core.domain.billing import AccountType, AlertKind, BillingModel, CloudEventKey, DeadLetterStatus, ReferenceType, TransactionType
 from core.domain.periods import PeriodType
 
 metadata = MetaData(
@@ -69,7 +69,8 @@ def in_room(*columns: str) -> list[CheckConstraint]:
 
 
 def one_of(
-    column: str, values: type[BillingModel | AccountType | TransactionType | ReferenceType | AlertKind | DeadLetterStatus | PeriodType]
+    column: str,
+    values: type[BillingModel | AccountType | TransactionType | ReferenceType | AlertKind | CloudEventKey | DeadLetterStatus | PeriodType],
 ) -> CheckConstraint:
     """A check that the column holds a value of a closed list."""
     return CheckConstraint(f"{column} IN ({', '.join(repr(v.value) for v in values)})", name=f"{column}_known")

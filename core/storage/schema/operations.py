@@ -1,4 +1,4 @@
-"""Jobs, findings, the checkpoint and the directory's mirror."""
+"""What holds for the books as a whole, jobs, findings, the checkpoint and the directory's mirror."""
 
 from sqlalchemy import (
     BigInteger,
@@ -16,7 +16,17 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from core.storage.schema.columns import TOKEN_COLUMNS, count, key, metadata, time, token_total, total
+from core.domain.billing import CloudEventKey
+from core.storage.schema.columns import TOKEN_COLUMNS, count, key, metadata, one_of, time, token_total, total
+
+books = Table(
+    "books",
+    metadata,
+    Column("one", Boolean, primary_key=True, server_default=text("true")),
+    Column("cloud_event_key", Text, nullable=False, server_default=text("'id'")),
+    CheckConstraint("one", name="one"),
+    one_of("cloud_event_key", CloudEventKey),
+)
 
 job_runs = Table(
     "job_runs",
