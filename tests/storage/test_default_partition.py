@@ -25,6 +25,7 @@ from core.storage.housekeeping import ensure_partitions, move_default_month
 from tests.conftest import Record, Rows
 from tests.events import event, raw
 from tests.storage.conftest import Breaches, PutMandate, PutSettings
+from tests.storage.test_jobs import partitions
 
 Write = Callable[[], object]
 WRITERS = ["record", "release", "top_up", "adjust", "refund", "switch", "backfill", "roll_up"]
@@ -35,8 +36,7 @@ def writers(
     database: Database, config: Configuration, rows: Rows, record: Record, put_settings: PutSettings, put_mandate: PutMandate
 ) -> dict[str, Write]:
     """Books whose present month lies in the default partition, and everything that would write another entry into it."""
-    (month,) = rows("SELECT to_char(now() AT TIME ZONE 'UTC', '\"transactions_\"YYYY_MM') AS name")
-    rows(f"DROP TABLE {month['name']}")
+    rows(f"DROP TABLE {', '.join(partitions(rows))}")
     put_settings(users=["ada"])
     record(event(event_id="first"), event(event_id="parked", mandate_id="new"), event(user_id="stranger"))
     put_mandate(users=["stranger"])
@@ -89,13 +89,13 @@ def test_a_recorder_that_meets_a_new_partition_may_try_again(
 ) -> None:
     """A month that begins in the default partition while its own is attached: the database can't answer now, and the event is no dead letter."""
     rows("SELECT move_default_month()")
-    (month,) = rows("SELECT to_char(now() AT TIME ZONE 'UTC', '\"transactions_\"YYYY_MM') AS name")
-    rows(f"ALTER TABLE transactions DETACH PARTITION {month['name']}")
-    rows(f"ALTER TABLE {month['name']} RENAME TO the_month_before")
+    (month,) = partitions(rows)
+    rows(f"ALTER TABLE transactions DETACH PARTITION {month}")
+    rows(f"ALTER TABLE {month} RENAME TO the_month_before")
     written = met(writers["record"], owner_database, rows, lambda connection: ensure_partitions(connection, 0))
     with pytest.raises(StorageUnavailable, match="23514"):
         written.result(30)
-    rows(f"INSERT INTO {month['name']} SELECT * FROM the_month_before")
+    rows(f"INSERT INTO {month} SELECT * FROM the_month_before")
     writers["record"]()
     assert rows("SELECT count(*) AS n FROM transactions WHERE event_id = 'second'") == [{"n": 1}]
     assert rows("SELECT FROM dead_letters") == []

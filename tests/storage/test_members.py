@@ -26,7 +26,7 @@ from tests.conftest import Record, Rows
 from tests.events import event
 from tests.storage.conftest import PutAccount, PutSettings
 
-END = parse_day("2030-12-31")
+END = parse_day("2999-12-31")
 Leave = Callable[..., None]
 
 
