@@ -33,6 +33,8 @@ VERBS: dict[str, Verb] = {
     "record": writing.record,
     "record newcomers": writing.record_newcomers,
     "record new mandates": writing.record_new_mandates,
+    "park": writing.park,
+    "release": writing.release,
     "roll up": writing.roll_up,
     "catch up": writing.catch_up,
     "rebuild": writing.rebuild,

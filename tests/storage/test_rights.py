@@ -41,6 +41,7 @@ FORBIDDEN = [
         "DELETE FROM balance_alerts",
         "UPDATE balance_alerts SET kind = 'ZERO'",
         "UPDATE parked_events SET body = ''",
+        "UPDATE parked_counts SET events = 0",
     ],
     *[
         "DROP TABLE transactions",

@@ -23,6 +23,7 @@ from core.operations.rebuild_statistics import rebuild_statistics
 from core.operations.record_usage import record_usage
 from core.operations.recording.work import KnownAccounts
 from core.operations.refund import Refund, refund
+from core.operations.release_parked import release_all_parked
 from core.operations.replay_dead_letters import Replaying, replay_dead_letters
 from core.operations.revert_prices import Reverting, revert_prices
 from core.operations.switch_billing_model import ModelSwitch, switch_billing_model
@@ -62,6 +63,27 @@ def record_new_mandates(books: Books, n: int) -> None:
     name = _put_mandates(books, n)
     _put_members(books, name, n, ":name || i")
     _recorded(books, ({"event_id": books.name(), "mandate_id": f"{name}{i}", "user_id": f"{name}{i}"} for i in range(n)))
+
+
+def park(books: Books, n: int) -> None:
+    """Usage of mandates that nobody knows, beside a full car park: all of it is parked, copies too, and where there is no room it is refused."""
+    name = books.name()
+    fields = [{"event_id": books.name(), "mandate_id": f"{name}{i % 500}"} for i in range(n)]
+    for outcome in (Outcome.PARKED, Outcome.DUPLICATE):
+        assert _recorded(books, fields, parked_max=2 * PARKED) == {outcome}
+    assert _recorded(books, ({**own, "event_id": books.name()} for own in fields)) == {Outcome.REJECTED}
+
+
+def release(books: Books, n: int) -> None:
+    """Recording what was parked once its mandates are known, and looking for more where there is none."""
+    name = _put_mandates(books, n)
+    books.sql("UPDATE directory_mandates SET enabled = false WHERE id LIKE :name || '%'", name=name)
+    _put_members(books, name, n, ":name || i")
+    fields = ({"event_id": books.name(), "mandate_id": f"{name}{i}", "user_id": f"{name}{i}"} for i in range(n))
+    assert _recorded(books, fields, parked_max=2 * PARKED) == {Outcome.PARKED}
+    books.sql("UPDATE directory_mandates SET enabled = true WHERE id LIKE :name || '%'", name=name)
+    assert release_all_parked(books.database, config=books.config, worker="test").counts()[Outcome.RECORDED] == n
+    assert release_all_parked(books.database, config=books.config, worker="test").outcomes == []
 
 
 def roll_up(books: Books, n: int) -> None:
@@ -239,9 +261,9 @@ def find_breaches(books: Books, n: int) -> None:
             keep_findings(connection, "I0", [Breach(f"{name} {i}", "x") for i in range(n)], are_all=True)
 
 
-def _recorded(books: Books, fields: Iterable[dict[str, str]]) -> set[str]:
-    events = [raw(event(**own)) for own in fields]
-    return set(record_usage(books.database, events, config=books.config, known_accounts=KnownAccounts(), worker="test").outcomes)
+def _recorded(books: Books, fields: Iterable[dict[str, str]], *, parked_max: int = PARKED) -> set[str]:
+    events, config = [raw(event(**own)) for own in fields], books.config.model_copy(update={"parked_limit_total": parked_max})
+    return set(record_usage(books.database, events, config=config, known_accounts=KnownAccounts(), worker="test").outcomes)
 
 
 def _used_mandate(books: Books, n: int) -> str:
