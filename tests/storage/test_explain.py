@@ -154,7 +154,7 @@ def test_a_refunded_top_up_was_refunded_whole(
     (first,) = ids("reference_type = 'REFUND'")
     with owner_database.transaction() as connection:
         for table, number in (("transactions", "id"), ("refunds", "refund_transaction_id")):
-            copy = f"jsonb_build_object('{number}', {number} + n)"
+            copy = f"jsonb_build_object('{number}', {number} + n, 'refunded', NULL)"  # as before that column was there
             query = f"INSERT INTO {table} SELECT (jsonb_populate_record(t, {copy})).* FROM {table} t, generate_series(1, 1100) n WHERE {number} = :id"
             connection.execute(text(query), {"id": first})
     found = told(payment)
