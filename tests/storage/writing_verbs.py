@@ -33,7 +33,7 @@ from core.storage.directory.mirror import Mandate, Membership, User
 from core.storage.findings import keep_findings
 from core.storage.invariants.invariant import Breach
 from tests.events import event, raw
-from tests.storage.plans import MANDATES, PARKED, USERS, Books
+from tests.storage.plans import MANDATES, USERS, Books
 from worker.intake.reopen import reopen
 
 _DEAD_LETTERS = """
@@ -245,12 +245,12 @@ def import_old_books(books: Books, n: int) -> int:
 
 
 def backfill(books: Books, n: int) -> int:
-    """Settings and accounts of mandates and members that have none, in pages that are mostly complete, and a look at the car park."""
+    """Settings and accounts of mandates and members that have none, in pages that are mostly complete; all settings are looked at once."""
     _put_mandates(books, n)
     _put_members(books, books.name(), n, "'m' || i % :mandates", mandates=MANDATES)
     assert backfill_settings(books.database, config=books.config, worker="test", at_once=True) is not None
     assert backfill_accounts(books.database, config=books.config, worker="test", at_once=True) is not None
-    return max(n, PARKED // 10)
+    return max(n, 2 * MANDATES)
 
 
 def find_breaches(books: Books, n: int) -> None:
