@@ -147,11 +147,8 @@ def update_settings(
         if current is None:
             current = _opened(connection, mandate_id, changed_by, config)
         _require_version(current, expected_version)
-        before = {name: getattr(current, name) for name in (*SettingsChanges.model_fields, "time_zone_missing")}
-        after = {**before, **checked, "billing_address": merged_address(current.billing_address, checked.get("billing_address", {}))}
-        if "time_zone" in checked:
-            after["time_zone_missing"] = None  # somebody has chosen
-        if after == before:
+        after = _changed(current, checked)
+        if all(getattr(current, name) == value for name, value in after.items()):
             return current
         _require_possible(connection, current, after)
         change_settings(connection, mandate_id, {**after, "billing_model": after["billing_model"].value}, changed_by)
@@ -159,6 +156,15 @@ def update_settings(
         assert changed is not None, "settings are never deleted"
         _tell(connection, current, changed)
     return changed
+
+
+def _changed(current: MandateSettings, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Every field as it is to be."""
+    after = {name: getattr(current, name) for name in (*SettingsChanges.model_fields, "time_zone_missing")} | dict(changes)
+    after["billing_address"] = merged_address(current.billing_address, changes.get("billing_address", {}))
+    if "time_zone" in changes:
+        after["time_zone_missing"] = None  # somebody has chosen
+    return after
 
 
 def _hold(connection: Connection, mandate_id: str, changes: Mapping[str, object]) -> None:
