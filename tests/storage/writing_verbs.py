@@ -33,7 +33,7 @@ from core.storage.directory.mirror import Mandate, Membership, User
 from core.storage.findings import keep_findings
 from core.storage.invariants.invariant import Breach
 from tests.events import event, raw
-from tests.storage.plans import MANDATES, USERS, Books
+from tests.storage.plans import MANDATES, PARKED, USERS, Books
 from worker.intake.reopen import reopen
 
 _DEAD_LETTERS = """
