@@ -50,6 +50,7 @@ MONTH = NOW.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 _FILL = f"""
     INSERT INTO directory_mandates (id, name) SELECT 'm' || m, 'Mandate ' || m FROM generate_series(1, {MANDATES}) m;
     INSERT INTO directory_users (id, username) SELECT 'v' || u, 'User ' || u FROM generate_series(1, {ROWS}) u;
+    INSERT INTO directory_memberships (mandate_id, user_id) SELECT 'm{MANDATES}', 'v' || u FROM generate_series(1, {ROWS}) u;
     INSERT INTO billing_settings (mandate_id, billing_model, default_user_credit, warning_threshold_percent, block_on_zero_balance,
                                   notify_on_warning, time_zone)
     SELECT 'm' || m, 'PREPAY_USER', 10, 10, true, true, 'UTC' FROM generate_series(1, {MANDATES}) m;

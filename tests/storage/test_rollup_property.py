@@ -155,7 +155,8 @@ class Books:
     def _change_zone(self, zone: str) -> None:
         self.rows("UPDATE billing_settings SET time_zone = :zone, version = version + 1 WHERE mandate_id = :m", zone=zone, m=self.oracle.mandate_id)
         self.rows(
-            'INSERT INTO billing_settings_history SELECT (jsonb_populate_record(h, to_jsonb(s) || \'{"changed_by": "test"}\')).*'
+            "INSERT INTO billing_settings_history SELECT (jsonb_populate_record(h, to_jsonb(s) || jsonb_build_object("
+            "'changed_by', 'test', 'after_transaction_id', coalesce(pg_sequence_last_value('transactions_id_seq'), 0)))).*"
             " FROM billing_settings s JOIN billing_settings_history h ON h.mandate_id = s.mandate_id AND h.version = 1 WHERE s.mandate_id = :m",
             m=self.oracle.mandate_id,
         )

@@ -104,6 +104,8 @@ def _cases() -> Iterator[tuple[str, dict[str, Any]]]:
     for view, asked, _ in CASES:
         fields: dict[str, Any] = {name: ids.get(value, value) if isinstance(value, str) else value for name, value in asked.items()}
         fields |= {name: present[name] for name in fields.keys() & present}
+        if view == "twins":  # of all mandates it reads what they have on these days: nothing, and of one see below
+            fields |= {name: asked[name] for name in ("first", "last")}
         if "user_id" in fields:
             fields["user_id"] = "u7"
         if "mandate_ids" in fields:
@@ -111,7 +113,7 @@ def _cases() -> Iterator[tuple[str, dict[str, Any]]]:
         if "account_id" in fields:
             fields["account_id"] = 1 if fields["account_id"] == 2 else 2 + 3 * MANDATES  # a pool that pays, and a user
         yield view, fields
-        if view == "twins" and "mandate_ids" in fields:  # of all mandates it reads what they have on those days
+        if view == "twins" and "mandate_ids" in fields:
             yield view, {**fields, "first": str(late + timedelta(days=20)), "last": str(late + timedelta(days=50))}
         if "transactions" in view or "movements" in view:
             yield view, {**fields, "first": "2000-01-01", "last": "2100-01-01"}
