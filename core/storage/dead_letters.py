@@ -1,7 +1,7 @@
 """SQL of dead letters: each unusable message exactly once, with its bytes, as long as there is room."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -106,12 +106,12 @@ class _Kept:
         return True
 
 
-def write_dead_letters(connection: Connection, letters: Sequence[DeadLetter], batch_id: int, room: Room) -> dict[str, int]:
+def write_dead_letters(connection: Connection, letters: Sequence[DeadLetter], batch_id: int, room: Room | None) -> dict[str, int]:
     """Writes each letter, or raises `attempts` of the one that holds the same bytes already.
 
     One that was replayed is open again. A discarded or accepted one stays so: the operator has seen these very bytes. Of new ones
     for which there is no room only number, bytes and the hash of the last are kept, by queue and reason. Batches at the same time
-    may together keep some more than there is room for.
+    may together keep some more than there is room for. Without `room` all are kept.
 
     Returns:
         By reason the deliveries for which there was no room.
@@ -125,6 +125,16 @@ def write_dead_letters(connection: Connection, letters: Sequence[DeadLetter], ba
             rows[digest] = _Row(digest, letter)
     if not rows:
         return {}
+    kept, refused = (list(rows.values()), []) if room is None else _with_room(connection, rows, room)
+    if kept:
+        parameters = _parameters(kept) | {"batch_id": batch_id}
+        connection.execute(_WRITE, parameters)
+        connection.execute(_REOPEN, parameters)
+    return _count_refused(connection, refused)
+
+
+def _with_room(connection: Connection, rows: Mapping[bytes, _Row], room: Room) -> tuple[list[_Row], list[_Row]]:
+    """Those of the rows that can be kept, and those for which there is no room."""
     known = set(connection.execute(_FIND, {"digests": list(rows)}).scalars())
     kept = [row for digest, row in rows.items() if digest in known]
     new = [row for digest, row in rows.items() if digest not in known]
@@ -133,11 +143,7 @@ def write_dead_letters(connection: Connection, letters: Sequence[DeadLetter], ba
         there = _Kept(room, [(queue, letters, size) for queue, letters, size in connection.execute(_COUNT)])
         for row in new:
             (kept if there.admit(row) else refused).append(row)
-    if kept:
-        parameters = _parameters(kept) | {"batch_id": batch_id}
-        connection.execute(_WRITE, parameters)
-        connection.execute(_REOPEN, parameters)
-    return _count_refused(connection, refused)
+    return kept, refused
 
 
 def _parameters(rows: Sequence[_Row]) -> dict[str, Any]:

@@ -9,11 +9,19 @@ import pytest
 from core.config import Configuration
 from core.domain.outcome import Outcome
 from core.domain.parsing import RawEvent
+from core.domain.rejection import Reason, Rejection
+from core.domain.rights import ROOT
 from core.operations.housekeep import housekeep
+from core.operations.recording.work import KnownAccounts
+from core.operations.release_parked import release_parked
+from core.operations.replay_dead_letters import Replaying, replay_dead_letters
 from core.storage.database import Database
+from core.storage.dead_letter_status import Choice
 from tests.conftest import Record, Rows
-from tests.storage.conftest import Breaches
+from tests.events import body_of, event
+from tests.storage.conftest import Breaches, PutMandate
 from tests.storage.test_cli import Run, run
+from worker.intake.reopen import reopen
 
 __all__ = ["run"]
 MakeConfig = Callable[..., Configuration]
@@ -69,6 +77,36 @@ def test_a_redelivery_of_what_is_kept_needs_no_room(record: Record, rows: Rows, 
     record(*garbage("bad"), config=config)
     assert rows("SELECT attempts FROM dead_letters") == [{"attempts": 3}]
     assert rows("SELECT letters FROM dead_letter_overflow") == [{"letters": 1}]
+
+
+def test_a_parked_event_that_is_refused_at_its_release_is_kept(
+    record: Record, rows: Rows, make_config: MakeConfig, database: Database, put_mandate: PutMandate, breaches: Breaches
+) -> None:
+    """It was accepted, and nobody sends it again: its bytes outlast the car park also where there is no room for letters."""
+    config = make_config(dead_letters_max=2)
+    parked = event(model="bad")
+    record(parked, *garbage("one"), *garbage("two", origin="usage"), config=config)
+    rows("ALTER TABLE transactions ADD CONSTRAINT picky CHECK (model <> 'bad')")
+    put_mandate(users=["ada"])
+    result = release_parked(database, config=config, known_accounts=KnownAccounts(), worker="test")
+    assert result.reasons == {"data_error": 1}
+    (letter,) = rows("SELECT body, reason FROM dead_letters WHERE event_id = :id", id=parked["event_id"])
+    assert (bytes(letter["body"]), letter["reason"]) == (body_of(parked), "data_error")
+    assert breaches() == {}
+
+
+def test_what_comes_out_of_a_replayed_letter_is_kept(
+    record: Record, rows: Rows, make_config: MakeConfig, database: Database, put_mandate: PutMandate, breaches: Breaches
+) -> None:
+    """The letter of a whole message is resolved by its replay and ages out; what is refused of it has a letter of its own by then."""
+    config = make_config(dead_letters_max=2)
+    wrong = {**event(), "cost": 1}
+    put_mandate(users=["ada"])
+    record(RawEvent(body_of([event(), wrong]), "usage.json", defect=Rejection(Reason.MALFORMED_ARGUMENTS, "of an older program")), config=config)
+    replayed = replay_dead_letters(database, ROOT, Choice(), Replaying(reopen, config, "test", "olga"))
+    assert dict(replayed.outcomes) == {"recorded": 1, "rejected": 1}
+    assert [bytes(row["body"]) for row in rows("SELECT body FROM dead_letters WHERE status = 'OPEN'")] == [body_of(wrong)]
+    assert breaches() == {}
 
 
 def test_what_ages_out_makes_room(record: Record, rows: Rows, make_config: MakeConfig, owner_database: Database, breaches: Breaches) -> None:

@@ -41,7 +41,9 @@ def settle_batch(
     if releasing:
         deliveries = [d for d in deliveries if not d.left]
     letters = [dead_letter_of(d) for d in deliveries if d.rejection is not None]
-    settled.without_room = write_dead_letters(connection, letters, work.batch.id, Room(config.dead_letters_max, config.dead_letters_bytes_max))
+    # What was kept so far, parked or in a letter, stays whole: nobody sends it again.
+    room = None if releasing or replayed else Room(config.dead_letters_max, config.dead_letters_bytes_max)
+    settled.without_room = write_dead_letters(connection, letters, work.batch.id, room)
     write_batch(
         connection,
         work.batch,
