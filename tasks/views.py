@@ -10,7 +10,7 @@ from celery import shared_task
 from pydantic import Field
 
 from core.domain.billing import AlertKind
-from core.domain.contract import EventId, Id, Label
+from core.domain.contract import Id, Label, RecordedEventId
 from core.domain.periods import PeriodType
 from core.domain.request import Asked, Day, DayOrMoment, Moment, RowId
 from core.domain.rights import Actor
@@ -212,7 +212,7 @@ class OfTransaction(Viewed):
 class OfEvent(OfMandate):
     """Which recorded event of a mandate."""
 
-    event_id: EventId
+    event_id: RecordedEventId
 
 
 class Alerts(OfMandates, Listed):

@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidat
 
 from core.domain.money import PRICE_MAX
 from core.domain.rejection import Reason, Rejection, shown
-from core.domain.usage_event import ID_LENGTH_MAX, TOKENS_MAX, TokenUsage, UsageEvent, parse_price, parse_time
+from core.domain.usage_event import ID_LENGTH_MAX, SOURCE_LENGTH_MAX, TOKENS_MAX, TokenUsage, UsageEvent, parse_price, parse_time
 
 # No control character (C0, DEL, C1), no noncharacter; a lone surrogate never gets as far as a str of Rust.
 _NONCHARACTERS = r"\u{FDD0}-\u{FDEF}" + "".join(rf"\u{{{plane:X}FFFE}}\u{{{plane:X}FFFF}}" for plane in range(1, 17)) + r"\u{FFFE}\u{FFFF}"
@@ -21,6 +21,7 @@ def _text(length_max: int, length_min: int = 0) -> StringConstraints:
 
 Id = Annotated[str, _text(ID_LENGTH_MAX, 1)]
 EventId = Annotated[str, _text(128, 1)]
+RecordedEventId = Annotated[str, _text(SOURCE_LENGTH_MAX + 1 + 128, 1)]  # books may know a CloudEvent by its source, a blank and its id
 Label = Annotated[str, _text(128)]
 Tokens = Annotated[int, Field(strict=True, ge=0, le=TOKENS_MAX)]
 Price = Annotated[

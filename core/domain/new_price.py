@@ -5,7 +5,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from core.domain.contract import EventId, Id, Price
+from core.domain.contract import Id, Price, RecordedEventId
 from core.domain.rejection import shown
 from core.domain.request import without_null
 from core.errors import RequestRefused
@@ -17,7 +17,7 @@ class NewPrice(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     mandate_id: Id
-    event_id: EventId
+    event_id: RecordedEventId
     price_chf: Price
 
     @classmethod

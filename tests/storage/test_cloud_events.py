@@ -8,11 +8,15 @@ from typing import Any
 import pytest
 
 from core.domain.billing import CloudEventKey
+from core.domain.new_price import NewPrice
 from core.domain.outcome import Outcome
+from core.domain.rights import ROOT
 from core.errors import Conflict, Misconfigured
+from core.operations.amend_prices import amend_prices
 from core.operations.set_cloud_event_key import set_cloud_event_key
 from core.storage.database import Database
 from core.storage.locks import Lock, hold
+from tasks.views import VIEWS
 from tests.conftest import Record, Rows
 from tests.events import event
 from tests.storage.conftest import Breaches, PutMandate, PutSettings
@@ -52,6 +56,20 @@ def test_two_sources_may_use_one_id(record: Record, rows: Rows, put_settings: Pu
         {"event_id": "/gw-2 1", "difference": {"price_chf": ["0.002000000", "0.003000000"]}}
     ]
     assert breaches() == {}
+
+
+@pytest.mark.usefixtures("by_source")
+def test_an_event_of_a_long_source_can_be_asked_for_and_amended(record: Record, database: Database, rows: Rows, put_settings: PutSettings) -> None:
+    """Its id in the books may be longer than a producer's: whoever names it by that one is understood, by message and in a file of prices."""
+    put_settings(users=["ada"])
+    record(cloud_event("/gw/" + "x" * 252, id="i" * 128))
+    (kept,) = rows("SELECT mandate_id, event_id FROM event_keys")
+    question, explained = VIEWS["view.explain_event"]
+    asked = question.read({**kept, "actor": {"role": "root"}})
+    assert explained(database, asked.actor, **asked.arguments()).transaction.event_id == kept["event_id"]
+    price = NewPrice.read({**kept, "price_chf": "0.002"})
+    (total,) = amend_prices(database, ROOT, [price], key="list", by="olga", worker="test")
+    assert (total.amended, total.after) == (1, Decimal("0.002"))
 
 
 def test_by_id_alone_the_conflict_names_both_sources(record: Record, rows: Rows, put_settings: PutSettings) -> None:
