@@ -1,4 +1,4 @@
-"""`tollbook db`: the tables."""
+"""`tollbook db`: the tables and the roles."""
 
 from typing import Annotated
 
@@ -8,19 +8,40 @@ from cli.context import find_servers
 from cli.options import AsJson
 from cli.output.json_out import print_json
 from core.domain.billing import CloudEventKey
+from core.errors import Misconfigured, NeedsAdministrator
 from core.operations.set_cloud_event_key import set_cloud_event_key
 from core.storage import migrate
 from core.storage.books import cloud_event_key
 from core.storage.database import Database
 
-app = typer.Typer(help="The tables of the database, under the owner's login.", no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+app = typer.Typer(
+    help="The tables and roles of the database, under the owner's login.", no_args_is_help=True, add_completion=False, rich_markup_mode=None
+)
+
+
+RenameRoles = Annotated[
+    bool,
+    typer.Option("--rename-roles", help="Give the database roles called after it (or after TOLLBOOK_DATABASE_ROLES), in place of those that it has."),
+]
 
 
 @app.command(epilog="Example: tollbook db upgrade")
-def upgrade(as_json: AsJson = False) -> None:
-    """Bring the tables to what this program needs, and let the worker's login in. Repeatable."""
+def upgrade(*, rename_roles: RenameRoles = False, as_json: AsJson = False) -> None:
+    """Bring the tables and the roles' rights to what this program needs, and let the worker's login in. Repeatable.
+
+    What takes an administrator of the database server is printed as SQL; the exit code is 1 then.
+    """
     config = find_servers()
-    before, after = migrate.upgrade(config.require_owner_url(), config.require_database_url())
+    try:
+        before, after = migrate.upgrade(
+            config.require_owner_url(), config.require_database_url(), roles_prefix=config.database_roles, rename_roles=rename_roles
+        )
+    except NeedsAdministrator as needed:
+        if as_json:
+            print_json({"administrator_sql": needed.statements})
+        else:
+            typer.echo("\n".join(f"{statement};" for statement in needed.statements))
+        raise Misconfigured(f"{needed}: an administrator must run the SQL above in this database") from None
     if as_json:
         print_json({"before": before, "after": after})
     else:
@@ -30,7 +51,8 @@ def upgrade(as_json: AsJson = False) -> None:
 @app.command(epilog="Example: tollbook db check")
 def check(as_json: AsJson = False) -> None:
     """Tell what differs between the database and this program; exit code 1 if anything does."""
-    differences = migrate.check(find_servers().require_owner_url())
+    config = find_servers()
+    differences = migrate.check(config.require_owner_url(), config.require_database_url())
     if as_json:
         print_json({"ok": not differences, "differences": differences})
     else:

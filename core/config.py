@@ -42,6 +42,11 @@ class Configuration(BaseSettings):
         validation_alias="DATABASE_OWNER_URL",
         description="PostgreSQL login that owns the tables and migrates them. Default: the same as `DATABASE_URL`.",
     )
+    database_roles: str = Field(
+        "",
+        description="What the names of the database's two roles begin with (`…_worker`, `…_reader`), when `tollbook db upgrade` makes them."
+        " Default: the database's name. They are kept in the books: later it counts only with `--rename-roles`.",
+    )
     broker_url: SecretStr | None = Field(
         None,
         validation_alias=AliasChoices("CELERY_BROKER_URL", "REDIS_URL"),

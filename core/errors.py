@@ -5,6 +5,7 @@ TollbookError
 │   └── NotTrusted       there is no TLS with the database that both sides accept: at a start as Misconfigured
 ├── BadData              the database refused this data: trying again cannot help, bisect
 ├── Misconfigured        only an operator can help: wrong password, missing table, missing right
+│   └── NeedsAdministrator  only an administrator of the database server can: the SQL is with it
 └── RequestRefused       the caller asked for something that the rules forbid
     ├── NotFound         the caller named something that does not exist
     ├── Forbidden        the caller may not ask for this, whatever there is
@@ -34,6 +35,14 @@ class BadData(TollbookError):
 
 class Misconfigured(TollbookError):
     """Something that only an operator can set right; the message says what to do."""
+
+
+class NeedsAdministrator(Misconfigured):
+    """Something that only an administrator of the database server may do: `statements` is the SQL."""
+
+    def __init__(self, message: str, statements: list[str]) -> None:
+        super().__init__(message)
+        self.statements = statements
 
 
 class RequestRefused(TollbookError):

@@ -38,6 +38,7 @@ hypothesis.settings.register_profile("explore", deadline=None, max_examples=5000
 hypothesis.settings.load_profile("tollbook")
 
 TEMPLATE = "tollbook_template"
+ROLES = "tollbook"  # what the names of the template's roles begin with
 _FOLDER = pytest.StashKey[Path]()
 _database_numbers = itertools.count(1)
 Row = dict[str, Any]
@@ -143,7 +144,7 @@ def postgres(request: pytest.FixtureRequest) -> PostgresServer:
             if made:
                 connection.execute(f"CREATE DATABASE {TEMPLATE} OWNER {OWNER}")
         if made:
-            migrate.upgrade(server.url(OWNER, TEMPLATE), server.url(WORKER, TEMPLATE))
+            migrate.upgrade(server.url(OWNER, TEMPLATE), server.url(WORKER, TEMPLATE), roles_prefix=ROLES)
     return server
 
 
@@ -159,6 +160,10 @@ def own_database(server: PostgresServer, template: str) -> Iterator[DatabaseUrls
     name = f"test_{os.getpid()}_{next(_database_numbers)}"
     with _administrator(server) as connection:
         connection.execute(f"CREATE DATABASE {name} OWNER {OWNER} TEMPLATE {template}")
+        if template == TEMPLATE:  # rights on the database itself are not copied
+            connection.execute(f"REVOKE ALL ON DATABASE {name} FROM PUBLIC")
+            connection.execute(f"GRANT CONNECT ON DATABASE {name} TO {ROLES}_reader, {ROLES}_worker")
+            connection.execute(f"GRANT TEMPORARY ON DATABASE {name} TO {ROLES}_worker")
     try:
         yield DatabaseUrls(server.url(OWNER, name), server.url(WORKER, name))
     finally:

@@ -17,9 +17,15 @@ _LOGIN_REFUSED = re.compile(r"password authentication failed|no pg_hba.conf entr
 _NOT_TRUSTED = re.compile(r"certificate|private key file|does not support SSL")
 
 
+UPGRADE = "check DATABASE_URL and run `tollbook db upgrade`"
+
+
 @contextmanager
-def translated() -> Iterator[None]:
+def translated(cure: str = UPGRADE) -> Iterator[None]:
     """Inside, the database driver's errors come out as errors of core.
+
+    Args:
+        cure: what helps where a table or a right is missing.
 
     Raises:
         BadData: the data is at fault; the rest is worth trying without it.
@@ -29,14 +35,14 @@ def translated() -> Iterator[None]:
     try:
         yield
     except exc.DBAPIError as error:
-        raise _error_of(error.orig) from error
+        raise _error_of(error.orig, cure) from error
     except psycopg.Error as error:  # of COPY, which goes past SQLAlchemy
-        raise _error_of(error) from error
+        raise _error_of(error, cure) from error
     except exc.TimeoutError as error:
         raise StorageUnavailable("every database connection of this process is in use") from error
 
 
-def _error_of(original: BaseException | None) -> TollbookError:
+def _error_of(original: BaseException | None, cure: str) -> TollbookError:
     state = getattr(original, "sqlstate", None)
     message = f"{state or type(original).__name__}: {str(original).strip().splitlines()[0] if str(original).strip() else 'no message'}"
     if state is None:
@@ -44,7 +50,7 @@ def _error_of(original: BaseException | None) -> TollbookError:
     if state.startswith(_DATA):
         return StorageUnavailable(message) if _has_moved(original) else BadData(message, state)
     if state.startswith(_OPERATOR):
-        return Misconfigured(f"{message}; check DATABASE_URL and run `tollbook db upgrade`")
+        return Misconfigured(f"{message}; {cure}")
     return StorageUnavailable(message + _TIME_LIMIT if _TIMED_OUT in message else message)
 
 

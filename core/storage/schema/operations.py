@@ -28,6 +28,15 @@ books = Table(
     one_of("cloud_event_key", CloudEventKey),
 )
 
+installation = Table(
+    "installation",
+    metadata,
+    Column("one", Boolean, primary_key=True, server_default=text("true")),
+    Column("worker_role", Text, nullable=False),
+    Column("reader_role", Text, nullable=False),
+    CheckConstraint("one", name="one"),
+)
+
 job_runs = Table(
     "job_runs",
     metadata,

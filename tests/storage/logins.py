@@ -1,0 +1,31 @@
+"""What a login can do, tried by itself."""
+
+from typing import Any
+
+import psycopg
+
+from core.domain.outcome import Outcome
+from core.operations.record_usage import record_usage
+from core.operations.recording.work import KnownAccounts
+from core.storage.database import Database
+from tests.conftest import IsolatedConfiguration
+from tests.events import event, raw
+
+
+def execute(url: str, *statements: str) -> list[tuple[Any, ...]]:
+    """Runs each statement in a transaction of its own; the rows of the last one."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        for statement in statements:
+            cursor = connection.execute(statement)
+        return cursor.fetchall() if cursor.description else []
+
+
+def records(url: str) -> bool:
+    """Whether a worker with this login can record usage, as often as it is asked."""
+    config = IsolatedConfiguration(unknown_mandates="create")
+    database = Database(url, config)
+    try:
+        result = record_usage(database, [raw(event())], config=config, known_accounts=KnownAccounts(), worker="test")
+    finally:
+        database.dispose()
+    return result.outcomes in ([Outcome.RECORDED], [Outcome.DUPLICATE])
