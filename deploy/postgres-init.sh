@@ -7,4 +7,6 @@ psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --username="${POSTGRES_USER:-post
 CREATE ROLE tollbook LOGIN CREATEROLE PASSWORD :'owner_password';
 CREATE ROLE tollbook_app LOGIN PASSWORD :'worker_password';
 CREATE DATABASE tollbook OWNER tollbook;
+\connect tollbook
+REVOKE EXECUTE ON FUNCTION lo_creat(integer), lo_create(oid), lo_from_bytea(oid, bytea) FROM PUBLIC;
 SQL

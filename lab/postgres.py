@@ -23,6 +23,8 @@ WORKER = "tollbook_app"
 DATABASE = "tollbook"
 FAST_OPTIONS = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
 StopMode = Literal["fast", "immediate"]
+# Everybody may make large objects in every database, which nothing here needs; only a superuser can change that.
+NO_LARGE_OBJECTS = "REVOKE EXECUTE ON FUNCTION lo_creat(integer), lo_create(oid), lo_from_bytea(oid, bytea) FROM PUBLIC"
 INSTALL = "there is no PostgreSQL of the distribution on this machine: install it with `apt-get install postgresql` (its own service isn't needed)"
 
 
@@ -210,6 +212,8 @@ class PostgresServer:
                     connection.execute(statement)
             if f"database {DATABASE}" not in existing:
                 connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(DATABASE), sql.Identifier(OWNER)))
+        with psycopg.connect(self.url(SUPERUSER, DATABASE)) as connection:
+            connection.execute(NO_LARGE_OBJECTS)
 
 
 def _working_in(folder: Path) -> bool:

@@ -4,7 +4,7 @@ Texts that identify something compare bytewise (COLLATE "C"), money is NUMERIC(2
 every time is aware.
 """
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, MetaData, Numeric, Text, func, text
+from sqlalchemy import BigInteger, CheckConstraint, Column, Date, DateTime, MetaData, Numeric, Text, func, text
 
 from core.domain.billing import AccountType, AlertKind, BillingModel, CloudEventKey, DeadLetterStatus, ReferenceType, TransactionType
 from core.domain.periods import PeriodType
@@ -49,8 +49,17 @@ def token_total(name: str) -> Column[object]:
 
 
 def time(name: str, *, nullable: bool = False, now: bool = False) -> Column[object]:
-    """An aware point in time; with `now` the database's own by default."""
-    return Column(name, DateTime(timezone=True), nullable=nullable, server_default=func.now() if now else None)
+    """An aware point in time that Python can hold; with `now` the database's own by default."""
+    return Column(name, DateTime(timezone=True), _readable(name, " 00:00:00+00"), nullable=nullable, server_default=func.now() if now else None)
+
+
+def day(name: str) -> Column[object]:
+    """A calendar day that Python can hold."""
+    return Column(name, Date, _readable(name), nullable=False)
+
+
+def _readable(name: str, midnight: str = "") -> CheckConstraint:
+    return CheckConstraint(f"{name} >= '0001-01-01{midnight}' AND {name} < '10000-01-01{midnight}'", name=f"{name}_time")
 
 
 def count(name: str) -> Column[int]:
