@@ -13,6 +13,8 @@ from core.operations.set_cloud_event_key import set_cloud_event_key
 from core.storage import migrate
 from core.storage.books import cloud_event_key
 from core.storage.database import Database
+from core.storage.installation import adopt_books, identity_here
+from worker.installation import read, take
 
 app = typer.Typer(
     help="The tables and roles of the database, under the owner's login.", no_args_is_help=True, add_completion=False, rich_markup_mode=None
@@ -82,3 +84,29 @@ def cloud_events(
         print_json({"cloud_event_key": present})
     else:
         typer.echo(f"CloudEvents are known by {present}")
+
+
+TakeBroker = Annotated[
+    bool, typer.Option("--take-broker", help="Also take over a broker of an installation that these books were not: its workers are refused then.")
+]
+
+
+@app.command(epilog="Example: tollbook db adopt")
+def adopt(*, take_broker: TakeBroker = False, as_json: AsJson = False) -> None:
+    """Make books that were restored, copied or renamed, and their broker, this installation's. Stop all workers of the old one first."""
+    config = find_servers()
+    url, database = config.require_broker_url(), Database(config.require_owner_url(), config)
+    try:
+        holder = read(url)
+        with database.transaction() as connection:
+            here = identity_here(connection, config.installation)
+            before = adopt_books(connection, here)
+            if holder not in (None, str(before), str(here)) and not take_broker:
+                raise Misconfigured(f"the broker is installation {holder}'s, not these books': check CELERY_BROKER_URL, or use --take-broker")
+            take(url, str(here))
+    finally:
+        database.dispose()
+    if as_json:
+        print_json({"books_before": str(before) if before else None, "broker_before": holder, "now": str(here)})
+    else:
+        typer.echo(f"books: {before or 'of nobody'} -> {here}; broker: {holder or 'of nobody'} -> {here}")

@@ -47,6 +47,10 @@ class Configuration(BaseSettings):
         description="What the names of the database's two roles begin with (`…_worker`, `…_reader`), when `tollbook db upgrade` makes them."
         " Default: the database's name. They are kept in the books: later it counts only with `--rename-roles`.",
     )
+    installation: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] = Field(
+        "tollbook",
+        description="Name of this installation: books and broker of one with another name, or in another database, are refused.",
+    )
     broker_url: SecretStr | None = Field(
         None,
         validation_alias=AliasChoices("CELERY_BROKER_URL", "REDIS_URL"),

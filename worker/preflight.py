@@ -16,6 +16,7 @@ from core.config import configuration
 from core.errors import Misconfigured, NotTrusted, StorageUnavailable
 from core.storage.database import database
 from core.storage.migrate import require_current
+from worker.installation import check_installation, check_name
 from worker.intake.amqp_connection import ERRORS, connected, declare, is_amqp, refusal
 from worker.intake.redis_source import connect
 from worker.tls import UNVERIFIED, certificate_refusal, check_tls, is_unverified
@@ -32,7 +33,8 @@ class Preflight(bootsteps.Step):
         super().__init__(worker, **options)
         try:
             check_broker(configuration().require_broker_url(), list(worker.app.amqp.queues))
-            check_books()
+            if check_books():
+                check_installation()
         except Misconfigured as error:
             refuse(str(error))
 
@@ -125,8 +127,8 @@ def _check_redis(url: str) -> None:
         raise Misconfigured(f"the broker evicts messages when its memory is full (maxmemory-policy {policy}): set maxmemory-policy noeviction")
 
 
-def check_books() -> None:
-    """Returns if the database is at this program's revision, or can't be asked now (the worker waits for it).
+def check_books() -> bool:
+    """Whether the database is at this program's revision; false if it can't be asked now (the worker waits for it).
 
     Raises:
         Misconfigured: it refuses the login, its certificate is refused, or `tollbook db upgrade` has not been run.
@@ -138,6 +140,8 @@ def check_books() -> None:
         raise Misconfigured(f"DATABASE_URL: {error}") from None
     except StorageUnavailable as error:
         log.warning("preflight.database_unavailable", error=str(error))
+        return False
+    return True
 
 
 @beat_init.connect
@@ -145,6 +149,7 @@ def check_broker_of_beat(**_: Any) -> None:
     """Beat ends as a worker does where only an operator can help with the broker; it has no books."""
     try:
         check_broker(configuration().require_broker_url(), ())
+        check_name(configuration().require_broker_url(), configuration().installation)
     except Misconfigured as error:
         refuse(str(error))
 

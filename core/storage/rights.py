@@ -30,6 +30,7 @@ WRITES: Mapping[str, tuple[str, ...]] = {
     "accounts": ("INSERT", *(f"UPDATE ({c})" for c in ("balance", "credit_limit", "warning_threshold", "enabled", "grant_due"))),
     "balance_alerts": ("INSERT", "UPDATE (published_at)", "UPDATE (withheld_at)"),
     "balance_marks": ("INSERT", "DELETE"),
+    "installation": tuple(f"UPDATE ({c})" for c in ("name", "system_identifier", "database_oid")),
     "parked_events": ("INSERT", "UPDATE (reason)", "DELETE"),
     "rollup_pending": ("INSERT", "UPDATE (batch_id)", "DELETE"),
 }

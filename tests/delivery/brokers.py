@@ -6,6 +6,7 @@ import amqp
 import redis
 
 from lab.rabbitmq import RabbitServer, amqp_message
+from worker.installation import MARK
 from worker.intake.amqp_connection import QUORUM, connected, publish_confirmed
 
 QUEUES = ("usage", "usage.json", "usage.dead", "usage.json.dead", "maintenance", "checks", "views", "movements")
@@ -78,8 +79,9 @@ class RabbitBroker:
         self.server, self.url = server, server.url()
 
     def declare(self) -> None:
-        """Declares all queues, empty."""
+        """Declares all queues, empty; the broker is nobody's."""
         with connected(self.url) as channel:
+            channel.queue_delete(MARK)
             for name in QUEUES:
                 channel.queue_delete(name)
                 channel.queue_declare(name, durable=True, auto_delete=False, arguments=QUORUM)

@@ -1,7 +1,8 @@
 """The bootstep that makes the pump part of `celery -A worker.app worker`."""
 
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,15 +11,17 @@ from celery import Celery, bootsteps
 from celery.worker import state as worker_state
 
 from core.config import Configuration, configuration
+from core.domain.outcome import BatchResult
 from core.errors import Misconfigured, StorageUnavailable
 from core.storage.database import database
 from tasks.message import Message
 from tasks.usage import RECORD, UsageDoor
+from worker.installation import check_installation
 from worker.intake.amqp_connection import is_amqp
 from worker.intake.amqp_source import AmqpSource
 from worker.intake.envelope import open_envelope, plain_message
 from worker.intake.intake import Intake
-from worker.intake.pump import BACKLOG_FACTOR_MAX, Pump
+from worker.intake.pump import BACKLOG_FACTOR_MAX, Handle, Pump
 from worker.intake.redis_source import RedisSource, connect
 from worker.intake.reporter import Reporter
 from worker.intake.source import Entry, Source
@@ -90,7 +93,7 @@ def _database_answers() -> bool:
 
 
 def _intake(worker: Any, queues: list[str], config: Configuration) -> Intake:
-    handle, source = UsageDoor.handle, _source(worker, queues, config)
+    handle, source = _only_ours(UsageDoor.handle), _source(worker, queues, config)
 
     def fatal(error: str) -> None:
         log.error("intake.misconfigured", error=error)
@@ -114,6 +117,20 @@ def _intake(worker: Any, queues: list[str], config: Configuration) -> Intake:
         for n in range(1, config.intake_threads + 1)
     ]
     return Intake(pumps, queues, config)
+
+
+def _only_ours(handle: Handle) -> Handle:
+    """The door, which opens once books and broker are known to be this installation's: the start may not have reached them."""
+    known = threading.Event()
+
+    def opened(messages: Sequence[Message], worker: str) -> BatchResult:
+        if not known.is_set():
+            if not check_installation():
+                raise StorageUnavailable("books or broker can't be asked whose they are")
+            known.set()
+        return handle(messages, worker)
+
+    return opened
 
 
 def _open(entry: Entry) -> Message:

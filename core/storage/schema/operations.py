@@ -34,6 +34,9 @@ installation = Table(
     Column("one", Boolean, primary_key=True, server_default=text("true")),
     Column("worker_role", Text, nullable=False),
     Column("reader_role", Text, nullable=False),
+    Column("name", Text),
+    Column("system_identifier", BigInteger),
+    Column("database_oid", BigInteger),
     CheckConstraint("one", name="one"),
 )
 
