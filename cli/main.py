@@ -48,6 +48,7 @@ COMMANDS = {
     "findings": ("cli.findings", "What broke an invariant, from when to when."),
     "zones": ("cli.zones", "Time zones that aren't known, or whose rules have changed: check, accept."),
     "repair": ("cli.repair", "Bring balances and statistics back to what the ledger says."),
+    "erase": ("cli.erase", "Erase what the books hold of a person beside the id."),
     "publish": ("cli.publish", "Usage events out of a JSONL or CSV file into the queue."),
     "demo": ("cli.demo", "Everything at work, on servers of its own: a day of usage, a crash, a statement."),
 }

@@ -90,7 +90,7 @@ def test_help_names_every_command_without_loading_them() -> None:
         "directory sync", "backfill settings", "backfill accounts", "jobs", "reconcile", "findings", "repair",
         "twins", "topup", "adjust", "refund", "switch", "stats", "balances user", "balances mandates", "balances users",
         "rollup run", "rollup rebuild", "rollup status", "export transactions", "export statistics",
-        "accounts open", "accounts enable", "accounts disable", "accounts credit-limit",
+        "accounts open", "accounts enable", "accounts disable", "accounts credit-limit", "erase", "db adopt",
     ],
 )  # fmt: skip
 def test_every_command_has_help(run: Run, command: str) -> None:

@@ -29,6 +29,7 @@ dead_letters = Table(
     time("resolved_at", nullable=True),
     Column("resolved_by", Text),
     Column("resolution", Text),
+    time("erased_at", nullable=True),
     one_of("status", DeadLetterStatus),
     Index(None, "status", "reason", "id"),
     Index("ix_dead_letters_open", "id", postgresql_where=text("status = 'OPEN'")),

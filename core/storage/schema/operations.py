@@ -115,6 +115,19 @@ former_offsets = Table(
     CheckConstraint("offset_seconds BETWEEN -57600 AND 57600", name="offset_seconds_range"),
 )
 
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    key("user_id"),
+    Column("mandate_ids", ARRAY(Text)),
+    Column("erased_by", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    time("erased_at", now=True),
+    Column("counts", JSONB, nullable=False, server_default=text("'{}'")),
+    Index(None, "user_id"),
+)
+
 directory_mandates = Table(
     "directory_mandates",
     metadata,

@@ -1,0 +1,44 @@
+"""`tollbook erase`: what the books hold of a person beside the id."""
+
+from typing import Annotated
+
+import typer
+
+from cli.context import find_servers
+from cli.options import AsJson, By, login
+from cli.output.json_out import print_json
+from cli.output.tables import print_fields
+from core.operations.erase_user import erase_user
+from core.storage.database import Database
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+Mandates = Annotated[list[str] | None, typer.Option("--mandate", help="Only in this mandate; can be repeated. The user's names stay then.")]
+
+
+@app.command(epilog="Example: tollbook erase ada --reason 'request of 3 May, ticket 4711' --dry-run")
+def erase(
+    user: Annotated[str, typer.Argument(metavar="USER", help="The user's id, which stays in the books as a pseudonym.")],
+    reason: Annotated[str, typer.Option(help="Why; kept in the books.")],
+    mandate: Mandates = None,
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would be erased.")] = False,
+    by: By = None,
+    as_json: AsJson = False,
+) -> None:
+    """Erase a person's names, the descriptions of their entries, and the bodies of resolved dead letters that name them, for good.
+
+    It takes the owner's login. Amounts, keys and times stay, and the directory can't bring the names back.
+    """
+    config = find_servers()
+    database = Database(config.require_owner_url(), config)
+    try:
+        counts = erase_user(database, user, mandate_ids=mandate or None, by=by or login(), reason=reason, dry_run=dry_run)
+    finally:
+        database.dispose()
+    if as_json:
+        print_json({"user_id": user, "dry_run": dry_run, **counts})
+        return
+    print_fields(counts)
+    if counts["open_letters_left"] or counts["parked_events_left"]:
+        typer.echo("what is still to be decided or recorded keeps its text: decide the letters, let the events be recorded, and erase again")
