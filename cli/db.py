@@ -36,7 +36,11 @@ def upgrade(*, rename_roles: RenameRoles = False, as_json: AsJson = False) -> No
     config = find_servers()
     try:
         before, after = migrate.upgrade(
-            config.require_owner_url(), config.require_database_url(), roles_prefix=config.database_roles, rename_roles=rename_roles
+            config.require_owner_url(),
+            config.require_database_url(),
+            roles_prefix=config.database_roles,
+            rename_roles=rename_roles,
+            variable=config.owner_variable,
         )
     except NeedsAdministrator as needed:
         if as_json:
@@ -54,7 +58,7 @@ def upgrade(*, rename_roles: RenameRoles = False, as_json: AsJson = False) -> No
 def check(as_json: AsJson = False) -> None:
     """Tell what differs between the database and this program; exit code 1 if anything does."""
     config = find_servers()
-    differences = migrate.check(config.require_owner_url(), config.require_database_url())
+    differences = migrate.check(config.require_owner_url(), config.require_database_url(), variable=config.owner_variable)
     if as_json:
         print_json({"ok": not differences, "differences": differences})
     else:

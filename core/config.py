@@ -139,6 +139,11 @@ class Configuration(BaseSettings):
     job_retention_days: Annotated[int, Field(ge=1, le=36_500)] = Field(
         90, description="Age at which `books.housekeep` removes a row of `job_runs`, and a finding that is gone, in days."
     )
+    database_pooler: Literal["auto", "transaction"] = Field(
+        "auto",
+        description="Whether something that changes sessions between transactions (PgBouncer, RDS Proxy) stands before PostgreSQL: `auto`"
+        " notices it by itself, `transaction` takes it for granted.",
+    )
     database_pool_size: PositiveInt = Field(16, description="Connections that one process keeps to PostgreSQL at most, in connections.")
     statement_timeout_seconds: PositiveSeconds = Field(
         60.0,
@@ -178,6 +183,11 @@ class Configuration(BaseSettings):
             Misconfigured: neither `DATABASE_OWNER_URL` nor `DATABASE_URL` is set.
         """
         return _required(self.database_owner_url or self.database_url, "DATABASE_OWNER_URL")
+
+    @property
+    def owner_variable(self) -> str:
+        """The variable out of which `require_owner_url` comes."""
+        return "DATABASE_OWNER_URL" if self.database_owner_url else "DATABASE_URL"
 
     def require_directory_url(self) -> str:
         """The URL of the application's database.

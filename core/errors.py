@@ -2,7 +2,7 @@
 
 TollbookError
 ├── StorageUnavailable   try again later: nothing was written, or it is not known whether it was
-│   └── NotTrusted       there is no TLS with the database that both sides accept: at a start as Misconfigured
+│   └── NotLetIn         the database and we don't accept each other: before we were ever let in it is Misconfigured
 ├── BadData              the database refused this data: trying again cannot help, bisect
 ├── Misconfigured        only an operator can help: wrong password, missing table, missing right
 │   └── NeedsAdministrator  only an administrator of the database server can: the SQL is with it
@@ -21,8 +21,8 @@ class StorageUnavailable(TollbookError):
     """The database can't answer now; the same call may succeed later. Replaying it is safe."""
 
 
-class NotTrusted(StorageUnavailable):
-    """The database's certificate, or ours, is not accepted, or it has no TLS where some is asked for."""
+class NotLetIn(StorageUnavailable):
+    """A login or a certificate that was accepted before is refused: it is being changed, or the database restored."""
 
 
 class BadData(TollbookError):

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import hypothesis
 import psycopg
@@ -28,8 +29,10 @@ from core.operations.record_usage import record_usage, utc_now
 from core.operations.recording.work import KnownAccounts
 from core.storage import migrate
 from core.storage.database import Database
+from lab import pgbouncer
+from lab.pgbouncer import IGNORED_OPTIONS, PgBouncer
 from lab.postgres import OWNER, SUPERUSER, WORKER, PostgresServer
-from lab.process import reachable_dir
+from lab.process import reachable_dir, temporary_dir
 from tests.events import EventLike, raw
 
 # The same examples in every run; `--hypothesis-profile=explore` looks further, from a seed that it prints.
@@ -183,6 +186,34 @@ def empty_database_urls(postgres: PostgresServer) -> Iterator[DatabaseUrls]:
     """The URLs of a database of the test's own that holds nothing yet, not even tables."""
     with own_database(postgres, "template1") as urls:
         yield urls
+
+
+class StartPooler(Protocol):
+    """What the fixture `start_pooler` gives."""
+
+    def __call__(self, *settings: str) -> PgBouncer:
+        """Starts a PgBouncer before the test run's server, with further settings or those of most installations."""
+
+
+@pytest.fixture
+def start_pooler(postgres: PostgresServer) -> Iterator[StartPooler]:
+    """Starts PgBouncers in transaction mode, which are ended after the test."""
+    if not pgbouncer.is_installed():
+        if os.environ.get("TOLLBOOK_TEST_PGBOUNCER") == "required":
+            pytest.fail(pgbouncer.INSTALL)
+        pytest.skip(pgbouncer.INSTALL)
+    users = {user: urlsplit(postgres.url(user)).password or "" for user in (OWNER, WORKER)}
+    started: list[PgBouncer] = []
+    with temporary_dir() as folder:
+
+        def start(*settings: str) -> PgBouncer:
+            started.append(PgBouncer(folder / str(len(started)), postgres.url(), users, settings=settings or (IGNORED_OPTIONS,)))
+            started[-1].start()
+            return started[-1]
+
+        yield start
+        for one in started:
+            one.kill()
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ class ImpatientConnection(psycopg.Connection[Any]):
     """
 
     answer_seconds: float | None = None
+    is_pooled = False  # whether each of its transactions may have another session (core/storage/sessions.py)
 
     def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
         """What psycopg calls for each answer.

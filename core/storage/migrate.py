@@ -11,12 +11,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine, make_url, text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import SAWarning
 
 from core.domain.rejection import shown
 from core.errors import Misconfigured, NeedsAdministrator, StorageUnavailable
-from core.storage.database import driver_url
 from core.storage.failures import translated
 from core.storage.locks import Lock, hold
 from core.storage.reading.zones import UnknownZone, find_unknown_zones
@@ -24,16 +23,22 @@ from core.storage.rights import some, strangers
 from core.storage.role_setup import prepare, rename, repair, require_owned, troubles
 from core.storage.roles import called, roles_of
 from core.storage.schema import metadata
+from core.storage.sessions import Way, open_engine
+from core.storage.urls import connection_parameters
 
 _CURE = "check what DATABASE_OWNER_URL's login may do: it must own the database and its tables, and have CREATEROLE"
 _ZONES_SHOWN_MAX = 20
-_ENCODING = text("SHOW server_encoding")
+OWNER_VARIABLE = "DATABASE_OWNER_URL"
+_LOGIN = text("SELECT session_user")
 _IDENTITY = text("SELECT system_identifier, (SELECT oid FROM pg_database WHERE datname = current_database()) AS database FROM pg_control_system()")
 _MAY_CHANGE = text("SELECT has_table_privilege('public.transactions', 'UPDATE, DELETE, TRUNCATE')")
-_LOCK_TIMEOUT_SECONDS = 2  # a migration that can't get its lock gives up rather than make recorders queue behind it
+# A migration that can't get its lock gives up rather than make recorders queue behind it.
+_SETTINGS = {"timezone": "UTC", "search_path": "public", "lock_timeout": "2s"}
 
 
-def upgrade(owner_url: str, worker_url: str | None = None, *, roles_prefix: str = "", rename_roles: bool = False) -> tuple[str | None, str]:
+def upgrade(
+    owner_url: str, worker_url: str | None = None, *, roles_prefix: str = "", rename_roles: bool = False, variable: str = OWNER_VARIABLE
+) -> tuple[str | None, str]:
     """Brings the database to the newest revision, its roles to their rights, and the worker's login into its role. Repeatable.
 
     Args:
@@ -41,6 +46,7 @@ def upgrade(owner_url: str, worker_url: str | None = None, *, roles_prefix: str 
         worker_url: the worker's login, made a member of the worker's role where it is another one.
         roles_prefix: what the names of new roles begin with; by default the database's name.
         rename_roles: give the database roles of that name, also where it has others.
+        variable: which variable has `owner_url`, for messages.
 
     Returns:
         The revision before (none: an empty database) and after.
@@ -50,7 +56,7 @@ def upgrade(owner_url: str, worker_url: str | None = None, *, roles_prefix: str 
         NeedsAdministrator: the login may not do all of it; what it may do is done, or nothing where nothing goes without.
         Misconfigured: the login may not do this, or the roles or tables are another's.
     """
-    with _connected(owner_url) as connection:
+    with _connected(owner_url, variable) as connection:
         hold(connection, Lock.MIGRATION)
         require_owned(connection)
         before = _revision(connection)
@@ -59,7 +65,7 @@ def upgrade(owner_url: str, worker_url: str | None = None, *, roles_prefix: str 
         prepare(connection, roles, new=before is None)
         with called(connection, roles):
             command.upgrade(_alembic(connection), "head")
-        login, renamed = _worker_login(owner_url, worker_url), list[str]()
+        login, renamed = _worker_login(connection, worker_url), list[str]()
         if rename_roles:
             roles, renamed = rename(connection, roles, roles_prefix, login)
         left = repair(connection, roles, login) + renamed
@@ -68,17 +74,18 @@ def upgrade(owner_url: str, worker_url: str | None = None, *, roles_prefix: str 
     return before, head()
 
 
-def check(owner_url: str, worker_url: str | None = None) -> list[str]:
+def check(owner_url: str, worker_url: str | None = None, *, variable: str = OWNER_VARIABLE) -> list[str]:
     """What differs between the database and this program, one line each with its cure: nothing if all is well.
 
     Args:
         owner_url: the login that owns the tables.
         worker_url: the worker's login, with which is looked, too.
+        variable: which variable has `owner_url`, for messages.
 
     Raises:
         StorageUnavailable, Misconfigured: the database can't be asked.
     """
-    with _connected(owner_url) as connection:
+    with _connected(owner_url, variable) as connection:
         found = [one.name for one in strangers(connection)]
         if found:
             return [f"DATABASE_OWNER_URL's login doesn't own {some(found)}: run `tollbook db upgrade`, which says whose login does"]
@@ -91,10 +98,7 @@ def check(owner_url: str, worker_url: str | None = None) -> list[str]:
             lines = [f"tables differ from the models: {change}" for change in compare_metadata(context, metadata)]
         if lines:
             return lines
-        encoding = connection.execute(_ENCODING).scalar_one()
-        if encoding != "UTF8":
-            lines.append(f"the database's encoding is {encoding}: make it anew with ENCODING 'UTF8', and restore a dump into it")
-        login = _worker_login(owner_url, worker_url)
+        login = _worker_login(connection, worker_url)
         lines += troubles(connection, roles_of(connection), login)
         lines += [_zone_trouble(zone) for zone in find_unknown_zones(connection, _ZONES_SHOWN_MAX).mandates]
         identity = connection.execute(_IDENTITY).one()
@@ -106,7 +110,7 @@ def check(owner_url: str, worker_url: str | None = None) -> list[str]:
 def _troubles_of_worker(worker_url: str, identity: Any) -> list[str]:
     """What the worker's login finds: the same database, the revision, and no right to change what is written."""
     try:
-        with _connected(worker_url, "run `tollbook db upgrade`") as connection:
+        with _connected(worker_url, "DATABASE_URL", "run `tollbook db upgrade`") as connection:
             if connection.execute(_IDENTITY).one() != identity:
                 return ["DATABASE_URL and DATABASE_OWNER_URL name different databases: set both to one"]
             require_current(connection)
@@ -115,12 +119,6 @@ def _troubles_of_worker(worker_url: str, identity: Any) -> list[str]:
     except (StorageUnavailable, Misconfigured) as error:
         return [f"with DATABASE_URL's login: {error}"]
     return []
-
-
-def _worker_login(owner_url: str, worker_url: str | None) -> str | None:
-    """The worker's login where it is another than the owner's."""
-    worker = make_url(worker_url).username if worker_url else None
-    return worker if worker != make_url(owner_url).username else None
 
 
 def head() -> str:
@@ -141,11 +139,23 @@ def _zone_trouble(found: UnknownZone) -> str:
     return f"mandate {shown(found.mandate_id)}: time zone {shown(found.time_zone)} is or was not known{then}: see `tollbook zones check`"
 
 
+def _worker_login(connection: Connection, url: str | None) -> str | None:
+    """The role that the worker's login has, where it is another than the owner's.
+
+    The user name in its URL may be a pooler's, such as `role.project`, or be left to the system.
+    """
+    if url is None:
+        return None
+    role = connection_parameters(url, "DATABASE_URL").get("user")
+    if not role or not connection.execute(text("SELECT FROM pg_roles WHERE rolname = :name"), {"name": role}).first():
+        with _connected(url, "DATABASE_URL") as own:
+            role = own.execute(_LOGIN).scalar_one()
+    return None if role == connection.execute(_LOGIN).scalar_one() else role
+
+
 @contextmanager
-def _connected(url: str, cure: str = _CURE) -> Iterator[Connection]:
-    engine = create_engine(
-        driver_url(url), connect_args={"connect_timeout": 10, "options": f"-c lock_timeout={_LOCK_TIMEOUT_SECONDS}s -c timezone=UTC"}
-    )
+def _connected(url: str, variable: str, cure: str = _CURE) -> Iterator[Connection]:
+    engine = open_engine(Way(url, variable, _SETTINGS))
     try:
         with translated(cure), engine.begin() as connection:
             yield connection

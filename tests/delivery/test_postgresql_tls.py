@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from core.config import Configuration
-from core.errors import NotTrusted
+from core.errors import Misconfigured
 from core.storage import migrate
 from core.storage.database import Database
 from lab.postgres import INSTALL, OWNER, SUPERUSER, WORKER, PostgresServer, distribution_programs
@@ -91,7 +91,7 @@ def test_nobody_talks_to_a_server_that_does_not_prove_its_name(
     """Neither migrations nor a worker's connection; a worker ends at its start with exit code 78 and says why."""
     owner, worker = (place.url(user, host, options) for user in (OWNER, WORKER))
     for ask in (lambda: migrate.upgrade(owner, worker), lambda: speaks_tls(worker, config)):
-        with pytest.raises(NotTrusted, match=told):
+        with pytest.raises(Misconfigured, match=told):
             ask()
     ended = start_worker(DATABASE_URL=worker)
     assert ended.process.wait(PATIENCE_SECONDS) == 78, ended.output()
@@ -102,7 +102,7 @@ def test_nobody_talks_to_a_server_that_does_not_prove_its_name(
 
 def test_a_server_without_tls_is_no_server_where_tls_is_asked_for(postgres: PostgresServer, config: Configuration) -> None:
     """`require` on the wheel's PostgreSQL, which has none."""
-    with pytest.raises(NotTrusted, match="does not support SSL"):
+    with pytest.raises(Misconfigured, match="does not support SSL"):
         speaks_tls(f"{postgres.url(WORKER)}?sslmode=require", config)
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, make_url, text
 
 from core.config import Configuration
 from core.domain.outcome import Outcome
-from core.errors import BadData, Misconfigured, StorageUnavailable, TollbookError
+from core.errors import BadData, Misconfigured, NotLetIn, StorageUnavailable, TollbookError
 from core.operations import record_usage as recording
 from core.operations.recording.batch import settle_batch
 from core.storage.answers import ImpatientConnection
@@ -123,7 +123,8 @@ def test_a_snapshot_sees_one_moment_and_writes_nothing(database: Database, rows:
 
 _ERRORS = {
     BadData: ["21000", "22003", "22021", "22P05", "23502", "23503", "23505", "23514"],
-    Misconfigured: ["28000", "28P01", "3D000", "3F000", "42501", "42P01", "42703"],
+    Misconfigured: ["3F000", "42501", "42P01", "42703"],
+    NotLetIn: ["28000", "28P01", "3D000"],
     StorageUnavailable: [
         "08006",
         "25006",
@@ -175,6 +176,26 @@ def test_a_connection_that_fails_tells_who_must_act(
         pass
     assert str(url.password) not in str(caught.value)
     database.dispose()
+
+
+def test_options_of_the_url_hold(database_urls: DatabaseUrls, config: Configuration) -> None:
+    """The first of several hosts that answers and may be written to is used; what the URL sets is set, next to what the books rest on."""
+    url = make_url(database_urls.worker)
+    own = f"postgresql://{url.username}:{url.password}@127.0.0.1:{free_port()},{url.host}:{url.port}/{url.database}"
+    database = Database(f"{own}?target_session_attrs=read-write&application_name=billing&options=-c%20work_mem%3D5MB%20-c%20jit=off", config)
+    with database.transaction() as connection:
+        shown = {name: _one(connection, f"SHOW {name}") for name in ("application_name", "work_mem", "jit", "synchronous_commit", "search_path")}
+    assert shown == {"application_name": "billing", "work_mem": "5MB", "jit": "off", "synchronous_commit": "on", "search_path": "public"}
+    database.dispose()
+
+
+def test_a_schema_of_the_logins_own_changes_nothing(database: Database, rows: Rows) -> None:
+    """Whatever search_path the login has: the tables are those in `public`."""
+    rows("CREATE SCHEMA tollbook_app")
+    rows("CREATE TABLE tollbook_app.directory_users (id text)")
+    rows("GRANT USAGE ON SCHEMA tollbook_app TO tollbook_app")
+    with database.transaction() as connection:
+        assert _one(connection, "SELECT CAST('directory_users' AS regclass) = CAST('public.directory_users' AS regclass)")
 
 
 def test_a_statement_that_takes_too_long_is_cancelled(database_urls: DatabaseUrls, make_config: MakeConfig) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 
 from core.domain.rights import ROOT, administrator
 from core.domain.time_zones import likely_offset, parse_offset, show_offset
@@ -15,7 +15,8 @@ from core.operations.accept_former_offset import FormerOffsetAsked, OffsetAccept
 from core.operations.plan_repairs import plan_repairs
 from core.operations.reconcile import reconcile
 from core.storage import migrate
-from core.storage.database import Database, driver_url
+from core.storage.database import Database
+from core.storage.sessions import Way, open_engine
 from core.views.findings import list_findings
 from core.views.verify import verify
 from core.views.zones import check_zones
@@ -176,7 +177,7 @@ def test_an_upgrade_accepts_what_was_recorded_under_abbreviations(empty_database
 
     A mandate whose zone the database lacked is marked, unless its zone was ever chosen.
     """
-    engine = create_engine(driver_url(empty_database_urls.owner))
+    engine = open_engine(Way(empty_database_urls.owner, "DATABASE_OWNER_URL", {}))
     before = ScriptDirectory(migrate._scripts()).get_revision("0025_zones").down_revision
     settings = "'UNLIMITED', 10, 10, true, true"
     with engine.begin() as connection:

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 from alembic import command
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 
 from core.config import Configuration
 from core.domain.outcome import BatchResult
@@ -14,7 +14,8 @@ from core.errors import BadData
 from core.operations.recording.work import KnownAccounts
 from core.operations.release_parked import release_all_parked
 from core.storage import migrate
-from core.storage.database import Database, driver_url
+from core.storage.database import Database
+from core.storage.sessions import Way, open_engine
 from core.views.parked_events import parked_per_mandate
 from tests.conftest import DatabaseUrls, Record, Rows
 from tests.events import event
@@ -161,7 +162,7 @@ def test_many_who_park_at_once_are_all_counted(record: Record, connect: Callable
 def test_what_was_parked_before_is_counted_by_the_upgrade(empty_database_urls: DatabaseUrls) -> None:
     """An older program's parked events have their counts, and can be released."""
     urls = empty_database_urls
-    engine = create_engine(driver_url(urls.owner))
+    engine = open_engine(Way(urls.owner, "DATABASE_OWNER_URL", {}))
     with engine.begin() as connection:
         command.upgrade(migrate._alembic(connection), "0013_reconcile")
         connection.execute(

@@ -3,7 +3,6 @@
 from functools import partial
 
 import pytest
-from sqlalchemy import create_engine
 
 from core.config import Configuration
 from core.domain.outcome import Outcome
@@ -11,8 +10,9 @@ from core.errors import Misconfigured, StorageUnavailable
 from core.operations.record_usage import record_usage
 from core.operations.recording.work import KnownAccounts
 from core.storage import migrate
-from core.storage.database import Database, driver_url
+from core.storage.database import Database
 from core.storage.locks import Lock, hold
+from core.storage.sessions import Way, open_engine
 from tests.conftest import DatabaseUrls, IsolatedConfiguration, Rows
 from tests.events import event, raw
 from tests.storage.threads import at_once
@@ -62,7 +62,7 @@ def test_two_upgrades_at_once_are_one(empty_database_urls: DatabaseUrls) -> None
 
 def test_an_upgrade_that_cannot_get_its_turn_gives_up(empty_database_urls: DatabaseUrls) -> None:
     """It fails by name after two seconds, and the next try succeeds."""
-    engine = create_engine(driver_url(empty_database_urls.owner))
+    engine = open_engine(Way(empty_database_urls.owner, "DATABASE_OWNER_URL", {}))
     try:
         with engine.begin() as connection:
             hold(connection, Lock.MIGRATION)

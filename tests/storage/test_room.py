@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from alembic import command
-from sqlalchemy import create_engine
 
 from core.config import Configuration
 from core.domain.alert_message import AlertMessage
@@ -26,7 +25,8 @@ from core.operations.switch_billing_model import ModelSwitch, switch_billing_mod
 from core.operations.top_up import TopUp, top_up
 from core.storage import migrate
 from core.storage.alert_outbox import waiting_alerts
-from core.storage.database import Database, driver_url
+from core.storage.database import Database
+from core.storage.sessions import Way, open_engine
 from core.views.balance import balance
 from tests.conftest import DatabaseUrls, Record, Rows
 from tests.events import event
@@ -184,7 +184,7 @@ def test_a_grant_that_would_overflow_is_refused_alone(
 
 def test_the_room_is_made_without_rewriting_a_row(empty_database_urls: DatabaseUrls) -> None:
     """Both tables keep their files, and alerts of before are told from those that are counted."""
-    engine = create_engine(driver_url(empty_database_urls.owner))
+    engine = open_engine(Way(empty_database_urls.owner, "DATABASE_OWNER_URL", {}))
     files = "SELECT pg_relation_filenode('accounts'), pg_relation_filenode('balance_alerts'), pg_relation_filenode('billing_settings_history')"
     write = "INSERT INTO balance_alerts (mandate_id, account_id, kind, recovered, balance_before, balance_after, threshold, settings_version)"
     write += " VALUES ('acme', 1, 'ZERO', false, 0, -1, 0, 1)"

@@ -128,7 +128,7 @@ def test_an_application_with_quoted_camel_case(sync: Sync, source: ApplicationDa
         ({"directory_users_select": "SELECT 1 AS id, 'x' AS username, nextval('more') AS display_name"}, "USERS_SELECT: .*read-only"),
         ({"directory_mandates_select": "SELECT id, name, label, 'maybe' AS enabled, time_zone FROM mandates"}, 'MANDATES_SELECT: .*boolean: "maybe"'),
         ({"directory_url": "postgresql://nobody:wrong@{host}/postgres"}, "DIRECTORY_URL can't be used"),
-        ({"directory_url": "mysql://host/app"}, "DIRECTORY_URL can't be used"),
+        ({"directory_url": "mysql://host/app"}, "DIRECTORY_URL names mysql"),
         ({"directory_url": None}, "DIRECTORY_URL is not set"),
     ],
 )

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from core.config import Configuration, configuration
 from core.errors import Misconfigured
 from core.operations.recording.delivery import judge
-from core.storage.database import driver_url
+from core.storage.urls import connection_parameters
 from tests.events import event, raw
 
 SECRET = "hunter2-very-secret"
@@ -154,14 +154,15 @@ def test_every_lateness_that_is_accepted_can_be_judged_by(days: int, monkeypatch
 def test_a_url_of_no_postgresql_database_is_refused(url: str) -> None:
     """The books live in PostgreSQL only, and the refusal doesn't repeat the URL."""
     with pytest.raises(Misconfigured) as caught:
-        driver_url(url)
+        connection_parameters(url, "DATABASE_URL")
     assert SECRET not in str(caught.value)
 
 
 def test_a_url_of_any_postgresql_spelling_uses_our_driver() -> None:
-    """`postgres://`, `postgresql://` and a URL that names another driver all end up with psycopg."""
+    """`postgres://`, `postgresql://` and a URL that names another driver are the same to libpq."""
     for scheme in ("postgres", "postgresql", "postgresql+psycopg2"):
-        assert driver_url(f"{scheme}://u:p@h:5/d").drivername == "postgresql+psycopg"
+        parameters = connection_parameters(f"{scheme}://u:p@h:5/d", "DATABASE_URL")
+        assert parameters == {"user": "u", "password": "p", "host": "h", "port": "5", "dbname": "d"}
 
 
 def test_every_field_tells_what_it_is() -> None:

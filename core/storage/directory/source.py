@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
+from typing import Any
 
 import psycopg
 from psycopg.pq import TransactionStatus
@@ -15,6 +16,7 @@ from psycopg.pq import TransactionStatus
 from core.config import Configuration, variable_name
 from core.errors import Misconfigured, StorageUnavailable, TollbookError
 from core.storage.answers import ImpatientConnection
+from core.storage.urls import connection_parameters
 
 _UNAVAILABLE = ("08", "53", "55", "57", "58", "40")  # connection, resources, locks, shutdown and timeout, I/O, rollback
 _CONNECT_SECONDS_MAX = 10
@@ -94,10 +96,11 @@ def directory_source(config: Configuration) -> Iterator[DirectorySource]:
         Misconfigured: `DIRECTORY_URL` is missing or unusable, or the login is refused.
         StorageUnavailable: it doesn't answer.
     """
-    url = config.require_directory_url()
+    given = connection_parameters(config.require_directory_url(), "DIRECTORY_URL")
     seconds = max(2, min(_CONNECT_SECONDS_MAX, int(config.directory_timeout_seconds)))
+    parameters: dict[str, Any] = {"connect_timeout": seconds, "application_name": "tollbook directory", **given, "client_encoding": "UTF8"}
     try:
-        connection = ImpatientConnection.connect(url, connect_timeout=seconds, application_name="tollbook directory", client_encoding="UTF8")
+        connection = ImpatientConnection.connect(**parameters, prepare_threshold=None)  # the session may be a pooler's
     except psycopg.Error as error:
         raise _refusal(error, None, config) from error
     connection.answer_seconds = config.directory_timeout_seconds + _ANSWER_MARGIN_SECONDS
