@@ -8,12 +8,14 @@ from kombu import Exchange, Queue
 
 from core.config import configuration
 from core.errors import Misconfigured
+from core.storage.database import check_urls
 from worker.intake.amqp_connection import QUORUM, is_amqp
 from worker.preflight import refuse, served_broker
 from worker.tls import UNVERIFIED, is_unverified, tls_options
 
 try:
     _config = configuration()
+    check_urls(_config)
     broker_url = served_broker(_config.require_broker_url())
 except Misconfigured as error:
     refuse(str(error))

@@ -9,7 +9,7 @@ import typer
 
 from core.config import Configuration, configuration, unread_variables
 from core.errors import Misconfigured, StorageUnavailable
-from core.storage.database import Database
+from core.storage.database import Database, check_urls
 
 
 def find_servers() -> Configuration:
@@ -19,7 +19,7 @@ def find_servers() -> Configuration:
     else asks for the configuration.
 
     Raises:
-        Misconfigured: the environment contradicts itself.
+        Misconfigured: the environment contradicts itself, or a database's URL can't be used.
     """
     try:
         from lab import services  # noqa: PLC0415 - an installation may lack the embedded servers
@@ -35,6 +35,7 @@ def find_servers() -> Configuration:
 
 def _told() -> Configuration:
     config = configuration()
+    check_urls(config)
     for line in unread_variables():
         typer.echo(f"warning: {line}", err=True)
     return config

@@ -145,9 +145,9 @@ def _require_served_broker() -> None:
         Misconfigured: there is none, or it is of a kind that no worker reads.
     """
     url = find_servers().require_broker_url()
-    from worker.preflight import served_broker  # noqa: PLC0415 - reads the configuration, which find_servers completes
+    from worker.preflight import refuse_cluster, served_broker  # noqa: PLC0415 - reads the configuration, which find_servers completes
 
-    served_broker(url)
+    refuse_cluster(served_broker(url))
 
 
 def _check_file(file: str) -> None:

@@ -1,19 +1,25 @@
-"""Two cures for Flower, as it comes with version 2.2.
+"""Three cures for Flower, as it comes with version 2.2.
 
 Its page about the broker asks RabbitMQ's management interface, and sends the broker's login there in the clear (port 15672) although
-the broker's own URL is `amqps://`. And its `/metrics` is open to whoever reaches the port, although it names tasks and workers;
-`/healthcheck` says nothing and stays open.
+the broker's own URL is `amqps://`. Its `/metrics` is open to whoever reaches the port, although it names tasks and workers;
+`/healthcheck` says nothing and stays open. And before a Redis Cluster, which can't be served, it would connect anew every second.
 """
 
 import sys
 from typing import Any
 from urllib.parse import urlsplit
 
+from core.config import configuration
+from core.errors import Misconfigured
+from worker.preflight import refuse, refuse_cluster, served_broker
+
 
 def cure_flower() -> None:
-    """Applies both cures, once, in a process that has Flower loaded: Celery's command line loads it before the app."""
+    """Applies the cures, once, in a process that has Flower loaded: Celery's command line loads it before the app."""
     if (broker := sys.modules.get("flower.utils.broker")) is not None:
         _ask_by_tls(broker.RabbitMQ)
+    if (application := sys.modules.get("flower.app")) is not None:
+        _refuse_cluster(application.Flower)
     if (monitor := sys.modules.get("flower.views.monitor")) is not None and not hasattr(monitor.Metrics.get, "__wrapped__"):
         from tornado.web import authenticated  # noqa: PLC0415 - loaded with Flower, which few processes have
 
@@ -30,3 +36,17 @@ def _ask_by_tls(rabbitmq: Any) -> None:
         original(client, broker_url, http_api, **options)
 
     rabbitmq.__init__ = init
+
+
+def _refuse_cluster(flower: Any) -> None:
+    """Ends it with exit code 78, as a worker."""
+    original = flower.__init__
+
+    def init(application: Any, *arguments: Any, **options: Any) -> None:
+        try:
+            refuse_cluster(served_broker(configuration().require_broker_url()))
+        except Misconfigured as error:
+            refuse(str(error))
+        original(application, *arguments, **options)
+
+    flower.__init__ = init

@@ -1,10 +1,11 @@
 """What must be right before a worker takes its first message; what can only be set right by an operator ends it."""
 
 import os
+import re
 import sys
 from collections.abc import Collection
 from typing import Any, NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import redis
 import structlog
@@ -13,7 +14,8 @@ from celery.signals import beat_init
 from redis.exceptions import AuthenticationError, AuthorizationError
 
 from core.config import configuration
-from core.errors import Misconfigured, NotTrusted, StorageUnavailable
+from core.domain.logins import ENCODE, has_raw_password
+from core.errors import Misconfigured, StorageUnavailable
 from core.storage.database import database
 from core.storage.migrate import require_current
 from worker.installation import check_installation, check_name
@@ -23,6 +25,8 @@ from worker.tls import UNVERIFIED, certificate_refusal, check_tls, is_unverified
 
 log = structlog.get_logger()
 
+_ANOTHER = re.compile(r";[A-Za-z+]+://")  # kombu's way of writing several
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _REFUSED = (AuthenticationError, AuthorizationError)
 
 
@@ -45,46 +49,73 @@ def served_broker(url: str) -> str:
     Raises:
         Misconfigured: it does not; the message says what would.
     """
-    if is_amqp(url):
-        return _served_rabbitmq(check_tls(url))
-    if not url.startswith(("redis://", "rediss://", "redis+socket://")):
+    scheme = _SCHEME.match(url)
+    if not is_amqp(url) and not url.startswith(("redis://", "rediss://", "redis+socket://")):
         raise Misconfigured(
-            f"CELERY_BROKER_URL: {url.split(':', 1)[0]}:// is not served; use redis:// or rediss:// (Redis 6.2+ or Valkey),"
+            f"CELERY_BROKER_URL: {scheme[0] if scheme else 'what it names'} is not served; use redis:// or rediss:// (Redis 6.2+ or Valkey),"
             " amqp:// or amqps:// (RabbitMQ)"
         )
+    if scheme and _ANOTHER.search(url):
+        raise Misconfigured(f"CELERY_BROKER_URL: {scheme[0]} names one host; for a cluster, a load balancer in front of it")
+    if has_raw_password(url):
+        raise Misconfigured(f"CELERY_BROKER_URL: {ENCODE}")
+    _parts(url)
     url = check_tls(url)
-    path, query = urlsplit(url).path.strip("/"), urlsplit(url).query
-    if query and url.startswith("redis://"):
-        raise Misconfigured(f"CELERY_BROKER_URL: redis:// takes no options after the question mark (got ?{query})")
-    if not url.startswith("redis+socket://") and path and not path.isdigit():
-        raise Misconfigured(f"CELERY_BROKER_URL: the database after the host is a number, such as /0 (got /{path})")
+    if is_amqp(url):
+        return _served_rabbitmq(url)
+    parts = _parts(url)
+    if url.startswith("redis+socket://"):
+        return _served_socket(url, parts)
+    if parts.query and url.startswith("redis://"):
+        raise Misconfigured("CELERY_BROKER_URL: redis:// takes no options after the question mark")
+    if not parts.hostname or set(parts.netloc.rpartition("@")[2]) & {",", ";"}:
+        raise Misconfigured(f"CELERY_BROKER_URL: {parts.scheme}:// names one server")
+    if (path := parts.path.strip("/")) and not path.isdecimal():
+        raise Misconfigured("CELERY_BROKER_URL: the database after the host is a number, such as /0")
     try:
         connect(url).close()
-    except (ValueError, KeyError) as error:
-        raise Misconfigured(f"CELERY_BROKER_URL can't be used: {error}") from None
+    except (ValueError, KeyError):
+        raise Misconfigured("CELERY_BROKER_URL: an option after the question mark can't be used") from None
+    return url
+
+
+def _served_socket(url: str, parts: SplitResult) -> str:
+    if not parts.path.strip("/") or not re.fullmatch(r"(virtual_host=\d+)?", parts.query):
+        raise Misconfigured(
+            "CELERY_BROKER_URL: redis+socket:// names the socket's file and a database, as redis+socket:///run/valkey.sock?virtual_host=0"
+        )
     return url
 
 
 def _served_rabbitmq(url: str) -> str:
-    scheme = url.split(":", 1)[0]
+    parts = _parts(url)
+    if ";" in url or not parts.hostname or "," in parts.netloc.rpartition("@")[2]:
+        raise Misconfigured(f"CELERY_BROKER_URL: {parts.scheme}:// names one host; for a cluster, a load balancer in front of it")
+    if parts.query:
+        raise Misconfigured(f"CELERY_BROKER_URL: {parts.scheme}:// takes no options after the question mark")
+    return url
+
+
+def _parts(url: str) -> SplitResult:
+    """What the error of the library says is no message: it may hold a part of the password."""
     try:
         parts = urlsplit(url)
-        port_and_host = parts.port, parts.hostname
-    except ValueError as error:
-        raise Misconfigured(f"CELERY_BROKER_URL can't be used: {error}") from None
-    if ";" in url or not port_and_host[1]:
-        raise Misconfigured(f"CELERY_BROKER_URL: {scheme}:// names one host; for a cluster, a load balancer in front of it")
-    if parts.query:
-        raise Misconfigured(f"CELERY_BROKER_URL: {scheme}:// takes no options after the question mark (got ?{parts.query})")
-    return url
+        port = parts.port
+    except ValueError:
+        port = 0
+    if port == 0:
+        raise Misconfigured(
+            f"CELERY_BROKER_URL can't be used: after the host stands a port from 1 to 65535, if any, and an IPv6 address has brackets; {ENCODE}"
+        ) from None
+    return parts
 
 
 def check_broker(url: str, queues: Collection[str]) -> None:
     """Returns if the broker may hold usage events, or can't be asked now (the worker waits for it).
 
     Raises:
-        Misconfigured: its certificate is refused; it refuses the login; Redis may evict messages when its memory is full; RabbitMQ has
-            no such virtual host, refuses to declare `queues`, or has one of them declared in another way.
+        Misconfigured: its certificate is refused; it refuses the login; Redis may evict messages when its memory is full, or is a
+            cluster; RabbitMQ has no such virtual host, refuses to declare `queues`, or has one of them declared in another way.
     """
     url = served_broker(url)
     if is_unverified(url):
@@ -105,7 +136,30 @@ def _check_rabbitmq(url: str, queues: Collection[str]) -> None:
         log.warning("preflight.broker_unavailable", error=f"{type(error).__name__}: {error}")
 
 
+def refuse_cluster(url: str) -> None:
+    """Returns if the broker is one server as far as can be told.
+
+    Raises:
+        Misconfigured: it is a node of a Redis Cluster.
+    """
+    if is_amqp(url):
+        return
+    client = connect(url)
+    try:
+        spread = client.info("cluster").get("cluster_enabled")
+    except redis.RedisError:  # away, or this login may not ask
+        return
+    finally:
+        client.close()
+    if spread:
+        raise Misconfigured(
+            "CELERY_BROKER_URL names a Redis Cluster, over whose nodes one transaction can't reach: use one server, with replicas"
+            " (cluster mode disabled)"
+        )
+
+
 def _check_redis(url: str) -> None:
+    refuse_cluster(url)
     client = connect(url)
     try:
         policy = client.info("memory").get("maxmemory_policy", "noeviction")
@@ -136,8 +190,6 @@ def check_books() -> bool:
     try:
         with database().transaction() as connection:
             require_current(connection)
-    except NotTrusted as error:
-        raise Misconfigured(f"DATABASE_URL: {error}") from None
     except StorageUnavailable as error:
         log.warning("preflight.database_unavailable", error=str(error))
         return False

@@ -31,11 +31,14 @@ def connect(url: str) -> redis.Redis:
     Raises:
         ValueError: the URL is none of redis://, rediss:// and redis+socket://.
     """
+    socket = url.startswith("redis+socket://")
+    if socket:  # as kombu writes it, and as redis-py does
+        url = url.replace("redis+socket://", "unix://", 1).replace("?virtual_host=", "?db=")
     return redis.Redis.from_url(
-        url.replace("redis+socket://", "unix://", 1),
+        url,
         socket_timeout=15,
         socket_connect_timeout=5,
-        socket_keepalive=True,
+        **({} if socket else {"socket_keepalive": True}),
         health_check_interval=10,
         retry=Retry(NoBackoff(), 0),
         client_name=f"tollbook-intake-{os.getpid()}",
