@@ -69,6 +69,7 @@ class WorkerProcess(Program):
     """A real `celery worker`."""
 
     def __init__(self, name: str, log: Path, environment: dict[str, str], arguments: tuple[str, ...], app: str) -> None:
+        self.name = name
         super().__init__(log, environment, "celery", "-A", app, "worker", "-n", f"{name}@test", "--without-mingle", "--without-gossip", *arguments)
 
     def peak_mib(self) -> float:

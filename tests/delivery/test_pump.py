@@ -34,7 +34,7 @@ class StartPump:
         source = RedisSource(connect(self._url), ["usage.json"], worker="w@test", visibility_seconds=config.intake_visibility_seconds)
         reporter = Reporter(Celery("test", broker=self._url, set_as_current=False), "w@test", lambda: False)
         open_entry = lambda entry: plain_message(entry, "usage.record")  # noqa: E731 - one line says it all
-        pump = Pump("test", source, open_entry, handle, reporter, config, worker="w@test", on_fatal=self.fatal.append)
+        pump = Pump("test", source, open_entry, handle, reporter, config, worker="w@test", ask_books=lambda: None, on_fatal=self.fatal.append)
         self._started.append(pump)
         pump.start()
         return pump

@@ -28,10 +28,12 @@ log = structlog.get_logger()
 
 STARTS_MAX = 5  # work on a message that was begun this often and never finished is a crash loop
 BACKLOG_FACTOR_MAX = 4  # how far a batch grows while the backlog is deep
+_ASK_SECONDS = 5.0  # an idle pump asks the books so often whether they answer, so that an outage is known before there is work
 _BACKOFF_FIRST_SECONDS, _BACKOFF_MAX_SECONDS = 0.1, 10.0
 
 Open = Callable[[Entry], Message]
 Handle = Callable[[Sequence[Message], str], BatchResult]
+Ask = Callable[[], None]
 
 
 class State(StrEnum):
@@ -72,17 +74,19 @@ class Pump:
         config: Configuration,
         *,
         worker: str,
+        ask_books: Ask,
         on_fatal: Callable[[str], None],
     ) -> None:
+        """`ask_books` raises StorageUnavailable while the books can't answer; `on_fatal` is told what only an operator can help with."""
         self.name = name
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.progress = Progress()
         self.source, self._open, self._handle, self._reporter = source, open_entry, handle, reporter
-        self._config, self._worker, self._on_fatal = config, worker, on_fatal
+        self._config, self._worker, self._ask, self._on_fatal = config, worker, ask_books, on_fatal
         self._stopping, self._resumed = threading.Event(), threading.Event()
         self._resumed.set()
         self._messages_max = config.intake_batch_messages
-        self._look_for_dead_at = monotonic()
+        self._look_for_dead_at = self._ask_at = monotonic()
         self._after_failure = Backoff()
 
     def pause(self) -> None:
@@ -120,11 +124,16 @@ class Pump:
                 self._resumed.wait()
                 continue
             try:
+                self._ask_books()
                 busy = self._take_over()
                 if not self._stopping.is_set():
                     busy |= self._claim()
             except BrokerUnavailable as error:
                 self._wait(State.WAITING_FOR_BROKER, error, backoff)
+            except StorageUnavailable as error:
+                self._wait(State.WAITING_FOR_DATABASE, error, backoff)
+            except Misconfigured as error:
+                self._give_up(error)
             except Exception as error:
                 # A fault of ours must not end the thread behind a healthy face.
                 log.exception("intake.failed")
@@ -136,6 +145,15 @@ class Pump:
         self.source.close()
         self.progress.state = State.STOPPED
         self._reporter.close()
+
+    def _ask_books(self) -> None:
+        """Returns if the books answer, as far as is known: nothing is claimed while they don't, and no pump is idle."""
+        if monotonic() < self._ask_at:
+            return
+        self._ask()
+        self._ask_at = monotonic() + _ASK_SECONDS
+        if self.progress.state is State.WAITING_FOR_DATABASE:
+            self._recovered()
 
     def _claim(self) -> bool:
         """Claims and settles one batch; whether the queues seem to hold more."""
@@ -188,8 +206,7 @@ class Pump:
         except Misconfigured as error:
             self._failed(report, error)
             self._release(claim)
-            self._stopping.set()
-            self._on_fatal(str(error))
+            self._give_up(error)
         except Exception as error:
             # A fault of ours: as if the process had died, the claim is taken over, split and counted, until the bad message stands alone.
             log.exception("intake.batch_abandoned", claim=claim.id, messages=len(claim.entries))
@@ -202,9 +219,8 @@ class Pump:
                 self._acknowledge(claim)
                 report.succeeded(result)
                 self._after_failure.reset()
-                if self.progress.last_error:
-                    log.info("intake.recovered", after=self.progress.last_error)
-                self.progress.last_error = ""
+                self._ask_at = monotonic() + _ASK_SECONDS
+                self._recovered()
                 self.progress.messages += len(messages)
                 self.progress.events.update({outcome.value: n for outcome, n in result.counts().items()})
         finally:
@@ -244,6 +260,15 @@ class Pump:
             self.source.give_back(claim)
         except BrokerUnavailable as error:
             log.warning("intake.not_given_back", claim=claim.id, error=str(error), comes_back_after_seconds=self._config.intake_visibility_seconds)
+
+    def _give_up(self, error: Misconfigured) -> None:
+        self._stopping.set()
+        self._on_fatal(str(error))
+
+    def _recovered(self) -> None:
+        if self.progress.last_error:
+            log.info("intake.recovered", after=self.progress.last_error)
+        self.progress.last_error = ""
 
     def _failed(self, report: Report | None, error: Exception) -> None:
         if report is not None:

@@ -1,8 +1,7 @@
 """The bootstep that makes the pump part of `celery -A worker.app worker`."""
 
 import os
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -11,9 +10,9 @@ from celery import Celery, bootsteps
 from celery.worker import state as worker_state
 
 from core.config import Configuration, configuration
-from core.domain.outcome import BatchResult
 from core.errors import Misconfigured, StorageUnavailable
 from core.storage.database import database
+from core.storage.migrate import require_current
 from tasks.message import Message
 from tasks.usage import RECORD, UsageDoor
 from worker.installation import check_installation
@@ -21,7 +20,7 @@ from worker.intake.amqp_connection import is_amqp
 from worker.intake.amqp_source import AmqpSource
 from worker.intake.envelope import open_envelope, plain_message
 from worker.intake.intake import Intake
-from worker.intake.pump import BACKLOG_FACTOR_MAX, Handle, Pump
+from worker.intake.pump import BACKLOG_FACTOR_MAX, Ask, Pump
 from worker.intake.redis_source import RedisSource, connect
 from worker.intake.reporter import Reporter
 from worker.intake.source import Entry, Source
@@ -92,8 +91,28 @@ def _database_answers() -> bool:
         return False
 
 
+def _ask_books() -> Ask:
+    """Asks whether the books answer.
+
+    At the first answer also whether they are at this program's revision, and books and broker this installation's: the start may not
+    have reached them.
+    """
+    known = False
+
+    def ask() -> None:
+        nonlocal known
+        with database().transaction() as connection:
+            if not known:
+                require_current(connection)
+        if not known and not check_installation():
+            raise StorageUnavailable("books or broker can't be asked whose they are")
+        known = True
+
+    return ask
+
+
 def _intake(worker: Any, queues: list[str], config: Configuration) -> Intake:
-    handle, source = _only_ours(UsageDoor.handle), _source(worker, queues, config)
+    handle, source, ask_books = UsageDoor.handle, _source(worker, queues, config), _ask_books()
 
     def fatal(error: str) -> None:
         log.error("intake.misconfigured", error=error)
@@ -112,25 +131,12 @@ def _intake(worker: Any, queues: list[str], config: Configuration) -> Intake:
             Reporter(worker.app, worker.hostname, events_enabled),
             config,
             worker=worker.hostname,
+            ask_books=ask_books,
             on_fatal=fatal,
         )
         for n in range(1, config.intake_threads + 1)
     ]
     return Intake(pumps, queues, config)
-
-
-def _only_ours(handle: Handle) -> Handle:
-    """The door, which opens once books and broker are known to be this installation's: the start may not have reached them."""
-    known = threading.Event()
-
-    def opened(messages: Sequence[Message], worker: str) -> BatchResult:
-        if not known.is_set():
-            if not check_installation():
-                raise StorageUnavailable("books or broker can't be asked whose they are")
-            known.set()
-        return handle(messages, worker)
-
-    return opened
 
 
 def _open(entry: Entry) -> Message:
