@@ -18,6 +18,7 @@ log = structlog.get_logger()
 
 ANSWER_SECONDS = 60  # a caller that hasn't fetched its answer by then never will
 ANSWER_CHARACTERS_MAX = 8_000_000  # it stands in the broker's memory, beside the usage that waits
+REPLY_TO_CHARACTERS_MAX = 255  # as in AMQP
 REPLY_PREFIX = "tollbook.reply."  # no other list may be named: it would be filled, and then expire
 _BROKER_NAMED = "amq."  # queues that RabbitMQ itself names for a caller
 _KINDS = {
@@ -89,7 +90,7 @@ def error_answer(kind: str, message: str) -> Answer:
 
 def send_answer(app: Celery, reply_to: object, correlation_id: object, answer: Answer) -> None:
     """Puts the answer where the caller waits; never raises. One that the broker doesn't take is lost: the caller asks again."""
-    if not isinstance(reply_to, str):
+    if not isinstance(reply_to, str) or len(reply_to) > REPLY_TO_CHARACTERS_MAX:
         return
     body = json_text(answer)
     if len(body) > ANSWER_CHARACTERS_MAX:

@@ -10,7 +10,8 @@ import msgspec
 from core.domain.json_exact import repetition
 from core.domain.rejection import Reason, Rejection, shown
 
-UNREAD_BODY = "unread_body"  # the argument of a usage task by which the guard hands on a whole body that gives a key twice
+UNREAD_BODY = "unread_body"  # the argument of a usage task by which the guard hands on a whole body that it can't read
+UNREAD_REASON = "unread_reason"  # beside it, and then it is the whole message in kombu's envelope: why, as reason and detail
 
 _ONE_NAME = re.compile(rb'\{\s*"[^"\\]*"\s*:\s*')
 
@@ -74,8 +75,14 @@ def message_of(task: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Mes
     Decimal, datetime and UUID become strings; a float becomes the shortest decimal that stands for it. What the guard could
     not let Celery read is read here, as the pump would have.
     """
-    if not args and kwargs.keys() == {UNREAD_BODY} and isinstance(kwargs[UNREAD_BODY], str):
-        return called_with(kwargs[UNREAD_BODY].encode("utf-8", "surrogatepass"), task)
+    unread = kwargs.get(UNREAD_BODY)
+    if not args and isinstance(unread, str) and kwargs.keys() <= {UNREAD_BODY, UNREAD_REASON}:
+        whole = unread.encode("utf-8", "surrogatepass")
+        match kwargs.get(UNREAD_REASON):
+            case None:
+                return called_with(whole, task)
+            case [str() as reason, str() as detail] if reason in set(Reason):
+                return Message("", lambda: whole, task, defect=Rejection(Reason(reason), detail))
     positional = [_encoded(value) for value in args]
     named = {name: _encoded(value) for name, value in kwargs.items()}
     return Message("", lambda: json.dumps([list(args), dict(kwargs), {}], default=str).encode(), task, positional, named)

@@ -7,6 +7,7 @@ from celery import Celery
 
 from worker import lifecycle, observability
 from worker.amqp_transport import cure_amqp_transport
+from worker.compression import never_decompress
 from worker.flower_cures import cure_flower
 from worker.intake import control
 from worker.intake.step import IntakeStep
@@ -22,3 +23,4 @@ app.steps["worker"].add(IntakeStep)
 cure_redis_transport()
 cure_amqp_transport()
 cure_flower()
+never_decompress()

@@ -7,27 +7,30 @@ Here a queue that producers write to yields only calls of the tasks that it is f
 
 import json
 import logging
+from base64 import b64encode
 from decimal import Decimal, InvalidOperation
 from typing import Any
+from uuid import uuid4
 
 import structlog
 from celery.worker.consumer import Consumer
 
 from core.domain.json_exact import repetition
-from core.domain.rejection import shown
+from core.domain.rejection import Reason, Rejection, shown
 from tasks.answer import error_answer, send_answer
-from tasks.message import UNREAD_BODY
+from tasks.message import UNREAD_BODY, UNREAD_REASON
 from tasks.views import VIEWS
+from worker.message_headers import sound_headers
+from worker.queue_limits import TRUSTED_QUEUES, USAGE, body_bytes_max
 
 log = structlog.get_logger()
 
-TRUSTED_QUEUES = frozenset({"maintenance", "movements"})  # whoever writes to them may have anything done
 OPEN_TASKS = {
-    "usage": frozenset({"usage.record", "usage.record_batch"}),  # with intake=celery; the pump has its own reader
+    USAGE: frozenset({"usage.record", "usage.record_batch"}),  # with intake=celery; the pump has its own reader
     "checks": frozenset({"balance.check", "settings.get"}),
     "views": frozenset(VIEWS),
 }
-_OF_PRODUCERS = OPEN_TASKS["usage"] | OPEN_TASKS["checks"]  # what came past the queues' own exchanges may be theirs
+_OF_PRODUCERS = OPEN_TASKS[USAGE] | OPEN_TASKS["checks"]  # what came past the queues' own exchanges may be theirs
 _HEADERS = ("lang", "task", "id", "root_id", "argsrepr", "kwargsrepr", "expires", "origin", "ignore_result")
 _HEADERS_OF_RETRIES = ("eta", "retries")  # of usage, which Celery itself sends again
 
@@ -59,31 +62,72 @@ class GuardedConsumer(Consumer):
 def confine(message: Any) -> None:
     """Leaves of a message what its queue may ask for; decimals in its arguments stay exact.
 
+    A usage message that can't be read is handed to its own door as it came, which keeps it as a dead letter.
+
     Raises:
         ValueError: nothing is left of it; the text says why.
     """
     queue = queue_of(message)
     headers = message.headers if isinstance(message.headers, dict) else {}
-    body, twice = _decoded(message)
-    if queue in TRUSTED_QUEUES:
-        if twice:
-            raise ValueError(f"body: {twice}")
-        if "task" in headers:
-            _rewrite(message, *_parts(body))
+    is_usage = queue == USAGE or (queue not in OPEN_TASKS and headers.get("task") in OPEN_TASKS[USAGE])
+    try:
+        _check_content(message, headers, body_bytes_max(USAGE if is_usage else queue))
+        body, twice = _decoded(message)
+    except Rejection as defect:
+        if not is_usage:
+            raise
+        _leave_to_the_door(message, headers, defect)
         return
+    if queue in TRUSTED_QUEUES:
+        _confine_trusted(message, headers, body, twice)
+    else:
+        _confine_open(message, queue, headers, body, twice)
+
+
+def _confine_trusted(message: Any, headers: dict[str, Any], body: Any, twice: str | None) -> None:
+    if twice:
+        raise ValueError(f"body: {twice}")
+    if "task" in headers:
+        message.headers = sound_headers(headers)
+        _rewrite(message, *_parts(body))
+    elif isinstance(body, dict):
+        sound_headers(body)
+
+
+def _confine_open(message: Any, queue: str | None, headers: dict[str, Any], body: Any, twice: str | None) -> None:
     if "task" not in headers and isinstance(body, dict):  # Celery's old protocol has everything in the body
         headers, body = body, [body.get("args", []), body.get("kwargs", {}), {}]
-    task, message_id = headers.get("task"), headers.get("id")
+    task = headers.get("task")
     if not isinstance(task, str) or task not in OPEN_TASKS.get(queue or "", _OF_PRODUCERS):
         raise ValueError(f"task: {shown(task)} is not served on the queue {shown(queue)}")
-    if not isinstance(message_id, str):
-        raise ValueError(f"id: {shown(message_id)} is not a text")  # noqa: TRY004 - one kind of refusal
-    if twice and task not in OPEN_TASKS["usage"]:
+    is_usage = task in OPEN_TASKS[USAGE]
+    kept = _HEADERS + (_HEADERS_OF_RETRIES if queue == USAGE else ())
+    sound = sound_headers({name: headers[name] for name in kept if name in headers}, lenient=is_usage)
+    if not isinstance(sound.get("id"), str):
+        if not is_usage:
+            raise ValueError(f"id: {shown(headers.get('id'))} is not a text")
+        sound["id"] = str(uuid4())
+    if twice and not is_usage:
         raise ValueError(f"body: {twice}")
-    kept = _HEADERS + (_HEADERS_OF_RETRIES if queue == "usage" else ())
     arguments, named, _ = _parts(body)
-    message.headers = {name: headers[name] for name in kept if name in headers}
+    message.headers = sound
     _rewrite(message, *(([], {UNREAD_BODY: _text(message)}) if twice else (arguments, named)), {})
+
+
+def _leave_to_the_door(message: Any, headers: dict[str, Any], defect: Rejection) -> None:
+    """Makes it a call of the usage door with the whole message, and why it can't be read."""
+    body = message.body.encode("utf-8", "surrogatepass") if isinstance(message.body, str) else bytes(message.body or b"")
+    envelope = {
+        "body": b64encode(body).decode(),
+        "content-type": message.content_type,
+        "content-encoding": message.content_encoding,
+        "headers": headers,
+        "properties": {"body_encoding": "base64"},
+    }
+    whole = json.dumps(envelope, default=repr, skipkeys=True)
+    message.headers = {"task": "usage.record", "id": str(uuid4())}
+    message.content_type, message.content_encoding = "application/json", "utf-8"
+    _rewrite(message, [], {UNREAD_BODY: whole, UNREAD_REASON: [defect.reason.value, defect.detail]}, {})
 
 
 def queue_of(message: Any) -> str | None:
@@ -93,10 +137,22 @@ def queue_of(message: Any) -> str | None:
     return routing_key if isinstance(routing_key, str) and info.get("exchange") in ("", routing_key) else None
 
 
+def _check_content(message: Any, headers: dict[str, Any], bytes_max: int) -> None:
+    """Returns if the body may be decoded.
+
+    Raises:
+        Rejection: it is compressed, of another type than JSON, or longer than this.
+    """
+    if headers.get("compression"):
+        raise Rejection(Reason.UNSUPPORTED_CONTENT, f"compression: the body is compressed ({shown(headers['compression'])})")
+    if message.content_type != "application/json":
+        raise Rejection(Reason.UNSUPPORTED_CONTENT, f"content_type: {shown(message.content_type)} is not application/json")
+    if len(message.body or "") > bytes_max:
+        raise Rejection(Reason.MESSAGE_TOO_LARGE, f"body: {len(message.body)} bytes; at most {bytes_max} are accepted")
+
+
 def _decoded(message: Any) -> tuple[Any, str | None]:
     """The body, and which key it gives twice, in words: usage is refused by its own door, which keeps it, all else by the guard."""
-    if message.content_type != "application/json":
-        raise ValueError(f"content_type: {shown(message.content_type)} is not application/json")
     repetitions: list[str] = []
 
     def fields(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -107,7 +163,7 @@ def _decoded(message: Any) -> tuple[Any, str | None]:
     try:
         body = json.loads(message.body, parse_float=_exact, object_pairs_hook=fields)
     except (ValueError, TypeError, RecursionError) as error:
-        raise ValueError(f"body: is not JSON: {shown(str(error))}") from None
+        raise Rejection(Reason.MALFORMED_MESSAGE, f"body: is not JSON: {shown(str(error))}") from None
     return body, repetitions[0] if repetitions else None
 
 

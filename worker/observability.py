@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
@@ -9,6 +10,7 @@ from celery.signals import celeryd_init, setup_logging, task_postrun, task_preru
 from prometheus_client import REGISTRY, start_http_server
 
 from core.config import Configuration, configuration, unread_variables
+from core.domain.printable import printable
 from worker.books_metrics import BooksMetrics
 from worker.job_metrics import JobMetrics
 from worker.preflight import refuse
@@ -24,6 +26,24 @@ _SHARED: list[Any] = [
 ]
 
 
+_OF_SEVERAL_LINES = frozenset({"exception", "stack"})
+
+
+def show_plainly(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Text of others in a log line, Celery's own lines among them, can't move a terminal's cursor, colour it, or begin a line of its own."""
+    return {name: _plain(value, keep="\n" if name in _OF_SEVERAL_LINES else "") for name, value in line.items()}
+
+
+def _plain(value: Any, *, keep: str = "") -> Any:
+    if isinstance(value, str):
+        return printable(value, keep=keep)
+    if isinstance(value, dict):
+        return {_plain(name): _plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(part) for part in value]
+    return value if value is None or isinstance(value, bool | int | float) else printable(str(value))
+
+
 _CHATTY = ("alembic", "celery.worker.strategy", "celery.app.trace")  # every start and end of a job that found nothing to do
 
 
@@ -32,11 +52,13 @@ def configure_logging(**_: Any) -> None:
     """One line per event on standard error, JSON unless a person is watching; Celery's own lines look the same."""
     config = configuration()
     as_json = config.log_format == "json" or (config.log_format == "auto" and not sys.stderr.isatty())
-    renderers = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()] if as_json else [structlog.dev.ConsoleRenderer()]
+    console = [show_plainly, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]  # JSON is plain by itself
+    renderers = [structlog.processors.format_exc_info, *([structlog.processors.JSONRenderer()] if as_json else console)]
     handler = logging.StreamHandler()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=_SHARED, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers]
+            foreign_pre_chain=_SHARED,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
         )
     )
     logging.basicConfig(level=config.log_level, handlers=[handler], force=True)

@@ -15,6 +15,7 @@ from redis.exceptions import AuthenticationError, AuthorizationError
 
 from core.config import configuration
 from core.domain.logins import ENCODE, has_raw_password
+from core.domain.printable import printable
 from core.errors import Misconfigured, StorageUnavailable
 from core.storage.database import database
 from core.storage.migrate import require_current
@@ -208,5 +209,5 @@ def check_broker_of_beat(**_: Any) -> None:
 
 def refuse(message: str) -> NoReturn:
     """Ends the process with exit code 78 and one line on standard error."""
-    print(f"tollbook: {message}", file=sys.stderr)  # noqa: T201 - also for whoever reads no log
+    print(f"tollbook: {printable(message)}", file=sys.stderr)  # noqa: T201 - also for whoever reads no log
     raise SystemExit(os.EX_CONFIG)

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
@@ -379,10 +380,48 @@ def flowers_page_asks_by_tls() -> object:
     return names == expected and subprocess.run([sys.executable, "-c", loaded], check=False, timeout=60).returncode == 0
 
 
+def bodies_are_opened_by_name() -> object:
+    """A message opens its compressed body at its making, with the function that its module names."""
+    return uses(kombu.message.Message.__init__, "decompress") and callable(import_module("kombu.compression").decompress)
+
+
+def times_are_read_as_celery_does() -> object:
+    """The guard reads an `expires` with the functions that Celery's request reads it with."""
+    return {"maybe_iso8601", "maybe_make_aware"} <= {*Request.__init__.__code__.co_varnames}
+
+
+def lists_are_waited_for() -> object:
+    """What is waited for is sent by `_brpop_start`, its reply is read by `_brpop_read` with redis-py's callback, and sizes are LLENs."""
+    channel: Any = kombu_redis.Channel
+    poller: Any = kombu_redis.MultiChannelPoller
+    made = {"send_command", "_queue_cycle", "active_queues", "priority_steps", "brpop_timeout", "_in_poll", "_brpop_sent_at"}
+    names = {*channel._brpop_start.__code__.co_names}
+    parsed = uses(redis.Redis.parse_response, "response_callbacks") and uses(channel._brpop_read, "parse_response")
+    return made <= names and parsed and uses(virtual.Channel.queue_declare, "_size") and uses(poller._register_BRPOP, "_brpop_start")
+
+
 STEP, SOURCE, ENVELOPE = "worker/intake/step.py", "worker/intake/redis_source.py", "worker/intake/envelope.py"
 CURES, REPORTER, CONTROL = "worker/redis_transport.py", "worker/intake/reporter.py", "worker/intake/control.py"
 GUARD, TLS = "worker/guard.py", "worker/tls.py"
 LEANED = [
+    Leaned(
+        "kombu.message.decompress, kombu.compression and kombu.compression.decompress",
+        "worker/compression.py",
+        "they are replaced, so that no compressed body is opened; without that 847 bytes become a gigabyte",
+        bodies_are_opened_by_name,
+    ),
+    Leaned(
+        "celery.utils.time.maybe_iso8601, celery.utils.time.maybe_make_aware",
+        "worker/message_headers.py",
+        "a time that they can't read is refused with an answer; without that Celery drops the question, or the worker ends",
+        times_are_read_as_celery_does,
+    ),
+    Leaned(
+        "kombu.transport.redis.Channel._brpop_start, ._brpop_read, ._size",
+        CURES,
+        "a key of another type under a list's name is skipped, and an entry that is too long left out; without them one SADD stops every worker",
+        lists_are_waited_for,
+    ),
     Leaned(
         "kombu.transport.redis.Channel.connection_class_ssl, redis.SSLConnection._wrap_socket_with_ssl, redis.asyncio's RedisSSLContext.get",
         f"{TLS}, {CURES}",

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -260,21 +261,28 @@ def own_valkey() -> Iterator[ValkeyServer]:
         server.stop()
 
 
+def acl_of(login: str) -> list[str]:
+    """The words of the ACL that the document gives a login."""
+    (arguments,) = re.findall(rf"ACL SETUSER ({login} .*?)\n```", DOCUMENT, re.DOTALL)
+    return [word.replace("\\|", "|") for word in shlex.split(arguments.replace("\\\n", " ").replace("\\|", "\\\\|"))]
+
+
 @pytest.mark.usefixtures("acme")
-def test_a_producers_login_reaches_its_queues_alone(own_valkey: ValkeyServer, start_worker: StartWorker, rows: Rows) -> None:
-    """With the ACL of the document a stock producer sends usage and gets checks answered, and is refused everything else."""
-    (arguments,) = re.findall(r"ACL SETUSER (producer .*?)\n```", DOCUMENT, re.DOTALL)
-    words = [word.strip("'").replace("\\|", "|") for word in arguments.replace("\\\n", " ").split()]
+@pytest.mark.parametrize("login", ["producer", "sender"])
+def test_a_producers_login_reaches_its_queues_alone(own_valkey: ValkeyServer, start_worker: StartWorker, rows: Rows, login: str) -> None:
+    """With either ACL of the document a stock producer sends usage and gets checks answered, and is refused everything else."""
+    sending: dict[str, Any] = {"queue": "usage"} if login == "producer" else {"queue": "usage", "declare": []}
+    asking: dict[str, Any] = {"queue": "checks"} if login == "producer" else {"queue": "checks", "declare": []}
     with redis.Redis.from_url(own_valkey.url()) as main:
-        main.execute_command("ACL SETUSER", *words)
-    url = f"redis://producer:password@127.0.0.1:{own_valkey.port}/0"
+        main.execute_command("ACL SETUSER", *acl_of(login))
+    url = f"redis://{login}:password@127.0.0.1:{own_valkey.port}/0"
     start_worker(CELERY_BROKER_URL=own_valkey.url()).ready()
     with Celery("producer", broker=url, set_as_current=False) as producer, redis.Redis.from_url(url) as client:
         producer.conf.broker_transport_options = {"socket_timeout": 10}
-        producer.send_task("usage.record", kwargs={"event": event(price_chf="4")}, queue="usage", ignore_result=True, retry=False)
+        producer.send_task("usage.record", kwargs={"event": event(price_chf="4")}, **sending, priority=9, ignore_result=True, retry=False)
         client.lpush("usage.json", json.dumps(event(price_chf="2")))
         eventually(lambda: len(rows("SELECT FROM transactions WHERE transaction_type = 'DEBIT'")) == 2, "both are recorded")
-        producer.send_task("balance.check", kwargs=CHECK, queue="checks", reply_to="tollbook.reply.x", ignore_result=True, retry=False)
+        producer.send_task("balance.check", kwargs=CHECK, **asking, reply_to="tollbook.reply.x", ignore_result=True, retry=False)
         popped: Any = client.blpop(["tollbook.reply.x"], timeout=4)
         assert json.loads(popped[1])["result"]["current_balance"] == "4.000000000"
         for forbidden in ("movements", "views", "maintenance"):
@@ -284,7 +292,13 @@ def test_a_producers_login_reaches_its_queues_alone(own_valkey: ValkeyServer, st
             ("LPUSH", "movements", "x"),
             ("SADD", "_kombu.binding.movements", "x"),
             ("BRPOP", "usage", "1"),
-            ("BLPOP", "usage", "1"),
+            *([("BLPOP", "usage", "1"), ("LPUSH", "tollbook.reply.y", "x")] if login == "producer" else []),
+            ("SADD", "checks\x06\x169", "x"),
+            ("SADD", "usage", "x"),
+            ("SADD", "usage.json", "x"),
+            ("SADD", "tollbook.reply.x", "x"),
+            ("LPUSH", "_kombu.binding.checks", "x"),
+            ("LPUSH", "usage.dead", "x"),
             ("HSET", "tollbook.unacked", "x", "y"),
             ("PUBLISH", "/0.celery.pidbox", "x"),
             ("DEL", "usage"),

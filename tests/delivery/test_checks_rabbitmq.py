@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -22,11 +22,29 @@ pytestmark = [pytest.mark.parametrize("broker_kind", ["rabbitmq"]), pytest.mark.
 
 def ask(app: Celery, task: str, fields: Mapping[str, object], **options: Any) -> Any:
     """Sends a request with a queue of its own for the answer, and waits for that."""
+
+    def send(_connection: Any, reply_to: str) -> None:
+        app.send_task(task, kwargs=dict(fields), reply_to=reply_to, expires=60, ignore_result=True, retry=False, **options)
+
+    return _answer_to(app, send)
+
+
+def ask_raw(app: Celery, body: str, headers: Mapping[str, object]) -> Any:
+    """As `ask`, on `checks` with this body and these headers alone."""
+
+    def send(connection: Any, reply_to: str) -> None:
+        properties = {"content_type": "application/json", "content_encoding": "utf-8", "headers": dict(headers), "reply_to": reply_to}
+        connection.Producer().publish(body, exchange="", routing_key="checks", **properties)
+
+    return _answer_to(app, send)
+
+
+def _answer_to(app: Celery, send: Callable[[Any, str], None]) -> Any:
     reply_to = f"tollbook.reply.{uuid4()}"
     answers: list[Any] = []
     queue = Queue(reply_to, Exchange(""), routing_key=reply_to, exclusive=True, auto_delete=True, durable=False)
     with app.connection_for_write() as connection, connection.Consumer([queue], no_ack=True, callbacks=[lambda body, _: answers.append(body)]):
-        app.send_task(task, kwargs=dict(fields), reply_to=reply_to, expires=60, ignore_result=True, retry=False, **options)
+        send(connection, reply_to)
         while not answers:
             connection.drain_events(timeout=30)
     return answers[0]

@@ -11,8 +11,8 @@ import msgspec
 from core.domain.rejection import Reason, Rejection, shown
 from tasks.message import Message, message_with
 from worker.intake.source import Entry
+from worker.queue_limits import MESSAGE_BYTES_MAX
 
-MESSAGE_BYTES_MAX = 1024 * 1024
 _ENTRY_BYTES_MAX = MESSAGE_BYTES_MAX * 4 // 3 + 64 * 1024  # base64, and generous headers
 
 

@@ -111,10 +111,12 @@ class RedisSource:
             for name in self._lists:
                 pipeline.llen(name)
             pipeline.zcard(INDEX)
-            *lengths, claims = pipeline.execute()
+            *lengths, claims = pipeline.execute(raise_on_error=False)
+        if isinstance(claims, redis.RedisError):
+            raise BrokerUnavailable(f"{type(claims).__name__}: {claims}")
         waiting: Counter[str] = Counter()
         for name, length in zip(self._lists, lengths, strict=True):
-            waiting[name.split(PRIORITY_SEPARATOR)[0]] += length
+            waiting[name.split(PRIORITY_SEPARATOR)[0]] += length if isinstance(length, int) else 0  # no list: nothing waits in it
         return {**waiting, "claims": claims}
 
     def give_back(self, claim: Claim) -> None:

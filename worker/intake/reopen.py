@@ -36,6 +36,6 @@ def reopen(letter: KeptLetter) -> Sequence[RawEvent]:
 def _message(queue: str, task: str, letter: KeptLetter) -> Message:
     if queue == PLAIN_QUEUE:
         return plain_message(Entry(queue, letter.body), RECORD)
-    if not queue:  # Celery itself ran the task, and kept what it was called with
+    if not queue and not letter.body.startswith(b'{"body":'):  # Celery itself ran the task, and kept what it was called with
         return called_with(letter.body, task)
     return open_envelope(Entry(queue, letter.body), RECORD)

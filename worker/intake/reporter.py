@@ -10,11 +10,14 @@ import structlog
 from celery import Celery
 
 from core.domain.outcome import BatchResult
+from core.domain.printable import printable
 from tasks.message import Message
+from tasks.usage import RECORD, RECORD_BATCH
 
 log = structlog.get_logger()
 
 _ANSWER_SECONDS = 5.0
+_ERROR_CHARACTERS_MAX = 1000
 _SILENT_SECONDS = 10.0  # after a failure, so that a broker that hangs does not hold up every batch
 
 
@@ -74,7 +77,8 @@ class Report:
     def __init__(self, reporter: Reporter, messages: Sequence[Message]) -> None:
         self._reporter, self._uuid, self._began = reporter, str(uuid4()), perf_counter()
         tasks = Counter(message.task for message in messages)
-        name = tasks.most_common(1)[0][0]
+        common = tasks.most_common(1)[0][0]
+        name = common if common in (RECORD, RECORD_BATCH) else "unknown"  # Flower makes a label of its metrics of it, for ever
         contents = ", ".join(f"{queue} {n}" for queue, n in sorted(Counter(m.queue for m in messages).items()))
         now = time()  # they are sent later, with the end
         self._waiting: list[tuple[str, dict[str, Any]]] = [
@@ -87,7 +91,7 @@ class Report:
 
     def retried(self, error: Exception) -> None:
         """The batch is tried again later."""
-        self._send("task-retried", exception=f"{type(error).__name__}: {error}", traceback="")
+        self._send("task-retried", exception=_told(error), traceback="")
 
     def succeeded(self, result: BatchResult) -> None:
         """The batch is committed."""
@@ -95,8 +99,12 @@ class Report:
 
     def failed(self, error: Exception) -> None:
         """The batch was given up by this worker."""
-        self._send("task-failed", exception=f"{type(error).__name__}: {error}", traceback="")
+        self._send("task-failed", exception=_told(error), traceback="")
 
     def _send(self, kind: str, **fields: Any) -> None:
         waiting, self._waiting = self._waiting, []
         self._reporter.send([*waiting, (kind, {"uuid": self._uuid, **fields})])
+
+
+def _told(error: Exception) -> str:
+    return printable(f"{type(error).__name__}: {error}"[:_ERROR_CHARACTERS_MAX])

@@ -1,0 +1,17 @@
+"""How much the worker reads of what comes out of each queue that Celery's own consumer serves."""
+
+USAGE = "usage"
+TRUSTED_QUEUES = frozenset({"maintenance", "movements"})  # whoever writes to them may have anything done
+MESSAGE_BYTES_MAX = 1024 * 1024
+REQUEST_BYTES_MAX = 64 * 1024  # a question is short, and its answer is waited for
+_HEADERS_BYTES_MAX = 64 * 1024
+
+
+def body_bytes_max(queue: str | None) -> int:
+    """How long the body of a message may be, in bytes, before it is decoded."""
+    return MESSAGE_BYTES_MAX if queue == USAGE or queue in TRUSTED_QUEUES else REQUEST_BYTES_MAX
+
+
+def entry_bytes_max(queue: str) -> float:
+    """How long an entry of a Redis list may be, in bytes, before it is decoded; what is too long on `usage` is kept as a dead letter."""
+    return float("inf") if queue == USAGE else body_bytes_max(queue) * 4 // 3 + _HEADERS_BYTES_MAX
