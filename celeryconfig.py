@@ -105,6 +105,7 @@ _redis_options = {
     "socket_timeout": 5,  # seconds; what the broker is asked is answered at once
     "socket_connect_timeout": 5,  # seconds
     "socket_keepalive": True,  # as health_check_interval, by the kernel
+    "priority_steps": [0, 1, 2, 3, 4, 5, 6, 7, 8, 9],  # a list for each priority that a producer may have steps for
     "unacked_key": "tollbook.unacked",  # keys of our own: on a shared broker the shortest visibility of any program wins
     "unacked_index_key": "tollbook.unacked_index",  # as above
     "unacked_mutex_key": "tollbook.unacked_mutex",  # as above

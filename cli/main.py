@@ -50,6 +50,7 @@ COMMANDS = {
     "repair": ("cli.repair", "Bring balances and statistics back to what the ledger says."),
     "erase": ("cli.erase", "Erase what the books hold of a person beside the id."),
     "publish": ("cli.publish", "Usage events out of a JSONL or CSV file into the queue."),
+    "intake": ("cli.intake", "Messages where no worker reads them: adopt, migrate."),
     "demo": ("cli.demo", "Everything at work, on servers of its own: a day of usage, a crash, a statement."),
 }
 AS_HELP = "As whom: `administrator:MANDATE[,MANDATE]` sees these mandates, `user:USER` himself. Default: root, who may everything."

@@ -21,6 +21,8 @@ ALERTS_OLDEST_SECONDS = Gauge("tollbook_alerts_oldest_seconds", "Age of the olde
 INTAKE_STATE = Gauge("tollbook_intake_state", "1 for the state that the intake is in.", ["thread", "state"])
 INTAKE_RETRIES = Counter("tollbook_intake_retries_total", "Batches tried again because the database could not answer.")
 INTAKE_HELD = Gauge("tollbook_intake_held_messages", "Messages claimed and not yet acknowledged.")
+FOREIGN_LISTS = Gauge("tollbook_foreign_lists", "Lists of the broker that look like ours and that nobody reads, as of this process's latest look.")
+FOREIGN_MESSAGES = Gauge("tollbook_foreign_messages", "Messages in them, as of this process's latest look.")
 CHECKS = Counter("tollbook_checks_total", "Balance checks answered: allowed, or why not.", ["answer"])
 CHECK_SECONDS = Histogram(
     "tollbook_check_seconds",

@@ -20,7 +20,7 @@ from core.errors import Misconfigured, StorageUnavailable
 from core.storage.database import database
 from core.storage.migrate import require_current
 from worker.installation import check_installation, check_name
-from worker.intake.amqp_connection import ERRORS, connected, declare, is_amqp, refusal
+from worker.intake.amqp_connection import DEAD_SUFFIX, ERRORS, connected, declare, is_amqp, refusal
 from worker.intake.redis_source import connect
 from worker.tls import UNVERIFIED, certificate_refusal, check_tls, is_unverified
 
@@ -37,11 +37,17 @@ class Preflight(bootsteps.Step):
     def __init__(self, worker: Any, **options: Any) -> None:
         super().__init__(worker, **options)
         try:
-            check_broker(configuration().require_broker_url(), list(worker.app.amqp.queues))
+            check_broker(configuration().require_broker_url(), [*worker.app.amqp.queues, *_dead_queues(worker.app)])
             if check_books():
                 check_installation()
         except Misconfigured as error:
             refuse(str(error))
+
+
+def _dead_queues(app: Any) -> list[str]:
+    """Those that the pump needs beside its own, on RabbitMQ."""
+    served = [queue for queue in ("usage", "usage.json") if queue in app.amqp.queues.consume_from]
+    return [queue + DEAD_SUFFIX for queue in served] if configuration().intake == "pump" else []
 
 
 def served_broker(url: str) -> str:

@@ -11,10 +11,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
@@ -48,6 +46,8 @@ from core.domain.outcome import BatchResult, Outcome
 from core.domain.parsing import _plain_values
 from core.domain.rejection import Reason
 from tasks.message import Message
+from tests.architecture.leaned import Leaned, bare_channel, check, uses
+from tests.architecture.unopened import bodies_are_opened_by_name, lists_are_waited_for, times_are_read_as_celery_does
 from worker.amqp_transport import cure_amqp_transport
 from worker.guard import confine, queue_of
 from worker.intake.amqp_frames import Content
@@ -84,39 +84,6 @@ MESSAGE = {
 }
 
 
-@dataclass(frozen=True)
-class Leaned:
-    """Something of Celery or kombu that is nobody's promise."""
-
-    name: str
-    by: str  # our module
-    mend: str  # what it is there for, and what to do when it has moved
-    holds: Callable[[], object]  # true while it is as we need it
-
-
-def check(leaned: Leaned) -> None:
-    """Fails, with everything that one needs to know, if what we lean on is not as we need it."""
-    try:
-        told = "" if leaned.holds() else "it does not do what it did"
-    except Exception as error:  # noqa: BLE001 - a name that is gone may show in any way
-        told = f"{type(error).__name__}: {error}"
-    if told:
-        pytest.fail(
-            f"{leaned.name} has moved in celery {version('celery')}, kombu {version('kombu')} ({told}).\n{leaned.by} leans on it: {leaned.mend}",
-            pytrace=False,
-        )
-
-
-def uses(function: Any, name: str) -> bool:
-    """Whether the body of a function names this."""
-    return name in inspect.unwrap(function).__code__.co_names
-
-
-def bare_channel() -> Any:
-    """A channel of the Redis transport that has never seen a server."""
-    return kombu_redis.Channel.__new__(kombu_redis.Channel)
-
-
 def closed_channel_is_cured_or_ill() -> bool:
     """A closed channel asks its lost connection: AttributeError as it comes, a connection error where the cure was applied."""
     with pytest.raises((AttributeError, RedisConnectionError)):
@@ -139,8 +106,12 @@ def messages_are_delivered() -> bool:
 
 
 def priorities_have_our_lists() -> bool:
-    """Whatever priority a producer sets, its message is put into a list that the pump empties, and none of them is for nothing."""
-    return {bare_channel()._q_for_pri("usage", n) for n in range(10)} == {f"usage{suffix}" for suffix in _priority_suffixes()}
+    """Whatever priority and steps of it a producer sets, its message is put into a list that the pump empties; none of them is for nothing."""
+    every_step = bare_channel()
+    every_step.priority_steps = list(range(10))
+    ours = {f"usage{suffix}" for suffix in _priority_suffixes()}
+    stock = {bare_channel()._q_for_pri("usage", n) for n in range(10)}
+    return stock <= ours and {every_step._q_for_pri("usage", n) for n in range(10)} == ours
 
 
 def messages_are_pushed_left() -> bool:
@@ -378,26 +349,6 @@ def flowers_page_asks_by_tls() -> object:
     names = {name: getattr(client, name) for name in ("http_api", "username", "password", "vhost")}
     expected = {"http_api": "https://broker.example:15671/api/", "username": "user", "password": "password", "vhost": "tollbook"}
     return names == expected and subprocess.run([sys.executable, "-c", loaded], check=False, timeout=60).returncode == 0
-
-
-def bodies_are_opened_by_name() -> object:
-    """A message opens its compressed body at its making, with the function that its module names."""
-    return uses(kombu.message.Message.__init__, "decompress") and callable(import_module("kombu.compression").decompress)
-
-
-def times_are_read_as_celery_does() -> object:
-    """The guard reads an `expires` with the functions that Celery's request reads it with."""
-    return {"maybe_iso8601", "maybe_make_aware"} <= {*Request.__init__.__code__.co_varnames}
-
-
-def lists_are_waited_for() -> object:
-    """What is waited for is sent by `_brpop_start`, its reply is read by `_brpop_read` with redis-py's callback, and sizes are LLENs."""
-    channel: Any = kombu_redis.Channel
-    poller: Any = kombu_redis.MultiChannelPoller
-    made = {"send_command", "_queue_cycle", "active_queues", "priority_steps", "brpop_timeout", "_in_poll", "_brpop_sent_at"}
-    names = {*channel._brpop_start.__code__.co_names}
-    parsed = uses(redis.Redis.parse_response, "response_callbacks") and uses(channel._brpop_read, "parse_response")
-    return made <= names and parsed and uses(virtual.Channel.queue_declare, "_size") and uses(poller._register_BRPOP, "_brpop_start")
 
 
 STEP, SOURCE, ENVELOPE = "worker/intake/step.py", "worker/intake/redis_source.py", "worker/intake/envelope.py"

@@ -1,5 +1,6 @@
 """Connections to RabbitMQ, the queues that the worker declares there, and what its refusals mean for an operator."""
 
+import re
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -13,6 +14,7 @@ from core.errors import Misconfigured
 from worker.tls import certificate_refusal, tls_options
 
 ERRORS = (amqp.AMQPError, MessageNacked, KombuError, OSError)
+DEAD_SUFFIX = ".dead"
 QUORUM = {"x-queue-type": "quorum"}  # the only argument: whoever declares a queue with other ones is refused by the broker (406)
 ANSWER_SECONDS = 15.0
 _CONNECT_SECONDS = 5.0
@@ -100,8 +102,8 @@ def refusal(error: Exception) -> Misconfigured | None:
     """What an operator must do about RabbitMQ's refusal; none if it is nothing but an outage."""
     if isinstance(error, amqp.PreconditionFailed):
         return Misconfigured(
-            f"a queue exists with other arguments than x-queue-type=quorum: {error.reply_text}; find who declares it, empty it and delete it"
-            " (docs/operations.md#rabbitmq)"
+            f"a queue exists with other arguments than x-queue-type=quorum: {error.reply_text}; see who declares it, and then run"
+            f" `tollbook intake migrate {_named_in(error)}` (docs/operations.md#rabbitmq)"
         )
     if isinstance(error, amqp.AccessRefused) and "Login was refused" in str(error.reply_text):
         return Misconfigured(f"the broker refuses the login: {error.reply_text}; check CELERY_BROKER_URL")
@@ -110,3 +112,8 @@ def refusal(error: Exception) -> Misconfigured | None:
     if isinstance(error, amqp.NotAllowed):
         return Misconfigured(f"the broker refuses the virtual host: {error.reply_text}; make it and grant the login, or check CELERY_BROKER_URL")
     return certificate_refusal(error)
+
+
+def _named_in(error: amqp.PreconditionFailed) -> str:
+    found = re.search(r"queue '([\w.]+)'", str(error.reply_text))
+    return found[1] if found else "QUEUE"

@@ -4,6 +4,7 @@ import json
 from struct import Struct, error
 from typing import Any
 
+import amqp
 import msgspec
 from amqp import serialization, spec
 
@@ -84,6 +85,13 @@ def headers_of(properties: dict[str, Any]) -> dict[str, Any]:
     """The headers as the producer set them."""
     headers: dict[str, Any] = properties.get("application_headers") or {}
     return {name: value for name, value in headers.items() if not name.startswith(_BROKERS_HEADERS)}
+
+
+def copy_of(properties: bytes, body: bytes) -> amqp.Message:
+    """The message for another queue, as its producer sent it, but nothing expires on its way to the books."""
+    read = read_properties(properties)
+    kept = {name: value for name, value in read.items() if name != "expiration"}
+    return amqp.Message(body, **kept | {"application_headers": headers_of(read), "delivery_mode": 2})
 
 
 def deliveries_of(properties: bytes, *, redelivered: bool) -> int:

@@ -19,13 +19,12 @@ from uuid import uuid4
 import amqp
 import structlog
 
-from worker.intake.amqp_connection import ERRORS, connect, connected, declare, hang_up, publish_confirmed
-from worker.intake.amqp_message import CeleryEntry, deliveries_of, headers_of, read_properties
+from worker.intake.amqp_connection import DEAD_SUFFIX, ERRORS, connect, connected, declare, hang_up, publish_confirmed, refusal
+from worker.intake.amqp_message import CeleryEntry, copy_of, deliveries_of
 from worker.intake.source import BrokerUnavailable, Claim, Entry
 
 log = structlog.get_logger()
 
-DEAD_SUFFIX = ".dead"
 REDELIVERIES_MAX = 3  # a cluster of three that is restarted node by node redelivers so often, and no message is to blame
 _QUIET_SECONDS, _GATHER_SECONDS = 0.005, 0.02  # a claim is what comes without such a pause, within this time and what then is there
 _ASIDE_SECONDS, _ASIDE_PAUSE_SECONDS = 2.0, 30.0  # how long putting aside may hold up a claim, and how soon again
@@ -82,11 +81,13 @@ class AmqpSource:
         self._aside: deque[_Delivery] = deque()
         self._held: _Held | None = None
         self._tick_at = self._aside_at = 0.0
+        self._was_allowed = False
 
     def claim(self, messages_max: int, bytes_max: int) -> Claim | None:
         """See `Source`."""
         with self._free(), self._translated():
             channel = self._consuming()
+            self._was_allowed = True
             self._gather(messages_max, bytes_max)
             self._put_aside(channel)
             taken: list[_Delivery] = []
@@ -154,6 +155,13 @@ class AmqpSource:
             names = [*self._queues, *(queue + DEAD_SUFFIX for queue in self._queues)]
             return {name: int(channel.queue_declare(name, passive=True).message_count) for name in names}
 
+    def look_for_foreign(self) -> None:
+        """See `Source`. RabbitMQ names its queues to its management interface alone: nothing is looked for."""
+
+    def foreign(self) -> dict[str, int]:
+        """See `Source`."""
+        return {}
+
     def give_back(self, claim: Claim) -> None:
         """See `Source`: the broker puts back what a lost connection had."""
         with self._lock:
@@ -184,8 +192,10 @@ class AmqpSource:
         try:
             with _told():
                 yield
-        except BaseException:
+        except BaseException as error:
             self._drop()
+            if not self._was_allowed and isinstance(error.__cause__, amqp.AccessRefused) and (refused := refusal(error.__cause__)) is not None:
+                raise refused from None  # at the start only an operator can help; a right that is taken later may come back
             raise
 
     def _drop(self) -> None:
@@ -256,7 +266,11 @@ class AmqpSource:
             return
         try:
             with connected(self._url) as publisher:  # of its own: the broker stops reading from one that publishes while memory is short
-                publish_confirmed(publisher, [_copy(delivery) for delivery in self._aside], seconds=_ASIDE_SECONDS)
+                publish_confirmed(
+                    publisher,
+                    [(one.entry.queue + DEAD_SUFFIX, copy_of(one.properties, one.entry.body)) for one in self._aside],
+                    seconds=_ASIDE_SECONDS,
+                )
             while self._aside:
                 channel.basic_ack(self._aside.popleft().tag)
         except ERRORS as error:
@@ -271,14 +285,6 @@ class AmqpSource:
 
 def _entry(queue: str, properties: bytes, body: bytes) -> Entry:
     return CeleryEntry(queue, body, properties) if queue == "usage" else Entry(queue, body)
-
-
-def _copy(delivery: _Delivery) -> tuple[str, amqp.Message]:
-    """The message for its dead-letter queue, as its producer sent it, but nothing expires on its way to the books."""
-    read = read_properties(delivery.properties)
-    properties = {name: value for name, value in read.items() if name != "expiration"}
-    properties |= {"application_headers": headers_of(read), "delivery_mode": 2}
-    return delivery.entry.queue + DEAD_SUFFIX, amqp.Message(delivery.entry.body, **properties)
 
 
 @contextmanager

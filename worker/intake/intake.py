@@ -14,6 +14,8 @@ from worker.intake.source import BrokerUnavailable
 
 log = structlog.get_logger()
 
+FOREIGN_SECONDS = 30.0  # between two looks for lists that nobody reads
+
 
 class Intake:
     """Started, paused, inspected and stopped as one."""
@@ -71,6 +73,7 @@ class Intake:
         return {
             "queues": list(self._queues),
             "backlog": self._backlog(),
+            "foreign": self._pumps[0].source.foreign(),
             "state": [pump.progress.state.value if pump.is_alive() else State.STOPPED.value for pump in self._pumps],
             "held": self._held(),
             "messages": sum(pump.progress.messages for pump in self._pumps),
@@ -92,7 +95,7 @@ class Intake:
     def _keep_alive(self) -> None:
         """Gives signs of life for the claims in hand, so that a slow commit or an absent database costs no one a takeover."""
         ticks_per_touch = max(1, int(self._config.intake_visibility_seconds / 4))
-        tick = 0
+        tick, look_at = 0, monotonic()
         while not self._stopping.wait(min(1.0, self._config.intake_visibility_seconds / 4)):
             tick += 1
             INTAKE_HELD.set(self._held())
@@ -101,6 +104,15 @@ class Intake:
                     INTAKE_STATE.labels(pump.name, state.value).set(pump.progress.state is state)
             if tick % ticks_per_touch == 0:
                 self._touch()
+            if monotonic() >= look_at:
+                look_at = monotonic() + FOREIGN_SECONDS
+                self._look_for_foreign()
+
+    def _look_for_foreign(self) -> None:
+        try:
+            self._pumps[0].source.look_for_foreign()
+        except BrokerUnavailable as error:
+            log.debug("intake.foreign_not_looked_for", error=str(error))
 
     def _touch(self) -> None:
         for pump in self._pumps:

@@ -274,6 +274,11 @@ class Pump:
         if report is not None:
             report.failed(error)
 
+    def _give_up(self, error: Misconfigured) -> None:
+        """Ends the pump, and the worker with it."""
+        self._stopping.set()
+        self._on_fatal(str(error))
+
     def _wait(self, state: State, error: Exception, backoff: "Backoff") -> None:
         """Pauses in this state, and says so once for each error."""
         if self.progress.last_error != str(error):

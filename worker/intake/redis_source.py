@@ -17,11 +17,13 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from worker.intake.foreign import ForeignLists
 from worker.intake.source import BrokerUnavailable, Claim, Entry
+from worker.queue_limits import SERVED_QUEUES
 from worker.tls import TlsConnection, uses_tls
 
 PRIORITY_SEPARATOR = "\x06\x16"  # kombu.transport.redis.Channel.sep
-PRIORITY_STEPS = (0, 3, 6, 9)  # kombu.transport.redis.PRIORITY_STEPS
+PRIORITY_STEPS = tuple(range(10))  # kombu's own are 0, 3, 6 and 9, but a producer may set any of them (`priority_steps`)
 INDEX, STARTS, CLAIM_PREFIX = "tollbook.claims", "tollbook.claims.starts", "tollbook.claim:"
 
 
@@ -53,6 +55,7 @@ class RedisSource:
         self._client = client
         self._visibility_seconds = visibility_seconds
         self._lists = [f"{queue}{suffix}" for queue in sorted(queues) for suffix in _priority_suffixes()]
+        self._foreign = ForeignLists(client, [f"{queue}{suffix}" for queue in SERVED_QUEUES for suffix in _priority_suffixes()])
         self._ids: Iterator[str] = (f"{worker}:{os.getpid()}:{uuid4().hex[:8]}:{n}" for n in count(1))
         self._next_id = next(self._ids)
         self._claim_script = _script(client, "claim")
@@ -118,6 +121,15 @@ class RedisSource:
         for name, length in zip(self._lists, lengths, strict=True):
             waiting[name.split(PRIORITY_SEPARATOR)[0]] += length if isinstance(length, int) else 0  # no list: nothing waits in it
         return {**waiting, "claims": claims}
+
+    def foreign(self) -> dict[str, int]:
+        """See `Source`."""
+        return self._foreign.found
+
+    def look_for_foreign(self) -> None:
+        """See `Source`."""
+        with _translated():
+            self._foreign.look()
 
     def give_back(self, claim: Claim) -> None:
         """See `Source`."""

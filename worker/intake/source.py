@@ -62,6 +62,12 @@ class Source(Protocol):
     def backlog(self) -> dict[str, int]:
         """Messages that wait, by queue, and under `claims` the claims of all workers, dead ones too; from any thread."""
 
+    def look_for_foreign(self) -> None:
+        """Looks, for a bounded part, for what looks like ours and is read by nobody; from one thread at a time."""
+
+    def foreign(self) -> dict[str, int]:
+        """What was found: how much waits there, by printable name; from any thread, and nobody is asked."""
+
     def give_back(self, claim: Claim) -> None:
         """Puts the claim's messages back at the head of their queues; from any thread. Repeatable."""
 
