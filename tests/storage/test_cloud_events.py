@@ -64,9 +64,10 @@ def test_an_event_of_a_long_source_can_be_asked_for_and_amended(record: Record, 
     put_settings(users=["ada"])
     record(cloud_event("/gw/" + "x" * 252, id="i" * 128))
     (kept,) = rows("SELECT mandate_id, event_id FROM event_keys")
-    question, explained = VIEWS["view.explain_event"]
+    question, answer = VIEWS["view.explain_event"]
     asked = question.read({**kept, "actor": {"role": "root"}})
-    assert explained(database, asked.actor, **asked.arguments()).transaction.event_id == kept["event_id"]
+    explained: Any = answer(database, asked.actor, **asked.arguments())
+    assert explained.transaction.event_id == kept["event_id"]
     price = NewPrice.read({**kept, "price_chf": "0.002"})
     (total,) = amend_prices(database, ROOT, [price], key="list", by="olga", worker="test")
     assert (total.amended, total.after) == (1, Decimal("0.002"))

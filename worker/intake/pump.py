@@ -261,10 +261,6 @@ class Pump:
         except BrokerUnavailable as error:
             log.warning("intake.not_given_back", claim=claim.id, error=str(error), comes_back_after_seconds=self._config.intake_visibility_seconds)
 
-    def _give_up(self, error: Misconfigured) -> None:
-        self._stopping.set()
-        self._on_fatal(str(error))
-
     def _recovered(self) -> None:
         if self.progress.last_error:
             log.info("intake.recovered", after=self.progress.last_error)
