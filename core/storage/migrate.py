@@ -30,6 +30,7 @@ _CURE = "check what DATABASE_OWNER_URL's login may do: it must own the database 
 _ZONES_SHOWN_MAX = 20
 OWNER_VARIABLE = "DATABASE_OWNER_URL"
 _LOGIN = text("SELECT session_user")
+_ROLE = text("SELECT rolname FROM pg_roles WHERE rolname = :name")
 _IDENTITY = text("SELECT system_identifier, (SELECT oid FROM pg_database WHERE datname = current_database()) AS database FROM pg_control_system()")
 _MAY_CHANGE = text("SELECT has_table_privilege('public.transactions', 'UPDATE, DELETE, TRUNCATE')")
 # A migration that can't get its lock gives up rather than make recorders queue behind it.
@@ -147,7 +148,7 @@ def _worker_login(connection: Connection, url: str | None) -> str | None:
     if url is None:
         return None
     role = connection_parameters(url, "DATABASE_URL").get("user")
-    if not role or not connection.execute(text("SELECT FROM pg_roles WHERE rolname = :name"), {"name": role}).first():
+    if not role or connection.execute(_ROLE, {"name": role}).first() is None:
         with _connected(url, "DATABASE_URL") as own:
             role = own.execute(_LOGIN).scalar_one()
     return None if role == connection.execute(_LOGIN).scalar_one() else role
