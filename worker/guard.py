@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import structlog
 from celery.worker.consumer import Consumer
+from redis.exceptions import NoPermissionError
 
 from core.domain.json_exact import repetition
 from core.domain.rejection import Reason, Rejection, shown
@@ -21,6 +22,7 @@ from tasks.answer import error_answer, send_answer
 from tasks.message import UNREAD_BODY, UNREAD_REASON
 from tasks.views import VIEWS
 from worker.message_headers import sound_headers
+from worker.preflight import refuse
 from worker.queue_limits import TRUSTED_QUEUES, USAGE, body_bytes_max
 
 log = structlog.get_logger()
@@ -38,9 +40,12 @@ _HEADERS_OF_RETRIES = ("eta", "retries")  # of usage, which Celery itself sends 
 class GuardedConsumer(Consumer):
     """Celery's consumer behind the guard."""
 
+    _has_served = False
+
     def create_task_handler(self, *arguments: Any, **options: Any) -> Any:
         """The handler of each message that comes for a task."""
         handle = super().create_task_handler(*arguments, **options)
+        self._has_served = True  # the event loop begins
 
         def guarded(message: Any) -> Any:
             try:
@@ -51,6 +56,12 @@ class GuardedConsumer(Consumer):
             return handle(message)
 
         return guarded
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Celery would connect anew, five times a second: a right that is missing at the start ends the worker instead."""
+        if isinstance(exc, NoPermissionError) and not self._has_served:
+            refuse(f"the broker's login lacks a right: {exc}; grant it (docs/operations.md#the-brokers-logins)")
+        super().on_connection_error_after_connected(exc)
 
     def _refuse(self, message: Any, why: str) -> None:
         log.error("guard.message_refused", queue=queue_of(message), why=why)

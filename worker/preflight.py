@@ -11,7 +11,7 @@ import redis
 import structlog
 from celery import bootsteps
 from celery.signals import beat_init
-from redis.exceptions import AuthenticationError, AuthorizationError
+from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissionError
 
 from core.config import configuration
 from core.domain.logins import ENCODE, has_raw_password
@@ -22,6 +22,7 @@ from core.storage.migrate import require_current
 from worker.installation import check_installation, check_name
 from worker.intake.amqp_connection import DEAD_SUFFIX, ERRORS, connected, declare, is_amqp, refusal
 from worker.intake.redis_source import connect
+from worker.intake.rights import missing_right
 from worker.tls import UNVERIFIED, certificate_refusal, check_tls, is_unverified
 
 log = structlog.get_logger()
@@ -130,7 +131,7 @@ def check_broker(url: str, queues: Collection[str]) -> None:
     if is_amqp(url):
         _check_rabbitmq(url, queues)
     else:
-        _check_redis(url)
+        _check_redis(url, queues)
 
 
 def _check_rabbitmq(url: str, queues: Collection[str]) -> None:
@@ -165,13 +166,16 @@ def refuse_cluster(url: str) -> None:
         )
 
 
-def _check_redis(url: str) -> None:
+def _check_redis(url: str, queues: Collection[str]) -> None:
     refuse_cluster(url)
-    client = connect(url)
+    client, lacking = connect(url), None
     try:
+        lacking = missing_right(client, queues) if queues else None
         policy = client.info("memory").get("maxmemory_policy", "noeviction")
     except _REFUSED as error:
         raise Misconfigured(f"the broker refuses the login: {error}; check CELERY_BROKER_URL") from None
+    except NoPermissionError as error:
+        lacking, policy = lacking or f"the command INFO ({error})", "noeviction"
     except redis.ResponseError as error:
         if "NOAUTH" in str(error) or "WRONGPASS" in str(error) or "invalid username-password" in str(error):
             raise Misconfigured(f"the broker refuses the login: {error}; check CELERY_BROKER_URL") from None
@@ -184,6 +188,8 @@ def _check_redis(url: str) -> None:
         return
     finally:
         client.close()
+    if lacking is not None:
+        raise Misconfigured(f"the broker's login lacks a right: {lacking}; grant it (docs/operations.md#the-brokers-logins)")
     if policy != "noeviction":
         raise Misconfigured(f"the broker evicts messages when its memory is full (maxmemory-policy {policy}): set maxmemory-policy noeviction")
 

@@ -1,5 +1,6 @@
 """The two kinds of broker as tests see them: where they are, what is put into their queues, and what is left there."""
 
+import re
 from typing import Protocol
 
 import amqp
@@ -10,6 +11,11 @@ from worker.installation import MARK
 from worker.intake.amqp_connection import QUORUM, connected, publish_confirmed
 
 QUEUES = ("usage", "usage.json", "usage.dead", "usage.json.dead", "maintenance", "checks", "views", "movements")
+
+
+def acl_words(line: str) -> list[str]:
+    """The words of a line of an ACL file, as ACL SETUSER takes them: what stands in brackets is one."""
+    return re.findall(r"\([^)]*\)|\S+", line)
 
 
 class Broker(Protocol):

@@ -25,6 +25,7 @@ from lab.docs import variable_of
 from lab.postgres import DATABASE, OWNER, SUPERUSER, WORKER, PostgresServer
 from lab.process import free_port, moved_clock, temporary_dir, wait_until
 from lab.valkey import ValkeyServer
+from tests.delivery.brokers import acl_words
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
@@ -92,11 +93,11 @@ def test_a_service_sees_the_secrets_and_the_servers_that_it_uses() -> None:
     }
     assert secrets == {
         "postgres": {"POSTGRES_PASSWORD", "POSTGRES_OWNER_PASSWORD", "POSTGRES_WORKER_PASSWORD"},
-        "valkey": {"VALKEY_PASSWORD"},
+        "valkey": {"VALKEY_PASSWORD", "VALKEY_WORKER_PASSWORD", "VALKEY_PRODUCER_PASSWORD"},
         "migrate": {"POSTGRES_OWNER_PASSWORD", "POSTGRES_WORKER_PASSWORD"},
-        "worker": {"POSTGRES_WORKER_PASSWORD", "VALKEY_PASSWORD"},
-        "beat": {"VALKEY_PASSWORD"},
-        "flower": {"VALKEY_PASSWORD", "FLOWER_BASIC_AUTH"},
+        "worker": {"POSTGRES_WORKER_PASSWORD", "VALKEY_WORKER_PASSWORD"},
+        "beat": {"VALKEY_WORKER_PASSWORD"},
+        "flower": {"VALKEY_WORKER_PASSWORD", "FLOWER_BASIC_AUTH"},
     }
     assert {name: set(service["networks"]) for name, service in SERVICES.items()} == {
         "postgres": {"books"},
@@ -241,11 +242,11 @@ class Place:
 @contextmanager
 def servers(folder: Path) -> Iterator[tuple[PostgresServer, ValkeyServer]]:
     """PostgreSQL with nothing in it but its superuser, and Valkey with the options of the compose file."""
-    options = [argument for argument in SERVICES["valkey"]["command"][1:] if "requirepass" not in argument and "PASSWORD" not in argument]
-    postgres, valkey = PostgresServer(folder / "postgres", fast=True), ValkeyServer(folder / "valkey", extra=options)
+    postgres, valkey = PostgresServer(folder / "postgres", fast=True), ValkeyServer(folder / "valkey", extra=SERVICES["valkey"]["command"][1:])
     try:
         postgres.start()
         valkey.start()
+        make_users(folder, valkey)
         with psycopg.connect(postgres.url(SUPERUSER, "postgres"), autocommit=True) as connection:
             connection.execute(f"DROP DATABASE {DATABASE}")
             connection.execute(f"DROP ROLE {OWNER}, {WORKER}")
@@ -253,6 +254,17 @@ def servers(folder: Path) -> Iterator[tuple[PostgresServer, ValkeyServer]]:
     finally:
         valkey.stop()
         postgres.stop()
+
+
+def make_users(folder: Path, valkey: ValkeyServer) -> None:
+    """What the Valkey image does at each start: our script writes the users, and the server reads them."""
+    passwords = {"VALKEY_PASSWORD": urlsplit(valkey.url()).password or "", "VALKEY_WORKER_PASSWORD": "ofTheWorker"}
+    passwords["VALKEY_PRODUCER_PASSWORD"] = "ofTheProducer"
+    environment = {"PATH": os.environ["PATH"], "USERS_ACL": str(folder / "users.acl"), **passwords}
+    subprocess.run(["/bin/sh", ROOT / "deploy" / "valkey-start.sh", "true"], check=True, env=environment, timeout=START_SECONDS)
+    with redis.Redis.from_url(valkey.url()) as operator:
+        for line in (folder / "users.acl").read_text().splitlines():
+            operator.execute_command("ACL SETUSER", *acl_words(line)[1:])
 
 
 def place_of(folder: Path, postgres: PostgresServer, valkey: ValkeyServer) -> Place:
@@ -265,6 +277,7 @@ def place_of(folder: Path, postgres: PostgresServer, valkey: ValkeyServer) -> Pl
         "POSTGRES_OWNER_PASSWORD": "ofTheOwner",
         "POSTGRES_WORKER_PASSWORD": "ofTheWorker",
         "VALKEY_PASSWORD": urlsplit(valkey.url()).password or "",
+        "VALKEY_WORKER_PASSWORD": "ofTheWorker",
         "FLOWER_BASIC_AUTH": "operator:ofFlower",
         "TOLLBOOK_METRICS_PORT": str(free_port()),
     }

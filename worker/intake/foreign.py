@@ -9,6 +9,7 @@ from difflib import get_close_matches
 
 import redis
 import structlog
+from redis.exceptions import NoPermissionError
 
 from core.domain.rejection import one_line
 from core.metrics import FOREIGN_LISTS, FOREIGN_MESSAGES
@@ -81,7 +82,10 @@ class ForeignLists:
         name = key.decode(errors="surrogateescape")
         if name in self._read or name.startswith(_OURS):
             return False
-        return queue_meant(name) is not None or bool(self._client.eval(_HOLDS_USAGE, 1, key))
+        try:
+            return queue_meant(name) is not None or bool(self._client.eval(_HOLDS_USAGE, 1, key))
+        except NoPermissionError:
+            return False  # a login that may look at names alone
 
 
 def printed(name: bytes) -> str:

@@ -54,8 +54,8 @@ class RedisSource:
     def __init__(self, client: redis.Redis, queues: Collection[str], *, worker: str, visibility_seconds: float) -> None:
         self._client = client
         self._visibility_seconds = visibility_seconds
-        self._lists = [f"{queue}{suffix}" for queue in sorted(queues) for suffix in _priority_suffixes()]
-        self._foreign = ForeignLists(client, [f"{queue}{suffix}" for queue in SERVED_QUEUES for suffix in _priority_suffixes()])
+        self._lists = lists_of(queues)
+        self._foreign = ForeignLists(client, lists_of(SERVED_QUEUES))
         self._ids: Iterator[str] = (f"{worker}:{os.getpid()}:{uuid4().hex[:8]}:{n}" for n in count(1))
         self._next_id = next(self._ids)
         self._claim_script = _script(client, "claim")
@@ -157,6 +157,11 @@ def _entries(flat: Sequence[bytes]) -> list[Entry]:
         entries += [Entry(queue, body) for body in flat[position + 2 : end]]
         position = max(end, position + 2)
     return entries
+
+
+def lists_of(queues: Collection[str]) -> list[str]:
+    """The lists of some queues: one for each step of priority."""
+    return [f"{queue}{suffix}" for queue in sorted(queues) for suffix in _priority_suffixes()]
 
 
 def _priority_suffixes() -> list[str]:
