@@ -172,6 +172,25 @@ def test_a_recorder_that_stops_anywhere_lets_the_others_end(first: str, make_sce
     settled()
 
 
+def test_a_batch_with_something_bad_in_it_lets_the_others_end(make_scene: Callable[[int], Scene], settled: Callable[[], None], rows: Rows) -> None:
+    """Wherever it stops while what the database refuses is looked for, it holds nothing of the rest for which others wait in a circle."""
+    rows("ALTER TABLE transactions ADD CONSTRAINT picky CHECK (amount <> 20)")
+    world, steps, whole = 0, 0, False
+    while not whole:
+        world, steps = world + 1, steps + 1
+        scene = make_scene(world)
+        run = scene.interleaving.run
+        run(scene.record(scene.usage("acme", 0), scene.usage("acme", 1, "bob"), scene.usage("bolt", 0)))
+        bad = scene.record(scene.usage("acme", 2, "bob"), scene.usage("bolt", 1), scene.usage("acme", 3, price="20"), scene.usage("acme", 4))
+        run(bad, steps)
+        whole = bad.done
+        run(scene.record(scene.usage("acme", 5), scene.usage("acme", 6, "bob"), scene.usage("bolt", 2)))
+        scene.finish()
+    assert steps > 20
+    assert {row["reason"] for row in rows("SELECT reason FROM dead_letters")} == {"data_error"}
+    settled()
+
+
 USAGE = st.tuples(st.sampled_from(MANDATES), st.sampled_from(NUMBERS), st.sampled_from(USERS), st.sampled_from(["0.5", "0.5", "20"]))
 BATCHES = st.lists(USAGE, min_size=1, max_size=6)
 WORK = st.one_of(

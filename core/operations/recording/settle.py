@@ -7,6 +7,7 @@ looks for event keys again once it has parked, who records for parked events onc
 """
 
 from collections.abc import Collection
+from contextlib import suppress
 
 from core.domain.billing import BillingModel
 from core.domain.outcome import Outcome
@@ -34,7 +35,7 @@ def settle(work: Work, deliveries: list[Delivery]) -> Settled:
         BadData: the database refused one of them; nothing of it may be committed.
         StorageUnavailable: an event was parked or released by somebody else in this moment; try again.
     """
-    readable = [d for d in deliveries if d.event is not None]
+    readable = [d for d in deliveries if d.event is not None and d.rejection is None]
     groups = by_key(readable)
     untimely = {d.key for d in readable if d.late or d.future is not None}
     mandates = meet(work, (key[0] for key in groups))
@@ -45,7 +46,8 @@ def settle(work: Work, deliveries: list[Delivery]) -> Settled:
     settings = settings_of(work, mandates, {key[0] for key in to_record})
     holders = open_holders(work, [d.event for d in to_record.values() if d.event is not None], settings)
     if work.releasing:
-        groups = by_key([d for d in leave_to_others(work, deliveries, mandates.unknown) if d.event is not None])
+        leave_to_others(work, deliveries, mandates.unknown)
+        groups = by_key([d for d in readable if not d.left])
         to_record = {key: delivery for key, delivery in to_record.items() if not delivery.left}
     else:
         stored |= park(work, groups, to_park, mandates.unknown)
@@ -55,22 +57,66 @@ def settle(work: Work, deliveries: list[Delivery]) -> Settled:
 
 
 def settle_isolating(work: Work, deliveries: list[Delivery]) -> Settled:
-    """As `settle`, but halves the batch around whatever the database refuses, until the bad delivery stands alone.
+    """As `settle`, but for what the database refuses: that is rejected as `data_error`, everything else settled in the same transaction.
 
-    The bad one is rejected as `data_error`; everything else is settled in the same transaction.
+    What is refused is found first, in trials that are taken back with their locks, so that the others take theirs in the order of all.
     """
+    for delivery, error in _refused(work, [d for d in deliveries if d.rejection is None]):
+        delivery.reject(Rejection(Reason.DATA_ERROR, error))
+    try:
+        with savepoint(work.connection):
+            return settle(work, deliveries)
+    except BadData:
+        _forget(deliveries)
+        return _settle_in_halves(work, deliveries)
+
+
+def _refused(work: Work, deliveries: list[Delivery]) -> list[tuple[Delivery, str]]:
+    """The deliveries that the database refuses by themselves, and why; nothing is settled."""
+    error = _trial(work, deliveries)
+    if error is None:
+        return []
+    if len(deliveries) == 1:
+        return [(deliveries[0], error)]
+    half = len(deliveries) // 2
+    return _refused(work, deliveries[:half]) + _refused(work, deliveries[half:])
+
+
+class _TakenBack(Exception):
+    """A trial is over."""
+
+
+def _trial(work: Work, deliveries: list[Delivery]) -> str | None:
+    """Why the database refuses these deliveries together, if it does; either way nothing of it stays."""
+    try:
+        with suppress(_TakenBack), savepoint(work.connection):
+            settle(work, deliveries)
+            raise _TakenBack
+    except BadData as error:
+        return one_line(str(error))
+    finally:
+        _forget(deliveries)
+    return None
+
+
+def _forget(deliveries: list[Delivery]) -> None:
+    for delivery in deliveries:
+        delivery.undecided()
+
+
+def _settle_in_halves(work: Work, deliveries: list[Delivery]) -> Settled:
+    """Where the database refuses only several together: the batch is halved around them until one that is refused after the others stands alone."""
     try:
         with savepoint(work.connection):
             return settle(work, deliveries)
     except BadData as error:
-        for delivery in deliveries:
-            delivery.undecided()
+        _forget(deliveries)
         if len(deliveries) == 1:
             if not work.releasing or leave_to_others(work, deliveries):
                 deliveries[0].reject(Rejection(Reason.DATA_ERROR, one_line(str(error))))
             return Settled()
     half = len(deliveries) // 2
-    return Settled().add([settle_isolating(work, deliveries[:half]), settle_isolating(work, deliveries[half:])])
+    return Settled().add([_settle_in_halves(work, deliveries[:half]), _settle_in_halves(work, deliveries[half:])])
 
 
 def _seen_before(work: Work, groups: Groups, mandates: Mandates, untimely: set[EventKey]) -> dict[EventKey, StoredHash]:
