@@ -1,5 +1,6 @@
 """Whose broker and books: what is another installation's is refused at the start, by a line that names both, until an operator adopts it."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -8,9 +9,11 @@ from functools import partial
 import pytest
 
 from lab.postgres import PostgresServer
+from lab.proxy import Proxy
 from tests.conftest import TEMPLATE, DatabaseUrls, Rows, own_database
 from tests.delivery.brokers import Broker
-from tests.delivery.conftest import ROOT, StartWorker, both_brokers
+from tests.delivery.conftest import ROOT, StartWorker, both_brokers, eventually
+from tests.events import event
 from tests.storage.logins import execute
 from tests.storage.threads import at_once
 from worker.installation import claim, read, take
@@ -98,3 +101,24 @@ def test_of_two_who_come_at_once_one_has_the_broker(broker: Broker) -> None:
     assert len(holders) == 1
     assert holders == {read(broker.url)}
     assert holders <= set(names)
+
+
+@pytest.mark.usefixtures("acme")
+@both_brokers
+def test_a_worker_that_reached_nothing_at_its_start_looks_before_it_records(
+    broker: Broker, start_worker: StartWorker, other: DatabaseUrls, rows: Rows
+) -> None:
+    """Its books were away: once they are there it ends with exit code 78, and the events are in the queue for whose they are."""
+    production = start_worker(name="production").ready()
+    production.terminate()
+    with Proxy(other.worker) as proxy:
+        proxy.refuse()
+        staging = start_worker(name="staging", DATABASE_URL=proxy.url(other.worker), TOLLBOOK_INSTALLATION="staging").ready()
+        broker.put("usage.json", json.dumps(event()).encode())
+        proxy.refuse(False)
+        assert staging.process.wait(60) == REFUSED, staging.output()
+    assert "staging/" in staging.output()
+    assert execute(other.owner, "SELECT count(*) FROM batches") == [(0,)]
+    start_worker(name="again")
+    eventually(broker.is_drained, "production records it")
+    assert rows("SELECT count(*) AS n FROM event_keys") == [{"n": 1}]

@@ -515,3 +515,16 @@ def test_directory_sync_backfills_and_their_runs(run: Run, record: Record, postg
     assert [one["error"] is None for one in runs] == [True, True, True, False, True, True]
     assert len(run("jobs", "--job", "directory.sync", "--limit", "2", "--json").json) == 2
     assert "20 of 20" in run("jobs").out
+
+
+def test_erasing_a_person_counts_first(run: Run, record: Record, put_mandate: PutMandate) -> None:
+    """A dry run shows the numbers and changes nothing; whoever is unknown is an error."""
+    put_mandate(users=["ada"])
+    record(event(), event(event_id="described", description="a letter to Ada"))
+    asked = ("erase", "ada", "--reason", "asked for", "--json")
+    assert run(*asked, "--dry-run").json["descriptions"] == 1
+    assert run(*asked).json == {"user_id": "ada", "dry_run": False, "names": 0, "descriptions": 1, "letters": 0} | dict.fromkeys(
+        ("open_letters_left", "parked_events_left"), 0
+    )
+    assert "descriptions" in run("erase", "ada", "--reason", "again").out
+    assert run("erase", "nobody", "--reason", "x").err == "error: user_id: nothing is known of 'nobody'\n"

@@ -4,14 +4,18 @@ import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Any
 
 import psycopg
 import pytest
+from alembic import command
+from alembic.config import Config
 from sqlalchemy import make_url
 
 from core.errors import Misconfigured, NeedsAdministrator
 from core.storage import migrate
+from core.storage.sessions import Way, open_engine
 from lab.postgres import SUPERUSER, PostgresServer
 from tests.conftest import DatabaseUrls, Rows
 from tests.storage.logins import execute, records
@@ -251,3 +255,18 @@ def test_an_upgrade_that_may_not_never_advises_itself(empty_database_urls: Datab
         migrate.upgrade(urls.owner, urls.worker)
     assert "tollbook db upgrade" not in str(refused.value)
     assert "42501" in str(refused.value)
+
+
+def test_books_of_before_keep_their_roles(empty_database_urls: DatabaseUrls) -> None:
+    """An upgrade renames nothing by itself, although the database is called otherwise."""
+    urls = empty_database_urls
+    engine = open_engine(Way(urls.owner, "DATABASE_OWNER_URL", {}))
+    with engine.begin() as connection:
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", str(files("core.storage") / "migrations"))
+        command.upgrade(config, "0013_reconcile")
+    engine.dispose()
+    assert migrate.upgrade(urls.owner, urls.worker) == ("0013_reconcile", migrate.head())
+    assert execute(urls.owner, "SELECT worker_role, reader_role FROM installation") == [("tollbook_worker", "tollbook_reader")]
+    assert migrate.check(urls.owner, urls.worker) == []
+    assert records(urls.worker)
