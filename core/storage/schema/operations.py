@@ -5,6 +5,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    DateTime,
     Identity,
     Index,
     Integer,
@@ -73,10 +74,10 @@ reconcile_checkpoint = Table(
     "reconcile_checkpoint",
     metadata,
     Column("one", Boolean, primary_key=True, server_default=text("true")),
-    time("recorded_before"),
-    time("next_before", nullable=True),
+    Column("recorded_before", DateTime(timezone=True), nullable=False),  # from -infinity on, which Python can't hold and needn't
+    Column("next_before", DateTime(timezone=True)),
     Column("next_open", ARRAY(Text), nullable=False, server_default=text("'{}'")),
-    time("full_at", nullable=True),
+    Column("full_at", DateTime(timezone=True)),
     Column("marked", Boolean, nullable=False, server_default=text("false")),
     CheckConstraint("one", name="one"),
 )

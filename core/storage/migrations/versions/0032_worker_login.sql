@@ -48,6 +48,7 @@ END
 $$;
 
 -- Times that Python can hold, in UTC: whoever reads another one fails. Not for the rows that are there: reading them all takes long.
+-- The checkpoint begins at -infinity, and only PostgreSQL reads it.
 DO $$
 DECLARE
     v_table text;
@@ -63,7 +64,7 @@ BEGIN
          WHERE c.relnamespace = 'public'::regnamespace
            AND c.relname IN ('accounts', 'amendments', 'balance_alerts', 'balance_marks', 'batches', 'billing_settings', 'billing_settings_history',
                              'dead_letter_overflow', 'dead_letters', 'event_keys', 'former_offsets', 'job_runs', 'operation_keys',
-                             'parked_events', 'reconcile_checkpoint', 'reconcile_findings', 'refunds', 'transactions', 'usage_statistics')
+                             'parked_events', 'reconcile_findings', 'refunds', 'transactions', 'usage_statistics')
          GROUP BY c.relname ORDER BY c.relname
     LOOP
         EXECUTE format('ALTER TABLE %I ', v_table) || v_checks;
