@@ -66,7 +66,18 @@ def claim(url: str, identity: str) -> str:
     """
     if is_amqp(url):
         return _declared(url, identity)
-    return _asked(url, lambda client: identity if client.set(MARK, identity, nx=True) else client.get(MARK)) or identity
+    return _asked(url, lambda client: _marked(client, identity)) or identity
+
+
+def _marked(client: Any, identity: str) -> str | None:
+    """Whose it is by its mark, which is made where there is none. A broker whose memory is full is emptied first: a later start marks it."""
+    holder: str | None = client.get(MARK)
+    if holder is not None:
+        return holder
+    try:
+        return identity if client.set(MARK, identity, nx=True) else client.get(MARK)
+    except redis.exceptions.OutOfMemoryError:
+        return identity
 
 
 def read(url: str) -> str | None:

@@ -16,12 +16,13 @@ _TIMED_OUT = "canceling statement due to statement timeout"  # an operator may c
 _TIME_LIMIT = ": TOLLBOOK_STATEMENT_TIMEOUT_SECONDS is how long a query may take; commands that read much have no limit"
 # Whoever is refused before there is a session gets no SQLSTATE, only words; the last three lines are of poolers.
 _LOGIN_REFUSED = re.compile(
-    r"authentication failed|no password supplied|pg_hba.conf|permission denied for database"
+    r"authentication failed|no password supplied|pg_hba.conf"
     r"|(role|database) \"[^\"]*\" (does not exist|is not permitted)"
     r"|no such (user|database)|Tenant or user not found"
 )
 _NOT_TRUSTED = re.compile(r"certificate|private key file|does not support SSL")
 _NO_TRANSACTIONS = "not allowed in statement pooling mode"
+_NO_RIGHT = "permission denied for database"  # 42501, in words as above
 _NO_OPTIONS = "unsupported startup parameter"
 
 
@@ -55,9 +56,12 @@ def connection_failure(error: psycopg.Error, variable: str) -> TollbookError:
     """What the failure to open a connection means, for a URL that `variable` has.
 
     Returns:
-        NotLetIn: the login or a certificate is refused, which an operator must change, or is changing. StorageUnavailable: anything else.
+        NotLetIn: the login or a certificate is refused, which an operator must change, or is changing. Misconfigured: it may not connect
+        to this database. StorageUnavailable: anything else.
     """
     message = _message(error)
+    if _NO_RIGHT in str(error):
+        return Misconfigured(f"{message}; the login of {variable} lacks CONNECT: run `tollbook db upgrade`")
     if (error.sqlstate or "").startswith(_REFUSED) or _LOGIN_REFUSED.search(str(error)):
         return NotLetIn(f"the database refuses the login: {message}; check {variable}")
     if _NOT_TRUSTED.search(str(error)):

@@ -134,7 +134,7 @@ def test_an_error_is_one_line_on_standard_error(run: Run) -> None:
 def test_an_interrupted_command_ends_with_130(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C is no failure of the program's own."""
 
-    def interrupted(*_: object) -> None:
+    def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("core.storage.migrate.check", interrupted)

@@ -52,6 +52,7 @@ _TRANSACTION = (
     ("batch_id", Kind.INTEGER, "t.batch_id"),
     ("reverses_id", Kind.INTEGER, "t.reverses_id"),
     ("operation_key", Kind.TEXT, "t.operation_key"),
+    ("source", Kind.TEXT, "t.source"),
 )
 _STATISTIC = (
     ("mandate_id", Kind.TEXT, "s.mandate_id"),
