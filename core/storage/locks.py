@@ -61,7 +61,7 @@ class Lock(Enum):
 
 # Where a lock was before two met on one number. A worker of the release before holds the old number alone, so whoever holds the lock
 # shares the old one: they exclude each other, and two that share it don't. Goes with the first release after the one that brings
-# revision 0024_room. (The functions that make partitions are the database's: old workers call the new ones.)
+# revision 0016_room. (The functions that make partitions are the database's: old workers call the new ones.)
 MOVED_FROM = {Lock.ALERT_OUTBOX: 0x7011_0002, Lock.STATISTICS: 0x7011_0003, Lock.DEAD_LETTERS: 0x7011_0003}
 
 _HOLD = text("SELECT pg_advisory_xact_lock(:key)")

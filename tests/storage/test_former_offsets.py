@@ -178,7 +178,7 @@ def test_an_upgrade_accepts_what_was_recorded_under_abbreviations(empty_database
     A mandate whose zone the database lacked is marked, unless its zone was ever chosen.
     """
     engine = open_engine(Way(empty_database_urls.owner, "DATABASE_OWNER_URL", {}))
-    before = ScriptDirectory(migrate._scripts()).get_revision("0025_zones").down_revision
+    before = ScriptDirectory(migrate._scripts()).get_revision("0018_zones").down_revision
     settings = "'UNLIMITED', 10, 10, true, true"
     with engine.begin() as connection:
         command.upgrade(migrate._alembic(connection), str(before))

@@ -190,11 +190,11 @@ def test_the_room_is_made_without_rewriting_a_row(empty_database_urls: DatabaseU
     write += " VALUES ('acme', 1, 'ZERO', false, 0, -1, 0, 1)"
     try:
         with engine.begin() as connection:
-            command.upgrade(migrate._alembic(connection), "0024_room-1")
+            command.upgrade(migrate._alembic(connection), "0016_room-1")
             connection.exec_driver_sql("INSERT INTO accounts (mandate_id, user_id, account_type, opened_version) VALUES ('acme', 'ada', 'USER', 1)")
             connection.exec_driver_sql(write)
             before = connection.exec_driver_sql(files).one()
-            command.upgrade(migrate._alembic(connection), "0024_room")
+            command.upgrade(migrate._alembic(connection), "0016_room")
             assert connection.exec_driver_sql(files).one() == before
             connection.exec_driver_sql(write)
             assert connection.exec_driver_sql("SELECT alert_count FROM accounts").scalar_one() == 1

@@ -1,13 +1,13 @@
 """Whose books these are: a name, and the place at which they were used last.
 
-Revision ID: 0033_identity
-Revises: 0032_worker_login
+Revision ID: 0023_identity
+Revises: 0022_worker_login
 """
 
 from alembic import op
 
-revision = "0033_identity"
-down_revision = "0032_worker_login"
+revision = "0023_identity"
+down_revision = "0022_worker_login"
 branch_labels = None
 depends_on = None
 

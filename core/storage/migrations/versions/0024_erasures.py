@@ -1,15 +1,15 @@
 """What was erased of a person, by whose word; names that were erased don't come back.
 
-Revision ID: 0033_erasures
-Revises: 0033_identity
+Revision ID: 0024_erasures
+Revises: 0023_identity
 """
 
 from pathlib import Path
 
 from alembic import op
 
-revision = "0033_erasures"
-down_revision = "0033_identity"
+revision = "0024_erasures"
+down_revision = "0023_identity"
 branch_labels = None
 depends_on = None
 

@@ -1,12 +1,12 @@
 """What was refunded of an entry so far stands with each refund, and indexes give pages of what is open, aged or due.
 
-Revision ID: 0021_plans
+Revision ID: 0014_plans
 Revises: 0013_reconcile
 """
 
 from alembic import op
 
-revision = "0021_plans"
+revision = "0014_plans"
 down_revision = "0013_reconcile"
 branch_labels = None
 depends_on = None

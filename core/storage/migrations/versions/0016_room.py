@@ -1,15 +1,15 @@
 """Balances get room beyond the bound of single amounts, partitions a lock of their own, and deleted alerts and changed versions leave a trace.
 
-Revision ID: 0024_room
-Revises: 0022_reads
+Revision ID: 0016_room
+Revises: 0015_reads
 """
 
 from pathlib import Path
 
 from alembic import op
 
-revision = "0024_room"
-down_revision = "0022_reads"
+revision = "0016_room"
+down_revision = "0015_reads"
 branch_labels = None
 depends_on = None
 

@@ -1,15 +1,15 @@
 """Zones that the database lacked when settings were made, and offsets under which local days were recorded.
 
-Revision ID: 0025_zones
-Revises: 0036_letter_room
+Revision ID: 0018_zones
+Revises: 0017_letter_room
 """
 
 from pathlib import Path
 
 from alembic import op
 
-revision = "0025_zones"
-down_revision = "0036_letter_room"
+revision = "0018_zones"
+down_revision = "0017_letter_room"
 branch_labels = None
 depends_on = None
 

@@ -1,15 +1,15 @@
 """What holds for the books as a whole, and the source of a CloudEvent.
 
-Revision ID: 0037_sources
-Revises: 0023_parking
+Revision ID: 0020_sources
+Revises: 0019_parking
 """
 
 from pathlib import Path
 
 from alembic import op
 
-revision = "0037_sources"
-down_revision = "0023_parking"
+revision = "0020_sources"
+down_revision = "0019_parking"
 branch_labels = None
 depends_on = None
 

@@ -25,7 +25,7 @@ GRANT INSERT ON former_offsets TO tollbook_worker;
 
 -- Until now PostgreSQL took these names for abbreviations, which never change their clocks. What was recorded stays.
 INSERT INTO former_offsets (time_zone, offset_seconds, occurred_from, occurred_until, accepted_by, reason)
-SELECT z.name, z.seconds, '0001-01-02 00:00:00+00', '9999-12-30 00:00:00+00', 'migration 0025_zones',
+SELECT z.name, z.seconds, '0001-01-02 00:00:00+00', '9999-12-30 00:00:00+00', 'migration 0018_zones',
        'recorded as the abbreviation of a fixed offset'
   FROM (VALUES ('CET', 3600), ('MET', 3600), ('EET', 7200), ('WET', 0), ('EST', -18000), ('MST', -25200), ('HST', -36000)) AS z (name, seconds)
  WHERE EXISTS (SELECT FROM billing_settings_history h WHERE h.time_zone = z.name)

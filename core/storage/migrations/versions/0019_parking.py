@@ -1,15 +1,15 @@
 """How many events are parked, kept beside them, and an index that finds the oldest of a mandate.
 
-Revision ID: 0023_parking
-Revises: 0025_zones
+Revision ID: 0019_parking
+Revises: 0018_zones
 """
 
 from pathlib import Path
 
 from alembic import op
 
-revision = "0023_parking"
-down_revision = "0025_zones"
+revision = "0019_parking"
+down_revision = "0018_zones"
 branch_labels = None
 depends_on = None
 

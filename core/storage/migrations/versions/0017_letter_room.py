@@ -1,15 +1,15 @@
 """Room for dead letters: how many there are, and what came when there was no room for more.
 
-Revision ID: 0036_letter_room
-Revises: 0024_room
+Revision ID: 0017_letter_room
+Revises: 0016_room
 """
 
 from pathlib import Path
 
 from alembic import op
 
-revision = "0036_letter_room"
-down_revision = "0024_room"
+revision = "0017_letter_room"
+down_revision = "0016_room"
 branch_labels = None
 depends_on = None
 

@@ -1,15 +1,15 @@
 """The names of the database's own roles are kept in it.
 
-Revision ID: 0032_roles
-Revises: 0037_sources
+Revision ID: 0021_roles
+Revises: 0020_sources
 """
 
 from pathlib import Path
 
 from alembic import op
 
-revision = "0032_roles"
-down_revision = "0037_sources"
+revision = "0021_roles"
+down_revision = "0020_sources"
 branch_labels = None
 depends_on = None
 

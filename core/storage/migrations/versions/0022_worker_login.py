@@ -1,15 +1,15 @@
 """What the worker's login can't do: make partitions without end, and write times that nobody can read.
 
-Revision ID: 0032_worker_login
-Revises: 0032_roles
+Revision ID: 0022_worker_login
+Revises: 0021_roles
 """
 
 from pathlib import Path
 
 from alembic import op
 
-revision = "0032_worker_login"
-down_revision = "0032_roles"
+revision = "0022_worker_login"
+down_revision = "0021_roles"
 branch_labels = None
 depends_on = None
 

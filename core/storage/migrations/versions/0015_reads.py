@@ -1,15 +1,15 @@
 """Reading what was recorded last over all mandates, and the balance after an old entry, without reading the whole books.
 
-Revision ID: 0022_reads
-Revises: 0021_plans
+Revision ID: 0015_reads
+Revises: 0014_plans
 """
 
 from pathlib import Path
 
 from alembic import op
 
-revision = "0022_reads"
-down_revision = "0021_plans"
+revision = "0015_reads"
+down_revision = "0014_plans"
 branch_labels = None
 depends_on = None
 
