@@ -7,6 +7,7 @@ from typing import Any
 import amqp
 import pytest
 
+from core.errors import Misconfigured
 from lab.proxy import Proxy
 from tests.delivery.brokers import RabbitBroker
 from tests.delivery.conftest import eventually
@@ -54,6 +55,31 @@ def redelivered(rabbit: RabbitBroker, source: MakeSource, times: int) -> None:
         eventually(lambda: bodies(one.claim(100, 10_000)), "it is delivered")  # noqa: B023 - used at once
         one.close()
         eventually(lambda: rabbit.in_hand() == 0, "it is back")
+
+
+@pytest.mark.parametrize(
+    ("refuses", "says"),
+    [
+        ("a classic queue", "`tollbook intake migrate usage`"),
+        ("the password", "refuses the login"),
+        ("the virtual host", "refuses the virtual host"),
+    ],
+)
+@pytest.mark.parametrize("asks", ["claim", "take_over"])
+def test_a_refusal_at_the_first_contact_is_the_operators(source: MakeSource, rabbit: RabbitBroker, refuses: str, says: str, asks: str) -> None:
+    """Whoever started while the broker was away, and so unchecked, ends at the first refusal that only an operator can lift."""
+    url = rabbit.url
+    if refuses == "a classic queue":
+        with connected(url) as channel:
+            channel.queue_delete("usage")
+            channel.queue_declare("usage", durable=True, auto_delete=False)
+    elif refuses == "the password":
+        url = url.replace("guest:", "guest:not", 1)
+    else:
+        url = url.rstrip("/") + "/nowhere"
+    one = source(url)
+    with pytest.raises(Misconfigured, match=says):
+        one.claim(100, 10_000) if asks == "claim" else one.take_over()
 
 
 def test_a_claim_takes_the_oldest_messages_and_the_broker_keeps_them(source: MakeSource, rabbit: RabbitBroker) -> None:

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from lab.postgres import OWNER, SUPERUSER, WORKER, PostgresServer
-from lab.process import temporary_dir
+from lab.process import free_port, temporary_dir
 from lab.valkey import ValkeyServer
 from tests.delivery.conftest import ROOT, StartWorker, eventually
 
@@ -87,7 +87,8 @@ def test_a_database_in_another_encoding_is_refused(
 def cluster() -> Iterator[ValkeyServer]:
     """A node of a cluster, which has all of its slots."""
     with temporary_dir() as folder:
-        server = ValkeyServer(folder / "valkey", appendfsync="no", extra=("--cluster-enabled", "yes"))
+        bus = str(free_port())  # else 10,000 above the port, where a client's own connection may be
+        server = ValkeyServer(folder / "valkey", appendfsync="no", extra=("--cluster-enabled", "yes", "--cluster-port", bus))
         server.start()
         yield server
         server.stop()

@@ -16,7 +16,6 @@ from time import monotonic
 from typing import Any
 from uuid import uuid4
 
-import amqp
 import structlog
 
 from worker.intake.amqp_connection import DEAD_SUFFIX, ERRORS, connect, connected, declare, hang_up, publish_confirmed, refusal
@@ -194,8 +193,9 @@ class AmqpSource:
                 yield
         except BaseException as error:
             self._drop()
-            if not self._was_allowed and isinstance(error.__cause__, amqp.AccessRefused) and (refused := refusal(error.__cause__)) is not None:
-                raise refused from None  # at the start only an operator can help; a right that is taken later may come back
+            cause = error.__cause__
+            if not self._was_allowed and isinstance(cause, Exception) and (refused := refusal(cause)) is not None:
+                raise refused from None  # at the start only an operator can help; what is refused later may be allowed again
             raise
 
     def _drop(self) -> None:
@@ -216,7 +216,11 @@ class AmqpSource:
 
     def _connected(self) -> Any:
         connection: Any = connect(self._url, heartbeat_seconds=self._heartbeat_seconds)
-        declare(connection.default_channel, [*self._queues, *(queue + DEAD_SUFFIX for queue in self._queues)])
+        try:
+            declare(connection.default_channel, [*self._queues, *(queue + DEAD_SUFFIX for queue in self._queues)])
+        except ERRORS:
+            connection.collect()
+            raise
         return connection
 
     def _consuming(self) -> Any:
