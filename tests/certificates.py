@@ -2,6 +2,7 @@
 
 import ssl
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import trustme
 
@@ -50,3 +51,10 @@ class Authority:
         if asks:
             context.verify_mode = ssl.CERT_REQUIRED
         return context
+
+
+def by_tls(url: str, host: str, port: int) -> str:
+    """The URL of a broker, by TLS at another host and port."""
+    parts = urlsplit(url)
+    login = parts.netloc.rpartition("@")[0]
+    return parts._replace(scheme=f"{parts.scheme}s", netloc=f"{login}@{host}:{port}").geturl()

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import amqp
@@ -9,6 +10,7 @@ import pytest
 
 from core.errors import Misconfigured
 from lab.proxy import Proxy
+from tests.certificates import HOST, Authority, by_tls
 from tests.delivery.brokers import RabbitBroker
 from tests.delivery.conftest import eventually
 from worker.amqp_transport import cure_amqp_transport
@@ -80,6 +82,15 @@ def test_a_refusal_at_the_first_contact_is_the_operators(source: MakeSource, rab
     one = source(url)
     with pytest.raises(Misconfigured, match=says):
         one.claim(100, 10_000) if asks == "claim" else one.take_over()
+
+
+def test_somebody_else_in_the_brokers_place_at_the_first_contact_is_outwaited(source: MakeSource, rabbit: RabbitBroker, tmp_path: Path) -> None:
+    """A certificate of a stranger is no word of the broker, which may come back: nothing ends, and nothing is claimed."""
+    with Proxy(rabbit.url, tls=Authority(tmp_path, "stranger").server_context()) as proxy:
+        one = source(by_tls(rabbit.url, HOST, proxy.port))
+        for asks in (one.take_over, lambda: one.claim(100, 10_000)):
+            with pytest.raises(BrokerUnavailable, match="CERTIFICATE_VERIFY_FAILED"):
+                asks()
 
 
 def test_a_claim_takes_the_oldest_messages_and_the_broker_keeps_them(source: MakeSource, rabbit: RabbitBroker) -> None:

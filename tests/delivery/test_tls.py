@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -15,7 +16,7 @@ from celery import Celery
 from lab.process import free_port, server_account, temporary_dir
 from lab.proxy import Proxy
 from lab.rabbitmq import RabbitServer
-from tests.certificates import HOST, Authority
+from tests.certificates import HOST, Authority, by_tls
 from tests.conftest import Rows
 from tests.delivery.brokers import Broker
 from tests.delivery.conftest import PATIENCE_SECONDS, ROOT, Program, StartWorker, both_brokers, eventually, require_rabbitmq
@@ -53,13 +54,6 @@ def shared_rabbit(authorities: Authorities) -> Iterator[RabbitServer]:
         server.start()
         yield server
         server.stop()
-
-
-def by_tls(url: str, host: str, port: int) -> str:
-    """The URL of a broker, by TLS at another host and port."""
-    parts = urlsplit(url)
-    login = parts.netloc.rpartition("@")[0]
-    return parts._replace(scheme=f"{parts.scheme}s", netloc=f"{login}@{host}:{port}").geturl()
 
 
 @pytest.fixture
@@ -264,6 +258,7 @@ def test_nothing_is_taken_from_whoever_comes_into_the_brokers_place(
     with Proxy(broker.url, tls=shown) as proxy:
         settings = environment | {"CELERY_BROKER_URL": by_tls(broker.url, HOST, proxy.port), "TOLLBOOK_BROKER_CA": str(authorities.ours.file)}
         worker = start_worker(**settings).ready()
+        eventually(lambda: states(producer) == ["idle", "idle"], "both pumps have met the broker")
         shown.load_cert_chain(authorities.stranger.issue())
         assert proxy.cut() > 0
         producer.send_task("movement.top_up", kwargs={"mandate_id": "acme", "amount": "777", "key": "impostor-1", "by": "mallory"}, queue="movements")
@@ -277,6 +272,12 @@ def test_nothing_is_taken_from_whoever_comes_into_the_brokers_place(
         eventually(lambda: broker.waiting("movements") == 0, "the top-up is taken")
         eventually(lambda: rows("SELECT FROM transactions WHERE transaction_type = 'DEBIT'"), "the event is recorded")
         assert worker.terminate() == 0
+
+
+def states(producer: Celery) -> list[str]:
+    """What the worker's pumps are doing."""
+    answers: Any = producer.control.inspect(timeout=5, limit=1)._request("intake")
+    return list(answers["w@test"]["state"]) if answers else []
 
 
 def refusals(worker: Program, half: str) -> int:

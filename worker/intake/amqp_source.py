@@ -16,6 +16,7 @@ from time import monotonic
 from typing import Any
 from uuid import uuid4
 
+import amqp
 import structlog
 
 from worker.intake.amqp_connection import DEAD_SUFFIX, ERRORS, connect, connected, declare, hang_up, publish_confirmed, refusal
@@ -194,8 +195,8 @@ class AmqpSource:
         except BaseException as error:
             self._drop()
             cause = error.__cause__
-            if not self._was_allowed and isinstance(cause, Exception) and (refused := refusal(cause)) is not None:
-                raise refused from None  # at the start only an operator can help; what is refused later may be allowed again
+            if not self._was_allowed and isinstance(cause, amqp.AMQPError) and (refused := refusal(cause)) is not None:
+                raise refused from None  # by the broker itself; later it may allow it again, and a wrong certificate is somebody else's
             raise
 
     def _drop(self) -> None:
