@@ -186,7 +186,7 @@ def environment(database_urls: DatabaseUrls, broker_url: str) -> dict[str, str]:
 
 @pytest.fixture
 def start_worker(environment: dict[str, str], tmp_path: Path) -> Iterator[StartWorker]:
-    """Starts real workers."""
+    """Starts real workers; what they wrote is shown with a test that fails."""
     started: list[WorkerProcess] = []
 
     def start(*arguments: str, name: str = "w", app: str = "worker.app", **more: str) -> WorkerProcess:
@@ -198,6 +198,7 @@ def start_worker(environment: dict[str, str], tmp_path: Path) -> Iterator[StartW
     for worker in started:
         if worker.process.poll() is None:
             worker.kill()
+        print(f"--- {worker.name}, ended with {worker.process.returncode}:\n{worker.output()[-10_000:]}")  # noqa: T201 - pytest shows it with a failure
 
 
 @pytest.fixture

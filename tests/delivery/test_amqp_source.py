@@ -226,6 +226,14 @@ def test_no_start_is_counted_while_work_can_not_be_done(source: MakeSource, rabb
     assert claim.starts == 0
 
 
+def test_each_call_waits_for_the_confirmations_of_its_own_messages(rabbit: RabbitBroker) -> None:
+    """Several calls over one channel: each returns, and no earlier than the broker has confirmed what that call published."""
+    with connected(rabbit.url) as channel:
+        for number in range(1, 4):
+            publish_confirmed(channel, [("usage.json", amqp.Message(b"a"))], seconds=5)
+            assert rabbit.waiting("usage.json") == number
+
+
 def test_a_producer_can_not_pretend_deliveries(source: MakeSource, rabbit: RabbitBroker) -> None:
     """The header in which the broker counts is the broker's: what a producer writes there changes nothing."""
     with connected(rabbit.url) as channel:

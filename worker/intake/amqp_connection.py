@@ -67,7 +67,7 @@ def publish_confirmed(channel: Any, messages: Iterable[tuple[str, amqp.Message]]
     """Puts messages into queues; returns when the broker has confirmed each of them.
 
     Args:
-        channel: one that publishes nothing else.
+        channel: one of the connection on which it is done; the broker counts the messages of each channel, so each call has its own.
         messages: each with the name of its queue.
         seconds: how long to wait for the next confirmation.
 
@@ -82,14 +82,16 @@ def publish_confirmed(channel: Any, messages: Iterable[tuple[str, amqp.Message]]
     def refused(tag: int, _multiple: bool) -> None:
         raise MessageNacked(f"message {tag}")
 
-    channel.confirm_select()
-    channel.events["basic_ack"].add(confirmed)
-    channel.events["basic_nack"].add(refused)
+    own = channel.connection.channel()
+    own.confirm_select()
+    own.events["basic_ack"].add(confirmed)
+    own.events["basic_nack"].add(refused)
     for number, (queue, message) in enumerate(messages, 1):
         waiting.add(number)
-        channel.basic_publish(message, routing_key=queue, mandatory=True)
+        own.basic_publish(message, routing_key=queue, mandatory=True)
     while waiting:
-        channel.connection.drain_events(timeout=seconds)
+        own.connection.drain_events(timeout=seconds)
+    own.close()
 
 
 def declare(channel: Any, queues: Collection[str]) -> None:
