@@ -70,7 +70,7 @@ def test_whatever_a_manual_advises_is_read_or_seen_and_brought_in(
     lists = {"usage:5", "prod:usage", "usgae", "celery", "celery\\x06\\x164", "events.json"}
 
     def seen() -> dict[str, int]:
-        answers: Any = producer.control.inspect(timeout=5)._request("intake")
+        answers: Any = producer.control.inspect(destination=["w@test"], limit=1, timeout=5)._request("intake")
         foreign: dict[str, int] = answers["w@test"]["foreign"]
         return foreign
 

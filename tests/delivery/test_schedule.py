@@ -17,13 +17,13 @@ from tests.storage.source import ApplicationDatabase
 
 Counts = Callable[[], dict[str, int]]
 StartBeat = Callable[[str], Path]
-# The schedule of celeryconfig.py, every second.
+# The schedule of celeryconfig.py, four times a second.
 HASTY = """
 from celeryconfig import *
 from celeryconfig import beat_schedule
-beat_max_loop_interval = 1
+beat_max_loop_interval = 0.25
 for _entry in beat_schedule.values():
-    _entry["schedule"] = 1.0
+    _entry["schedule"] = 0.25
 """
 HASTY_APP = """
 from worker.app import app
@@ -40,7 +40,7 @@ def source(postgres: PostgresServer) -> Iterator[ApplicationDatabase]:
 
 @pytest.fixture
 def start_beat(environment: dict[str, str], tmp_path: Path) -> Iterator[StartBeat]:
-    """Starts real beats whose schedule is that of the product, but every second; gives their logs."""
+    """Starts real beats whose schedule is that of the product, but four times a second; gives their logs."""
     (tmp_path / "hasty_config.py").write_text(HASTY)
     (tmp_path / "hasty_app.py").write_text(HASTY_APP)
     started: list[subprocess.Popen[bytes]] = []

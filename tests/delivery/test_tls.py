@@ -138,7 +138,6 @@ def test_beat_asks_only_a_broker_that_proves_its_name(
         assert broker.waiting("maintenance") == 0
         return
     eventually(lambda: broker.waiting("maintenance"), "beat has asked for a job")
-    beat.terminate()
 
 
 @both_brokers
@@ -153,7 +152,6 @@ def test_flower_listens_only_to_a_broker_that_proves_its_name(
         assert not broker.is_watched()
     else:
         eventually(broker.is_watched, "Flower listens")
-    flower.terminate()
 
 
 @both_brokers
