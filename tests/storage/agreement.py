@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import text
 
 from core.storage.database import Database
-from tests.model.books import Books
-from tests.model.entries import Entry, Event
+from lab.oracle.books import Books
+from lab.oracle.entries import Entry, Event
 
 _TOKENS = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens")
 _ACCOUNTS = """

@@ -32,9 +32,9 @@ from core.operations.top_up import TopUp, top_up
 from core.operations.update_settings import update_settings
 from core.storage.database import Database
 from core.storage.directory.mirror import Mandate, Membership
+from lab.oracle.books import Books, Refused
+from lab.oracle.entries import UNIT, Entry, Event, Tokens
 from tests.conftest import DatabaseUrls, Record, Rows
-from tests.model.books import Books, Refused
-from tests.model.entries import UNIT, Entry, Event, Tokens
 from tests.storage.agreement import body_of, told_by_books, told_by_model
 from tests.storage.conftest import Breaches
 from tests.storage.mortal import MortalDatabase

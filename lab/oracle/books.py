@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-from tests.model.entries import NOTHING, POOL, UNIT, Account, Entry, Event, Mandate, Names, Settings, Sums, shares
+from lab.oracle.entries import NOTHING, POOL, UNIT, Account, Entry, Event, Mandate, Names, Settings, Sums, shares
 
 LATENESS, SKEW = timedelta(days=400), timedelta(minutes=5)
 Key = tuple[str, str]
