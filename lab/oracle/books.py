@@ -1,4 +1,8 @@
-"""The rules of the books written down a second time, in plain Python: no database, no batches that fold, nothing of the program."""
+"""The oracle: the rules of the books written down a second time, in plain Python.
+
+It judges the product and so knows nothing of it: no database, no batches that fold, not a line of `core`. Whoever asks it does
+the same to both and compares them whole. Amounts are francs as `Decimal`, to the billionth (`entries.UNIT`); moments are aware.
+"""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -23,7 +27,11 @@ class Refused(Exception):
 
 
 class Books:
-    """Any number of mandates: each method is one thing that can happen, done whole."""
+    """Any number of mandates: each method is one thing that can happen, done whole or, where it raises `Refused`, not at all.
+
+    `directory` and `members` belong to whoever asks, who writes into them what the directory says; all else the methods keep.
+    Nothing but `deliver` knows a repetition: called twice, the others do it twice.
+    """
 
     def __init__(self) -> None:
         self.directory: dict[str, tuple[bool, str | None]] = {}  # mandate: enabled, zone
@@ -36,7 +44,7 @@ class Books:
         self.statistics: dict[Group, Sums] = {}
 
     def deliver(self, events: Sequence[Event], now: datetime) -> list[str]:
-        """One batch: what becomes of each event."""
+        """One batch, received at `now`: what becomes of each event, in the order given. An event delivered again is a duplicate."""
         outcomes, recorded = [], []
         for event in events:
             outcomes.append(self._outcome(event, now))
@@ -119,7 +127,11 @@ class Books:
         return made
 
     def change(self, mandate: str, **changes: object) -> None:
-        """New settings, never the model once anything is booked."""
+        """New settings, never the model once anything is booked; the same ones make no version.
+
+        Raises:
+            Refused: nobody knows the mandate, or it is the model and something is booked.
+        """
         if mandate not in self.mandates and mandate not in self.directory:
             raise Refused
         self._open_settings(mandate)
@@ -131,7 +143,11 @@ class Books:
             own.versions.append(new)
 
     def switch(self, mandate: str, model: str) -> Decimal:
-        """Another model, and the balances go where they are paid from; how much has moved."""
+        """Another model, and the balances go where they are paid from; how much has moved, in francs: to the pool, or from it.
+
+        Raises:
+            Refused: the mandate has no settings.
+        """
         own = self._present(mandate)
         if model == own.settings.model:
             return NOTHING
@@ -169,7 +185,11 @@ class Books:
         return pool
 
     def refund(self, mandate: str, entry: Entry, amount: Decimal) -> None:
-        """A part of an entry is given back on the balance that it moved."""
+        """A part of an entry, in francs, is given back on the balance that it moved.
+
+        Raises:
+            Refused: the entry was amended, or less than a billionth or more than is left of it is given back.
+        """
         if entry.amended or not UNIT <= amount <= abs(entry.amount) - entry.refunded:
             raise Refused
         entry.refunded += amount
@@ -177,7 +197,11 @@ class Books:
         self.pending.append([(mandate, self.mandates[mandate].book("ADJUSTMENT REFUND", entry.about, entry.payer, signed, of=entry))])
 
     def amend(self, mandate: str, event_id: str, price: Decimal) -> None:
-        """Another price for an event: what stood for it is taken back, and paid anew by whoever paid."""
+        """Another price for an event, in francs: what stood for it is taken back, and paid anew by whoever paid.
+
+        Raises:
+            Refused: no such event is recorded, or what stands for it was refunded and another price is asked for.
+        """
         own = self._present(mandate)
         old = own.standing(event_id)
         if old is None or old.event is None or (old.refunded and price != old.amount):
@@ -191,7 +215,11 @@ class Books:
         self.pending.append([(mandate, reversal), (mandate, debit)])
 
     def move(self, mandate: str, holder: str, kind: str, amount: Decimal) -> Entry:
-        """A top-up or an adjustment."""
+        """A top-up or an adjustment, in francs, on the balance of `holder`, which is there.
+
+        Raises:
+            Refused: the mandate has no settings.
+        """
         return self._present(mandate).book(kind, holder, holder, amount)
 
     def roll_up(self, batches: int | None = None) -> tuple[int, int]:

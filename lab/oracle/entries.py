@@ -1,4 +1,4 @@
-"""What the model keeps: events, accounts and ledger entries, and what each entry adds to the statistics."""
+"""What the oracle keeps: events, accounts and ledger entries, and what each entry adds to the statistics. Amounts are francs."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ Sums = tuple[int, Decimal, Decimal, Decimal, Tokens]  # events, cost, billed cos
 
 @dataclass(frozen=True)
 class Event:
-    """A usage event as its producer means it; a name that isn't given is None."""
+    """A usage event as its producer means it: its price in francs, aware `at`; a name that isn't given is None."""
 
     mandate: str
     event_id: str
@@ -35,7 +35,7 @@ class Event:
 
 @dataclass
 class Account:
-    """A holder of balance; accounts stand in the order in which they were opened."""
+    """A holder of balance, in francs; accounts stand in the order in which they were opened."""
 
     balance: Decimal = NOTHING
     threshold: Decimal = NOTHING
@@ -45,7 +45,10 @@ class Account:
 
 @dataclass(eq=False)
 class Entry:
-    """A ledger entry: `about` whom, whose balance it moved (`payer`, None: nobody's) and under which version of the settings."""
+    """A ledger entry: `about` whom, whose balance it moved (`payer`, None: nobody's) and under which version of the settings.
+
+    `kind` is the type and the reference type, as in `DEBIT WORKFLOW`; `amount`, in francs, has a sign for an adjustment alone.
+    """
 
     kind: str
     about: str
@@ -65,7 +68,7 @@ class Entry:
 
     @property
     def delta(self) -> Decimal:
-        """What it adds to the payer's balance."""
+        """What it adds to the payer's balance, in francs."""
         return -self.amount if self.is_debit else self.amount
 
     def sums(self) -> Iterator[tuple["Entry", Sums]]:
@@ -84,7 +87,7 @@ class Entry:
 
 @dataclass
 class Settings:
-    """A version of a mandate's billing settings, as far as anything here follows from it."""
+    """A version of a mandate's billing settings, as far as anything here follows from it: credit in francs, threshold in percent."""
 
     model: str = "PREPAY_USER"
     credit: Decimal = Decimal(10)
@@ -101,7 +104,7 @@ class Settings:
         return None if self.model == "UNLIMITED" else POOL if self.pool_pays else user
 
     def threshold(self, balance: Decimal) -> Decimal:
-        """The warning threshold of a balance right after a credit."""
+        """The warning threshold of a balance right after a credit, in francs: to the billionth, half to even, never below zero."""
         units = Fraction(balance) * Fraction(self.percent) / 100 / Fraction(UNIT)
         return max(NOTHING, round(units) * UNIT)  # Python rounds a Fraction half-even
 

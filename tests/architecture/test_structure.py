@@ -63,8 +63,8 @@ def test_every_test_states_its_fact() -> None:
     assert silent == []
 
 
-def test_the_model_knows_nothing_of_the_program() -> None:
-    """What the tests hold the books against imports the standard library and itself alone."""
+def test_the_oracle_knows_nothing_of_the_program() -> None:
+    """The oracle imports the standard library and itself alone."""
     known = {*sys.stdlib_module_names, "lab.oracle"}
     foreign = [
         f"{path}: {name}"
