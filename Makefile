@@ -12,9 +12,10 @@ DATES ?=
 # Two processes, and every test but the long ones.
 SUITE = -n 2 --dist loadfile -m "not long"
 BENCH_ARGS ?=
+BASE ?= HEAD
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help install demo test test-dates test-long check format bench bench-growth lock clean
+.PHONY: help install demo test test-dates test-long check format bench bench-growth compare lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' $(MAKEFILE_LIST) | column -t -s @ 2>/dev/null || grep '##' $(MAKEFILE_LIST)
@@ -60,6 +61,9 @@ bench: install ## events per second of each path into PostgreSQL, in one run (BE
 
 bench-growth: install ## the recorder on 20 million transactions, a worker before a million messages (BENCH_ARGS="--rows 1000000"); an hour and a half, 40 GB
 	@$(BIN)/python -m lab.bench.growth $(BENCH_ARGS)
+
+compare: install ## the speed of the working tree against that of an earlier commit, by turns (BASE=main, BENCH_ARGS="--rounds 3 --scale 0.1")
+	@$(BIN)/python -m lab.bench.compare --base "$(BASE)" $(BENCH_ARGS)
 
 lock: install ## write the requirements files anew from pyproject.toml
 	@$(BIN)/uv lock --quiet

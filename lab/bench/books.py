@@ -31,8 +31,13 @@ def benchmark_services() -> Iterator[Services]:
         own = services.up(folder)
         try:
             upgrade(own.database_owner_url, own.database_url)
-            with psycopg.connect(own.database_owner_url) as connection:
-                connection.execute(_DIRECTORY)
+            fill_directory(own.database_owner_url)
             yield own
         finally:
             services.down(folder, delete=True)
+
+
+def fill_directory(owner_url: str) -> None:
+    """Writes that directory into migrated books, once."""
+    with psycopg.connect(owner_url) as connection:
+        connection.execute(_DIRECTORY)

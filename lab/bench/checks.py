@@ -28,7 +28,7 @@ def _function_p99_seconds(services: Services, n: int) -> float:
     config = Configuration(database_url=services.database_url)
     database = Database(config.require_database_url(), config)
     try:
-        return _p99(lambda i: check_balance(database, ROOT, BalanceQuestion.read(_fields(i)), config=config), n)
+        return _p99(lambda i: check_balance(database, ROOT, BalanceQuestion.read(check_fields(i)), config=config), n)
     finally:
         database.dispose()
 
@@ -40,7 +40,7 @@ def _task_p99_seconds(services: Services, n: int) -> float:
         redis.Redis.from_url(services.broker_url, socket_timeout=_PATIENCE_SECONDS * 2) as client,
         Celery("bench", broker=services.broker_url, set_as_current=False) as app,
     ):
-        return _p99(lambda i: _ask(app, client, _fields(i)), n)
+        return _p99(lambda i: ask(app, client, "balance.check", "checks", check_fields(i)), n)
 
 
 def _stream_p99_seconds(services: Services, n: int) -> float:
@@ -67,13 +67,15 @@ def _p99(once: Callable[[int], object], n: int) -> float:
     return sorted(durations[_WARM_UP:])[int(n * 0.99)]
 
 
-def _fields(i: int) -> dict[str, object]:
+def check_fields(i: int) -> dict[str, object]:
+    """The question of the `i`th check: another mandate each time."""
     return {"mandate_id": f"m{i % MANDATES}", "user_id": f"u{i // MANDATES % _USERS}", "estimated_cost": "0.05"}
 
 
-def _ask(app: Celery, client: redis.Redis, fields: dict[str, object]) -> None:
+def ask(app: Celery, client: redis.Redis, task: str, queue: str, fields: dict[str, object]) -> None:
+    """Asks by task, and returns once the answer is read."""
     reply_to = f"tollbook.reply.{uuid4()}"
-    app.send_task("balance.check", kwargs=fields, queue="checks", reply_to=reply_to, expires=60, ignore_result=True)
+    app.send_task(task, kwargs=fields, queue=queue, reply_to=reply_to, expires=60, ignore_result=True)
     answer = client.blpop([reply_to], timeout=_PATIENCE_SECONDS)
     assert isinstance(answer, tuple | list), f"no answer within {_PATIENCE_SECONDS} s"
     assert "result" in json.loads(answer[1])

@@ -25,13 +25,30 @@ _PATIENCE_SECONDS = 300
 _COUNT = "SELECT coalesce(sum(recorded), 0)::bigint FROM batches"
 
 
+@dataclass(frozen=True)
+class Checkout:
+    """A folder with the program, and the interpreter that has what it needs."""
+
+    root: Path
+    python: Path
+
+    def environment(self, services: Services) -> dict[str, str]:
+        """The environment in which its programs use these servers, and import its own modules."""
+        return os.environ | services.environment() | {"PYTHONPATH": str(self.root), "TOLLBOOK_LOG_LEVEL": "ERROR"}
+
+
+HERE = Checkout(ROOT, Path(sys.executable))
+
+
 @contextmanager
-def workers(services: Services, n: int, *arguments: str, app: str = "worker.app", **environment: str) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """`n` worker processes on the services, stopped at the end."""
-    own = os.environ | services.environment() | environment | {"PYTHONPATH": str(ROOT), "TOLLBOOK_LOG_LEVEL": "ERROR"}
-    command = [sys.executable, "-m", "celery", "-A", app, "worker", "-l", "ERROR", "--without-gossip", "--without-mingle", *arguments]
+def workers(
+    services: Services, n: int, *arguments: str, app: str = "worker.app", checkout: Checkout = HERE, **environment: str
+) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """`n` worker processes of the checkout on the services, stopped at the end."""
+    own = checkout.environment(services) | environment
+    command = [checkout.python, "-m", "celery", "-A", app, "worker", "-l", "ERROR", "--without-gossip", "--without-mingle", *arguments]
     started = [
-        subprocess.Popen([*command, "-n", f"bench{i}@bench"], cwd=ROOT, env=own, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.Popen([*command, "-n", f"bench{i}@bench"], cwd=checkout.root, env=own, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         for i in range(n)
     ]
     try:
@@ -120,6 +137,15 @@ def queue_is_drained(services: Services, n: int) -> None:
         before = _number(connection, _COUNT)
         while _number(connection, _COUNT) - before < n:
             time.sleep(0.1)
+
+
+def recorded(connection: psycopg.Connection[tuple[int]], n: int) -> None:
+    """Returns once the books hold `n` events.
+
+    Raises:
+        TimeoutError: they don't within 5 minutes.
+    """
+    _wait(lambda: _number(connection, _COUNT) >= n)
 
 
 def _drained(count: Callable[[], int], n: int, read: Callable[[], Cpu]) -> Drained:
