@@ -126,9 +126,7 @@ def replay(
     """
     choice = _choice(ids, reason, mandate, since, until, everything=everything)
     config = find_servers()
-    from worker.intake.reopen import reopen  # noqa: PLC0415 - loads Celery, which only this command needs
-
-    how = Replaying(reopen, config, process_name("deadletters replay"), by or login(), accept_late=accept_late, dry_run=dry_run)
+    how = Replaying(config, process_name("deadletters replay"), by or login(), accept_late=accept_late, dry_run=dry_run)
     with open_database() as database, progress(dead_letters.count_open(database, acting(), choice)) as show:
         done = replay_dead_letters(database, acting(), choice, how, lambda so_far: show(so_far.done, lambda: _in_words(so_far)))
     if as_json:

@@ -89,7 +89,7 @@ class Publisher:
     def _send(self, task: str, argument: Fields | list[Fields], events: int) -> None:
         from tasks import usage  # noqa: PLC0415 - reads the configuration, which find_servers completes
 
-        door = {usage.RECORD: usage.record, usage.RECORD_BATCH: usage.record_batch}[task]
+        door = {"usage.record": usage.record, "usage.record_batch": usage.record_batch}[task]
         options: dict[str, Any] = {"producer": self._producer, "argsrepr": "(...)"}  # not every event a second time, among the headers
         door.apply_async(args=(argument,), **options)
         self._tally.events += events

@@ -17,9 +17,9 @@ from celery.worker.consumer import Consumer
 from redis.exceptions import NoPermissionError
 
 from core.domain.json_exact import repetition
+from core.domain.message import UNREAD_BODY, UNREAD_REASON
 from core.domain.rejection import Reason, Rejection, shown
 from tasks.answer import error_answer, send_answer
-from tasks.message import UNREAD_BODY, UNREAD_REASON
 from tasks.views import VIEWS
 from worker.message_headers import sound_headers
 from worker.preflight import refuse

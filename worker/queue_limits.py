@@ -1,9 +1,10 @@
 """The queues, and how much the worker reads of what comes out of each that Celery's own consumer serves."""
 
+from core.domain.envelope import MESSAGE_BYTES_MAX, PLAIN_QUEUE
+
 USAGE = "usage"
 TRUSTED_QUEUES = frozenset({"maintenance", "movements"})  # whoever writes to them may have anything done
-SERVED_QUEUES = TRUSTED_QUEUES | {USAGE, "usage.json", "checks", "views"}
-MESSAGE_BYTES_MAX = 1024 * 1024
+SERVED_QUEUES = TRUSTED_QUEUES | {USAGE, PLAIN_QUEUE, "checks", "views"}
 REQUEST_BYTES_MAX = 64 * 1024  # a question is short, and its answer is waited for
 _HEADERS_BYTES_MAX = 64 * 1024
 

@@ -14,7 +14,7 @@ from core.errors import BadData, NotFound
 from core.operations.record_usage import utc_now
 from core.operations.recording.batch import Settle, dead_letter_of, settle_batch
 from core.operations.recording.delivery import Delivery
-from core.operations.recording.reopened import LETTERS_MAX, Open, OpenedLetter, open_letters
+from core.operations.recording.reopened import LETTERS_MAX, OpenedLetter, open_letters
 from core.operations.recording.settle import settle, settle_isolating
 from core.operations.recording.work import KnownAccounts, Settled, Work
 from core.storage.database import Database, savepoint
@@ -52,7 +52,6 @@ class Replay:
 class Replaying:
     """How letters are replayed: by whom, under which rules, and whether anything is kept."""
 
-    open_letter: Open
     config: Configuration
     worker: str
     by: str
@@ -109,7 +108,7 @@ def _replay_part(settle: Settle, database: Database, choice: Choice, how: Replay
         hold_decisions(connection)
         taken = take_letters(connection, choice, after_id, last_id, LETTERS_MAX)
         whole = [letter for letter in taken if letter.is_whole]
-        opened = open_letters(whole, how.open_letter)
+        opened = open_letters(whole)
         looked_at = _looked_at(taken, whole, opened)
         part.not_whole = sum(not letter.is_whole for letter in looked_at)
         learned = {}

@@ -36,7 +36,7 @@ PATHS = (*USUAL, WIDE, SINGLE_2, HOT_2, RABBITMQ, CHECK, LATENCY)
 _CPU = ", µs of the worker's processor per event"  # tells a loss also on a machine that is busy with other things
 _LOWER_IS_BETTER = (ROLLUP, CHECK, LATENCY, _CPU)  # so ends their name
 _DATABASE = "compared"
-_QUESTIONS = 2_000
+_QUESTIONS = 5_000
 
 Figures = dict[str, float]  # by name: the path, and beside it what its worker used of the processor where that is known
 Measure = Callable[[Checkout, str], Figures]

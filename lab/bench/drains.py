@@ -46,7 +46,7 @@ def workers(
 ) -> Iterator[list[subprocess.Popen[bytes]]]:
     """`n` worker processes of the checkout on the services, stopped at the end."""
     own = checkout.environment(services) | environment
-    command = [checkout.python, "-m", "celery", "-A", app, "worker", "-l", "ERROR", "--without-gossip", "--without-mingle", *arguments]
+    command = [str(checkout.python), "-m", "celery", "-A", app, "worker", "-l", "ERROR", "--without-gossip", "--without-mingle", *arguments]
     started = [
         subprocess.Popen([*command, "-n", f"bench{i}@bench"], cwd=checkout.root, env=own, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         for i in range(n)

@@ -17,6 +17,8 @@ from rich.table import Table
 from sqlalchemy import event
 
 from core.config import Configuration
+from core.domain.envelope import open_envelope
+from core.domain.message import raw_events
 from core.domain.parsing import parse_event
 from core.domain.payload import payload_hash
 from core.operations.recording.batch import settle_batch
@@ -28,8 +30,6 @@ from lab.bench.books import benchmark_services
 from lab.bench.report import machine
 from lab.bench.traffic import fill
 from lab.services import Services
-from tasks.usage import RECORD, raw_events
-from worker.intake.envelope import open_envelope
 from worker.intake.redis_source import RedisSource, connect
 
 _WARM_UP = 8
@@ -100,7 +100,7 @@ def _measured(own: Services, size: int, batches: int) -> tuple[dict[str, float],
         if claim is None:
             break
         with python.cpu("open the envelopes"):
-            messages = [open_envelope(entry, RECORD) for entry in claim.entries]
+            messages = [open_envelope(entry) for entry in claim.entries]
         with python.cpu("find the events"):
             raw = [one for message in messages for one in raw_events(message)]
         with python.cpu("read the events"):

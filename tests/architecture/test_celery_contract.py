@@ -42,19 +42,18 @@ from kombu.utils import cached_property
 from kombu.utils.json import dumps
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from core.domain.envelope import QueueEntry, open_envelope
+from core.domain.message import Message
 from core.domain.outcome import BatchResult, Outcome
 from core.domain.parsing import _plain_values
 from core.domain.rejection import Reason
-from tasks.message import Message
 from tests.architecture.leaned import Leaned, bare_channel, check, uses
 from tests.architecture.unopened import bodies_are_opened_by_name, lists_are_waited_for, times_are_read_as_celery_does
 from worker.amqp_transport import cure_amqp_transport
 from worker.guard import confine, queue_of
 from worker.intake.amqp_frames import Content
-from worker.intake.envelope import open_envelope
 from worker.intake.redis_source import _priority_suffixes
 from worker.intake.reporter import Reporter
-from worker.intake.source import Entry
 from worker.intake.step import IntakeStep
 from worker.observability import _CHATTY
 
@@ -141,7 +140,7 @@ def sent(*, protocol: int = 2, **options: Any) -> dict[str, Any]:
 
 def opened(envelope: dict[str, Any]) -> Message:
     """What the pump makes of it."""
-    return open_envelope(Entry("usage", dumps(envelope).encode()), "door")
+    return open_envelope(QueueEntry("usage", dumps(envelope).encode()))
 
 
 def envelopes_are_read(protocol: int) -> bool:
@@ -351,7 +350,7 @@ def flowers_page_asks_by_tls() -> object:
     return names == expected and subprocess.run([sys.executable, "-c", loaded], check=False, timeout=60).returncode == 0
 
 
-STEP, SOURCE, ENVELOPE = "worker/intake/step.py", "worker/intake/redis_source.py", "worker/intake/envelope.py"
+STEP, SOURCE, ENVELOPE = "worker/intake/step.py", "worker/intake/redis_source.py", "core/domain/envelope.py"
 CURES, REPORTER, CONTROL = "worker/redis_transport.py", "worker/intake/reporter.py", "worker/intake/control.py"
 GUARD, TLS = "worker/guard.py", "worker/tls.py"
 LEANED = [

@@ -23,9 +23,9 @@ from redis import Connection
 from sqlalchemy import Engine
 from sqlalchemy import event as sqlalchemy_event
 
+from core.domain.message import Message
 from core.domain.outcome import BatchResult
 from tasks import usage
-from tasks.message import Message
 from worker.app import app
 from worker.intake.redis_source import RedisSource
 from worker.intake.source import Claim

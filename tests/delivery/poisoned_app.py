@@ -4,9 +4,9 @@ import os
 import signal
 from collections.abc import Sequence
 
+from core.domain.message import Message
 from core.domain.outcome import BatchResult
 from tasks import usage
-from tasks.message import Message
 from worker.app import app
 
 __all__ = ["app"]

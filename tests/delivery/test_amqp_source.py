@@ -8,6 +8,7 @@ from typing import Any
 import amqp
 import pytest
 
+from core.domain.envelope import QueueEntry, open_envelope
 from core.errors import Misconfigured
 from lab.proxy import Proxy
 from tests.certificates import HOST, Authority, by_tls
@@ -16,8 +17,7 @@ from tests.delivery.conftest import eventually
 from worker.amqp_transport import cure_amqp_transport
 from worker.intake.amqp_connection import connected, publish_confirmed
 from worker.intake.amqp_source import REDELIVERIES_MAX, AmqpSource
-from worker.intake.envelope import open_envelope
-from worker.intake.source import BrokerUnavailable, Claim, Entry
+from worker.intake.source import BrokerUnavailable, Claim
 
 MakeSource = Callable[..., AmqpSource]
 
@@ -277,10 +277,10 @@ def test_what_the_client_library_can_not_read_is_a_message_with_a_defect(source:
     with connected(rabbit.url) as channel:
         publish_confirmed(channel, [("usage", message) for message in odd])
     one = source()
-    entries: list[Entry] = []
+    entries: list[QueueEntry] = []
     while len(entries) < 3:
         claim = claimed(one)
         entries += claim.entries
         one.acknowledge(claim)
-    defects = [open_envelope(entry, "usage.record").defect for entry in entries]
+    defects = [open_envelope(entry).defect for entry in entries]
     assert [defect.reason.value for defect in defects if defect] == ["unsupported_content", "malformed_message", "malformed_message"]

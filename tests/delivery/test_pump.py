@@ -7,12 +7,11 @@ import redis
 from celery import Celery
 
 from core.config import Configuration
+from core.domain.message import Message
 from core.domain.outcome import BatchResult, Outcome
 from core.errors import Misconfigured, StorageUnavailable
-from tasks.message import Message
 from tests.conftest import IsolatedConfiguration
 from tests.delivery.conftest import eventually
-from worker.intake.envelope import plain_message
 from worker.intake.pump import Pump, State
 from worker.intake.redis_source import STARTS, RedisSource, connect
 from worker.intake.reporter import Reporter
@@ -33,8 +32,7 @@ class StartPump:
         config: Configuration = IsolatedConfiguration(intake_visibility_seconds=1.0, **fields)  # type: ignore[arg-type]
         source = RedisSource(connect(self._url), ["usage.json"], worker="w@test", visibility_seconds=config.intake_visibility_seconds)
         reporter = Reporter(Celery("test", broker=self._url, set_as_current=False), "w@test", lambda: False)
-        open_entry = lambda entry: plain_message(entry, "usage.record")  # noqa: E731 - one line says it all
-        pump = Pump("test", source, open_entry, handle, reporter, config, worker="w@test", ask_books=lambda: None, on_fatal=self.fatal.append)
+        pump = Pump("test", source, handle, reporter, config, worker="w@test", ask_books=lambda: None, on_fatal=self.fatal.append)
         self._started.append(pump)
         pump.start()
         return pump

@@ -21,7 +21,6 @@ from tests.conftest import Record, Rows
 from tests.events import body_of, event
 from tests.storage.conftest import Breaches, PutMandate
 from tests.storage.test_cli import Run, run
-from worker.intake.reopen import reopen
 
 __all__ = ["run"]
 MakeConfig = Callable[..., Configuration]
@@ -103,7 +102,7 @@ def test_what_comes_out_of_a_replayed_letter_is_kept(
     wrong = {**event(), "cost": 1}
     put_mandate(users=["ada"])
     record(RawEvent(body_of([event(), wrong]), "usage.json", defect=Rejection(Reason.MALFORMED_ARGUMENTS, "of an older program")), config=config)
-    replayed = replay_dead_letters(database, ROOT, Choice(), Replaying(reopen, config, "test", "olga"))
+    replayed = replay_dead_letters(database, ROOT, Choice(), Replaying(config, "test", "olga"))
     assert dict(replayed.outcomes) == {"recorded": 1, "rejected": 1}
     assert [bytes(row["body"]) for row in rows("SELECT body FROM dead_letters WHERE status = 'OPEN'")] == [body_of(wrong)]
     assert breaches() == {}

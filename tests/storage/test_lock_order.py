@@ -27,7 +27,6 @@ from tests.conftest import Record, Rows
 from tests.events import OCCURRED_AT, event
 from tests.storage.conftest import Breaches, PutSettings
 from tests.storage.interleaving import Interleaving, Session
-from worker.intake.reopen import reopen
 
 IN_THIS_MOMENT = "in this moment"  # what was parked or released meanwhile is asked for again, and then found
 AGAIN_MAX = 5
@@ -76,7 +75,7 @@ class Scene:
 
     def replay(self, letter_ids: Sequence[int]) -> Session:
         """Replays these dead letters."""
-        how = Replaying(reopen, self.config, "test", "olga")
+        how = Replaying(self.config, "test", "olga")
         return self.session("replay", lambda database: replay_dead_letters(database, ROOT, Choice(ids=letter_ids), how))
 
     def appear(self, *mandates: str) -> Session:

@@ -25,7 +25,6 @@ from tests.conftest import Record, Row, Rows
 from tests.events import body_of, event
 from tests.storage.conftest import Breaches, PutAccount, PutMandate, PutSettings
 from tests.storage.threads import at_once
-from worker.intake.reopen import reopen
 
 ReplayLetters = Callable[..., Replay]
 LATE = "2020-01-01T00:00:00Z"
@@ -38,7 +37,7 @@ def replay(database: Database, config: Configuration) -> ReplayLetters:
     def call(
         choice: Choice | None = None, *, database: Database = database, progress: Callable[[Replay], None] = lambda _: None, **how: Any
     ) -> Replay:
-        return replay_dead_letters(database, ROOT, choice or Choice(), Replaying(reopen, config, "test", "olga", **how), progress)
+        return replay_dead_letters(database, ROOT, choice or Choice(), Replaying(config, "test", "olga", **how), progress)
 
     return call
 

@@ -34,7 +34,6 @@ from core.storage.findings import keep_findings
 from core.storage.invariants.invariant import Breach
 from tests.events import event, raw
 from tests.storage.plans import MANDATES, PARKED, USERS, Books
-from worker.intake.reopen import reopen
 
 _DEAD_LETTERS = """
     INSERT INTO dead_letters (body_sha256, body, body_length, typed_json, origin, reason, detail, status, resolved_at, last_seen_at)
@@ -136,7 +135,7 @@ def replay(books: Books, n: int) -> int:
     name = books.name()
     books.sql("UPDATE dead_letters SET status = 'DISCARDED' WHERE status = 'OPEN'")
     books.sql(_DEAD_LETTERS, name=name, n=n, status="OPEN")
-    done = replay_dead_letters(books.database, ROOT, Choice(reason=name), Replaying(reopen, books.config, "test", "test"))
+    done = replay_dead_letters(books.database, ROOT, Choice(reason=name), Replaying(books.config, "test", "test"))
     assert done.still_open == n
     return n
 

@@ -16,11 +16,11 @@ from amqp.serialization import dumps
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.domain.envelope import _opened, open_envelope
 from core.domain.rejection import Rejection
 from worker.amqp_transport import cure_amqp_transport
 from worker.intake.amqp_frames import Content, _frames, _Tcp
 from worker.intake.amqp_message import CeleryEntry
-from worker.intake.envelope import _opened, open_envelope
 
 BODY = b'[[{"a": 1}], {}, {}]'
 STOCK = {"content_type": "application/json", "content_encoding": "utf-8"}
@@ -42,7 +42,7 @@ def test_a_stock_message_is_read_without_its_envelope(headers: dict[str, Any]) -
     """Of what Celery sends, in its own order of headers or in the broker's, task and body are told at once."""
     one = entry(headers, **STOCK, delivery_mode=2, priority=0, correlation_id="1", reply_to="2")
     assert one.parts() == ("usage.record", BODY)
-    assert [bytes(argument) for argument in open_envelope(one, "door").args] == [b'{"a": 1}']
+    assert [bytes(argument) for argument in open_envelope(one).args] == [b'{"a": 1}']
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_a_closed_connection_is_an_error_and_a_silent_one_a_timeout() -> None:
 def test_what_is_too_large_or_broken_keeps_its_whole_envelope() -> None:
     """A stock message whose body is above 1 MiB or no Celery body is refused with its envelope, made only then."""
     for body, reason in ((b"x" * (1024 * 1024 + 1), "message_too_large"), (b"{", "malformed_message")):
-        opened = open_envelope(CeleryEntry("usage", body, entry(CELERY, **STOCK).properties), "door")
+        opened = open_envelope(CeleryEntry("usage", body, entry(CELERY, **STOCK).properties))
         assert isinstance(opened.defect, Rejection)
         assert opened.defect.reason.value == reason
         assert json.loads(opened.entry())["headers"] == CELERY

@@ -6,9 +6,8 @@ import json
 import msgspec
 import pytest
 
+from core.domain.message import RECORD, RECORD_BATCH, UNREAD_BODY, Message, message_of, message_with, raw_events
 from core.domain.rejection import Reason, Rejection
-from tasks.message import UNREAD_BODY, Message, message_of, message_with
-from tasks.usage import RECORD, RECORD_BATCH, raw_events
 from worker.redis_transport import is_message
 
 

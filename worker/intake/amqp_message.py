@@ -8,7 +8,7 @@ import amqp
 import msgspec
 from amqp import serialization, spec
 
-from worker.intake.source import Entry
+from core.domain.envelope import QueueEntry
 
 # Headers that the broker itself adds, other ones at each delivery: without them a redelivered message has the same bytes.
 _BROKERS_HEADERS = ("x-delivery-count", "x-death", "x-first-death-", "x-last-death-")
@@ -20,17 +20,17 @@ _LONG_STRING = ord("S")
 _SIZES = dict.fromkeys(b"tbB", 1) | dict.fromkeys(b"sUu", 2) | dict.fromkeys(b"Iif", 4) | dict.fromkeys(b"LldT", 8) | {ord("D"): 5, ord("V"): 0}
 
 
-class CeleryEntry(Entry, frozen=True, gc=False):
+class CeleryEntry(QueueEntry, frozen=True, gc=False):
     """A message of the queue `usage`: its body, and its properties as the bytes that came."""
 
     properties: bytes
 
     def whole(self) -> bytes:
-        """See `Entry`: kombu's envelope."""
+        """See `QueueEntry`: kombu's envelope."""
         return _envelope(read_properties(self.properties), self.body)
 
     def parts(self) -> tuple[str, bytes] | None:
-        """See `Entry`: those of what a stock producer sends, with nothing else of its twenty headers read."""
+        """See `QueueEntry`: those of what a stock producer sends, with nothing else of its twenty headers read."""
         try:
             task = _stock_task(self.properties)
         except (error, IndexError, KeyError, UnicodeDecodeError):

@@ -19,9 +19,10 @@ from uuid import uuid4
 import amqp
 import structlog
 
+from core.domain.envelope import QueueEntry
 from worker.intake.amqp_connection import DEAD_SUFFIX, ERRORS, connect, connected, declare, hang_up, publish_confirmed, refusal
 from worker.intake.amqp_message import CeleryEntry, copy_of, deliveries_of
-from worker.intake.source import BrokerUnavailable, Claim, Entry
+from worker.intake.source import BrokerUnavailable, Claim
 
 log = structlog.get_logger()
 
@@ -35,7 +36,7 @@ class _Delivery:
     """One message that the broker has delivered to this source, and its place on the channel."""
 
     tag: int
-    entry: Entry
+    entry: QueueEntry
     properties: bytes
     too_often: bool  # redelivered more often than restarts of the broker explain
 
@@ -282,14 +283,14 @@ class AmqpSource:
             log.warning("intake.not_put_aside", messages=len(self._aside), error=f"{type(error).__name__}: {error}")
             self._aside_at = monotonic() + _ASIDE_PAUSE_SECONDS
 
-    def _hold(self, connection: Any, tags: list[int], entries: list[Entry], *, starts: int | None = None) -> Claim:
+    def _hold(self, connection: Any, tags: list[int], entries: list[QueueEntry], *, starts: int | None = None) -> Claim:
         claim = Claim(next(self._ids), entries, taken_over=starts is not None, starts=starts or 0)
         self._held = _Held(claim.id, tags, connection)
         return claim
 
 
-def _entry(queue: str, properties: bytes, body: bytes) -> Entry:
-    return CeleryEntry(queue, body, properties) if queue == "usage" else Entry(queue, body)
+def _entry(queue: str, properties: bytes, body: bytes) -> QueueEntry:
+    return CeleryEntry(queue, body, properties) if queue == "usage" else QueueEntry(queue, body)
 
 
 @contextmanager

@@ -16,13 +16,14 @@ import msgspec
 import structlog
 
 from core.config import Configuration
+from core.domain.envelope import QueueEntry, open_entry
+from core.domain.message import Message
 from core.domain.outcome import BatchResult
 from core.domain.rejection import Reason, Rejection
 from core.errors import Misconfigured, StorageUnavailable
 from core.metrics import INTAKE_RETRIES
-from tasks.message import Message
 from worker.intake.reporter import Report, Reporter
-from worker.intake.source import BrokerUnavailable, Claim, Entry, Source
+from worker.intake.source import BrokerUnavailable, Claim, Source
 
 log = structlog.get_logger()
 
@@ -31,7 +32,6 @@ BACKLOG_FACTOR_MAX = 4  # how far a batch grows while the backlog is deep
 _ASK_SECONDS = 5.0  # an idle pump asks the books so often whether they answer, so that an outage is known before there is work
 _BACKOFF_FIRST_SECONDS, _BACKOFF_MAX_SECONDS = 0.1, 10.0
 
-Open = Callable[[Entry], Message]
 Handle = Callable[[Sequence[Message], str], BatchResult]
 Ask = Callable[[], None]
 
@@ -68,7 +68,6 @@ class Pump:
         self,
         name: str,
         source: Source,
-        open_entry: Open,
         handle: Handle,
         reporter: Reporter,
         config: Configuration,
@@ -81,7 +80,7 @@ class Pump:
         self.name = name
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.progress = Progress()
-        self.source, self._open, self._handle, self._reporter = source, open_entry, handle, reporter
+        self.source, self._handle, self._reporter = source, handle, reporter
         self._config, self._worker, self._ask, self._on_fatal = config, worker, ask_books, on_fatal
         self._stopping, self._resumed = threading.Event(), threading.Event()
         self._resumed.set()
@@ -163,7 +162,7 @@ class Pump:
             self.progress.state, self._messages_max = State.IDLE, base
             return False
         full = len(claim.entries) >= self._messages_max
-        self._settle(claim, lambda: [self._open(entry) for entry in claim.entries])
+        self._settle(claim, lambda: [open_entry(entry) for entry in claim.entries])
         self._messages_max = min(self._messages_max * 2, base * BACKLOG_FACTOR_MAX) if full else base
         return full
 
@@ -185,15 +184,15 @@ class Pump:
         elif claim.starts >= STARTS_MAX:
             self._settle(claim, lambda: [self._condemned(entry, claim.starts) for entry in claim.entries])
         else:
-            self._settle(claim, lambda: [self._open(entry) for entry in claim.entries])
+            self._settle(claim, lambda: [open_entry(entry) for entry in claim.entries])
         return True
 
-    def _condemned(self, entry: Entry, starts: int) -> Message:
+    def _condemned(self, entry: QueueEntry, starts: int) -> Message:
         """The message of a crash loop: a dead letter for each of its events; if opening it is what kills, for its bytes alone."""
         defect = Rejection(Reason.CRASH_LOOP, f"work on it was begun {starts} times and never finished")
         if starts > STARTS_MAX:
             return Message(entry.queue, entry.whole, "", defect=defect)
-        return msgspec.structs.replace(self._open(entry), defect=defect)
+        return msgspec.structs.replace(open_entry(entry), defect=defect)
 
     def _settle(self, claim: Claim, open_entries: Callable[[], list[Message]]) -> None:
         """Has the messages recorded, however long the database is away, and acknowledges them."""

@@ -17,8 +17,9 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from core.domain.envelope import QueueEntry
 from worker.intake.foreign import ForeignLists
-from worker.intake.source import BrokerUnavailable, Claim, Entry
+from worker.intake.source import BrokerUnavailable, Claim
 from worker.queue_limits import SERVED_QUEUES
 from worker.tls import TlsConnection, uses_tls
 
@@ -140,13 +141,13 @@ class RedisSource:
         """See `Source`. Nothing is taken ahead, and the connections are shared."""
 
 
-def _entries(flat: Sequence[bytes]) -> list[Entry]:
+def _entries(flat: Sequence[bytes]) -> list[QueueEntry]:
     """The entries of a claim's list: queue list, number n, n messages, and so on.
 
     Raises:
         BrokerUnavailable: the list is not of that form, so that no worker of ours has written it.
     """
-    entries: list[Entry] = []
+    entries: list[QueueEntry] = []
     position = 0
     while position < len(flat):
         try:
@@ -154,7 +155,7 @@ def _entries(flat: Sequence[bytes]) -> list[Entry]:
             end = position + 2 + int(flat[position + 1])
         except (ValueError, IndexError):
             raise BrokerUnavailable(f"a claim holds {flat[position][:80]!r} where a queue and a number should be") from None
-        entries += [Entry(queue, body) for body in flat[position + 2 : end]]
+        entries += [QueueEntry(queue, body) for body in flat[position + 2 : end]]
         position = max(end, position + 2)
     return entries
 

@@ -9,10 +9,9 @@ from uuid import uuid4
 import structlog
 from celery import Celery
 
+from core.domain.message import RECORD, RECORD_BATCH, Message
 from core.domain.outcome import BatchResult
 from core.domain.printable import printable
-from tasks.message import Message
-from tasks.usage import RECORD, RECORD_BATCH
 
 log = structlog.get_logger()
 

@@ -3,26 +3,11 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-import msgspec
+from core.domain.envelope import QueueEntry
 
 
 class BrokerUnavailable(Exception):
     """The broker can't answer now; trying again is safe."""
-
-
-class Entry(msgspec.Struct, frozen=True, gc=False):
-    """One queue entry as it came off the broker."""
-
-    queue: str
-    body: bytes
-
-    def whole(self) -> bytes:
-        """All of it, for the dead letter of what can't be read."""
-        return self.body
-
-    def parts(self) -> tuple[str, bytes] | None:
-        """The task and the body of a Celery message in ordinary form, where they can be told without opening `whole`."""
-        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +15,7 @@ class Claim:
     """Messages that this worker has taken and nobody else will get, unless it gives no sign of life for too long."""
 
     id: str
-    entries: list[Entry]
+    entries: list[QueueEntry]
     taken_over: bool = False
     starts: int = 0  # times that work on it was begun by someone who took it over, without an end or an excuse
 

@@ -10,25 +10,24 @@ from celery import Celery, bootsteps
 from celery.worker import state as worker_state
 
 from core.config import Configuration, configuration
+from core.domain.envelope import PLAIN_QUEUE
 from core.errors import Misconfigured, StorageUnavailable
 from core.storage.database import database
 from core.storage.migrate import require_current
-from tasks.message import Message
-from tasks.usage import RECORD, UsageDoor
+from tasks.usage import UsageDoor
 from worker.installation import check_installation
 from worker.intake.amqp_connection import is_amqp
 from worker.intake.amqp_source import AmqpSource
-from worker.intake.envelope import open_envelope, plain_message
 from worker.intake.intake import Intake
 from worker.intake.pump import BACKLOG_FACTOR_MAX, Ask, Pump
 from worker.intake.redis_source import RedisSource, connect
 from worker.intake.reporter import Reporter
-from worker.intake.source import Entry, Source
+from worker.intake.source import Source
 from worker.preflight import served_broker
 
 log = structlog.get_logger()
 
-QUEUE, PLAIN_QUEUE = "usage", "usage.json"
+QUEUE = "usage"
 
 
 class IntakeStep(bootsteps.StartStopStep):
@@ -126,7 +125,6 @@ def _intake(worker: Any, queues: list[str], config: Configuration) -> Intake:
         Pump(
             f"intake-{n}",
             source(),
-            _open,
             handle,
             Reporter(worker.app, worker.hostname, events_enabled),
             config,
@@ -137,7 +135,3 @@ def _intake(worker: Any, queues: list[str], config: Configuration) -> Intake:
         for n in range(1, config.intake_threads + 1)
     ]
     return Intake(pumps, queues, config)
-
-
-def _open(entry: Entry) -> Message:
-    return plain_message(entry, RECORD) if entry.queue == PLAIN_QUEUE else open_envelope(entry, RECORD)

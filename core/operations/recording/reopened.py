@@ -1,18 +1,29 @@
 """A dead letter opened again: its events, judged as on the day when it first came."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from core.domain.billing import DeadLetterStatus
+from core.domain.envelope import open_kept
+from core.domain.message import raw_events
 from core.domain.outcome import BatchResult
 from core.domain.parsing import RawEvent
 from core.domain.rejection import Reason
 from core.operations.recording.delivery import Delivery, judge
 from core.storage.dead_letter_status import KeptLetter, Resolution
 
-Open = Callable[[KeptLetter], Sequence[RawEvent]]
-
+# What a whole message is refused for, before there is an event; its dead letter holds the queue entry.
+_OF_MESSAGES = frozenset(
+    {
+        Reason.MALFORMED_MESSAGE,
+        Reason.UNKNOWN_TASK,
+        Reason.UNSUPPORTED_CONTENT,
+        Reason.MESSAGE_TOO_LARGE,
+        Reason.TOO_MANY_EVENTS,
+        Reason.MALFORMED_ARGUMENTS,
+    }
+)
 LETTERS_MAX = 200  # of one transaction
 EVENTS_MAX = 1000  # after which a transaction takes no further letter
 
@@ -42,7 +53,19 @@ class OpenedLetter:
         return Resolution(self.letter.id, DeadLetterStatus.REPLAYED, BatchResult(outcomes).summary())
 
 
-def open_letters(letters: Sequence[KeptLetter], open_letter: Open) -> list[OpenedLetter]:
+def events_in(letter: KeptLetter) -> Sequence[RawEvent]:
+    """The events in a letter that is kept whole; of a message that still can't be read, the message with its defect.
+
+    A message is opened as the pump opened it: this program may understand what an older one didn't.
+    """
+    queue, slash, task = letter.origin.partition("/")
+    never_opened = bool(slash) and not task  # a crash loop in which even opening the message killed the process
+    if letter.reason not in _OF_MESSAGES and not never_opened:
+        return [RawEvent(letter.body, letter.origin, letter.typed_json)]
+    return list(raw_events(open_kept(queue, task, letter.body)))
+
+
+def open_letters(letters: Sequence[KeptLetter]) -> list[OpenedLetter]:
     """The first of `letters`, as many as go into one transaction; one that crashed the intake stands alone, lest it take others with it."""
     opened: list[OpenedLetter] = []
     events = 0
@@ -50,7 +73,7 @@ def open_letters(letters: Sequence[KeptLetter], open_letter: Open) -> list[Opene
         alone = letter.reason == Reason.CRASH_LOOP
         if opened and (alone or events >= EVENTS_MAX):
             break
-        opened.append(OpenedLetter(letter, open_letter(letter)))
+        opened.append(OpenedLetter(letter, events_in(letter)))
         events += len(opened[-1].raw_events)
         if alone:
             break

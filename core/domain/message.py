@@ -1,15 +1,19 @@
-"""A message as a task's door sees it: which task it is for, and its arguments still as the bytes that came."""
+"""A message of a usage task: which task it is for, its arguments still as the bytes that came, and the events that are in it."""
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Annotated, Any
 
 import msgspec
 
 from core.domain.json_exact import repetition
-from core.domain.rejection import Reason, Rejection, shown
+from core.domain.parsing import RawEvent
+from core.domain.rejection import Reason, Rejection, one_line, shown
 
+RECORD, RECORD_BATCH = "usage.record", "usage.record_batch"
+EVENTS_PER_MESSAGE_MAX = 1000
 UNREAD_BODY = "unread_body"  # the argument of a usage task by which the guard hands on a whole body that it can't read
 UNREAD_REASON = "unread_reason"  # beside it, and then it is the whole message in kombu's envelope: why, as reason and detail
 
@@ -39,6 +43,7 @@ _BodyOfProtocol2 = Annotated[tuple[list[msgspec.Raw], msgspec.Raw, msgspec.Raw],
 _BODY_1 = msgspec.json.Decoder(_BodyOfProtocol1)
 _BODY_2 = msgspec.json.Decoder(_BodyOfProtocol2)
 _NAMED = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 def message_with(queue: str, entry: Callable[[], bytes], task: str | None, body: bytes, door: str) -> Message:
@@ -118,3 +123,54 @@ def _refuse_repetition(raw: bytes | msgspec.Raw) -> None:
 
 def _encoded(value: Any) -> msgspec.Raw:
     return msgspec.Raw(json.dumps(value, default=str).encode())
+
+
+def raw_events(message: Message) -> Iterator[RawEvent]:
+    """The raw events of a message; of one that can't be read, a single one that carries the whole entry and the defect."""
+    origin = _origin(message.queue, None if message.plain else message.task)
+    try:
+        if message.defect is not None and message.defect.reason is not Reason.CRASH_LOOP:
+            raise message.defect
+        bodies = _plain_bodies(message) if message.plain else _argument_bodies(message)
+    except Rejection as defect:
+        yield RawEvent(message.entry(), origin, typed_json=not message.plain, defect=message.defect or defect)
+        return
+    for body in bodies:
+        yield RawEvent(body, origin, typed_json=not message.plain, defect=message.defect)
+
+
+@lru_cache(maxsize=100)
+def _origin(queue: str, task: str | None) -> str:
+    return one_line(queue if task is None else f"{queue}/{task}")  # a task's name may be anything
+
+
+def _plain_bodies(message: Message) -> list[bytes]:
+    entry = message.entry()
+    return _elements(entry) if entry.lstrip()[:1] == b"[" else [entry]
+
+
+def _argument_bodies(message: Message) -> list[bytes]:
+    if message.task == RECORD:
+        return [bytes(_argument(message, "event"))]
+    if message.task == RECORD_BATCH:
+        return _elements(_argument(message, "events"))
+    raise Rejection(Reason.UNKNOWN_TASK, f"no task is called {shown(message.task)}")
+
+
+def _argument(message: Message, name: str) -> msgspec.Raw:
+    if len(message.args) == 1 and not message.kwargs:
+        return message.args[0]
+    if not message.args and message.kwargs.keys() == {name}:
+        return message.kwargs[name]
+    given = f"{len(message.args)} positional and {shown(sorted(message.kwargs))}"
+    raise Rejection(Reason.MALFORMED_ARGUMENTS, f"{message.task} takes one argument, {name} (got {given})")
+
+
+def _elements(array: msgspec.Raw | bytes) -> list[bytes]:
+    try:
+        bodies = [bytes(body) for body in _ARRAY.decode(array)]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Rejection(Reason.MALFORMED_ARGUMENTS, f"events is not an array of JSON objects: {shown(str(error))}") from None
+    if len(bodies) > EVENTS_PER_MESSAGE_MAX:
+        raise Rejection(Reason.TOO_MANY_EVENTS, f"{len(bodies)} events; a message holds at most {EVENTS_PER_MESSAGE_MAX}")
+    return bodies

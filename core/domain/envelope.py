@@ -8,11 +8,11 @@ import binascii
 
 import msgspec
 
+from core.domain.message import RECORD, Message, called_with, message_with
 from core.domain.rejection import Reason, Rejection, shown
-from tasks.message import Message, message_with
-from worker.intake.source import Entry
-from worker.queue_limits import MESSAGE_BYTES_MAX
 
+PLAIN_QUEUE = "usage.json"
+MESSAGE_BYTES_MAX = 1024 * 1024
 _ENTRY_BYTES_MAX = MESSAGE_BYTES_MAX * 4 // 3 + 64 * 1024  # base64, and generous headers
 
 
@@ -36,31 +36,53 @@ class _Envelope(msgspec.Struct, rename="kebab", gc=False):
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
 
 
-def open_envelope(entry: Entry, door: str) -> Message:
-    """The Celery message in a queue entry; never raises.
+class QueueEntry(msgspec.Struct, frozen=True, gc=False):
+    """One queue entry as it came off the broker."""
 
-    Args:
-        entry: what came off the queue.
-        door: the task that a message with a defect is handed to.
-    """
+    queue: str
+    body: bytes
+
+    def whole(self) -> bytes:
+        """All of it, for the dead letter of what can't be read."""
+        return self.body
+
+    def parts(self) -> tuple[str, bytes] | None:
+        """The task and the body of a Celery message in ordinary form, where they can be told without opening `whole`."""
+        return None
+
+
+def open_entry(entry: QueueEntry) -> Message:
+    """The message in a queue entry, plain JSON or Celery's; never raises: what can't be read is a message with a defect."""
+    return plain_message(entry) if entry.queue == PLAIN_QUEUE else open_envelope(entry)
+
+
+def open_kept(queue: str, task: str, body: bytes) -> Message:
+    """The message that a dead letter keeps whole, out of a queue entry or of what Celery itself called `task` with; never raises."""
+    if not queue and not body.startswith(b'{"body":'):
+        return called_with(body, task)
+    return open_entry(QueueEntry(queue, body))
+
+
+def open_envelope(entry: QueueEntry) -> Message:
+    """The Celery message in a queue entry; never raises."""
     try:
         task, body = _parts(entry)
     except Rejection as defect:
-        return Message(entry.queue, entry.whole, door, defect=defect)
+        return Message(entry.queue, entry.whole, RECORD, defect=defect)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        return Message(entry.queue, entry.whole, door, defect=Rejection(Reason.MALFORMED_MESSAGE, f"is not a Celery message: {shown(str(error))}"))
-    return message_with(entry.queue, entry.whole, task, body, door)
+        return Message(entry.queue, entry.whole, RECORD, defect=Rejection(Reason.MALFORMED_MESSAGE, f"is not a Celery message: {shown(str(error))}"))
+    return message_with(entry.queue, entry.whole, task, body, RECORD)
 
 
-def plain_message(entry: Entry, door: str) -> Message:
+def plain_message(entry: QueueEntry) -> Message:
     """The plain JSON in a queue entry; never raises."""
     defect = None
     if len(entry.body) > MESSAGE_BYTES_MAX:
         defect = Rejection(Reason.MESSAGE_TOO_LARGE, f"{len(entry.body)} bytes; at most {MESSAGE_BYTES_MAX} are accepted")
-    return Message(entry.queue, entry.whole, door, plain=True, defect=defect)
+    return Message(entry.queue, entry.whole, RECORD, plain=True, defect=defect)
 
 
-def _parts(entry: Entry) -> tuple[str | None, bytes]:
+def _parts(entry: QueueEntry) -> tuple[str | None, bytes]:
     task, body = entry.parts() or _opened(entry.whole())
     if len(body) > MESSAGE_BYTES_MAX:
         raise Rejection(Reason.MESSAGE_TOO_LARGE, f"{len(body)} bytes; a body of at most {MESSAGE_BYTES_MAX} is accepted")
