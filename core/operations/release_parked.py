@@ -12,6 +12,7 @@ from core.operations.recording.batch import Settle, committed, settle_batch
 from core.operations.recording.delivery import judge
 from core.operations.recording.settle import settle, settle_isolating
 from core.operations.recording.work import KnownAccounts
+from core.storage.batches import BatchKind
 from core.storage.database import Database
 from core.storage.parked_events import Position, find_releasable
 
@@ -82,7 +83,7 @@ def _released(
         deliveries = judge([event.raw for event, _ in found], utc_now(), config.lateness_days, received_before=True)
         for delivery, (event, _) in zip(deliveries, found, strict=True):
             delivery.key = event.key  # also of one that this program can't read
-        settled = settle_batch(connection, deliveries, settle, config=config, known_accounts=known_accounts, worker=worker, releasing=True)
+        settled = settle_batch(connection, deliveries, settle, config=config, known_accounts=known_accounts, worker=worker, kind=BatchKind.RELEASE)
         taken = [delivery for delivery in deliveries if not delivery.left]
         if not taken:
             raise _NothingTaken

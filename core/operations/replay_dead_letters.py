@@ -17,6 +17,7 @@ from core.operations.recording.delivery import Delivery
 from core.operations.recording.reopened import LETTERS_MAX, OpenedLetter, open_letters
 from core.operations.recording.settle import settle, settle_isolating
 from core.operations.recording.work import KnownAccounts, Settled, Work
+from core.storage.batches import BatchKind
 from core.storage.database import Database, savepoint
 from core.storage.dead_letter_status import (
     Choice,
@@ -140,7 +141,14 @@ def _record(connection: Connection, settle: Settle, opened: list[OpenedLetter], 
         return settled
 
     settled = settle_batch(
-        connection, deliveries, settle_and_lock, config=how.config, known_accounts=how.known_accounts, worker=how.worker, replayed=len(opened)
+        connection,
+        deliveries,
+        settle_and_lock,
+        config=how.config,
+        known_accounts=how.known_accounts,
+        worker=how.worker,
+        kind=BatchKind.REPLAY,
+        letters=len(opened),
     )
     refused = [one.refused(of_letter) for one, of_letter in zip(opened, judged, strict=True)]
     refuse_again(connection, [(one.letter.id, dead_letter_of(d)) for one, d in zip(opened, refused, strict=True) if d is not None])

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from sqlalchemy import Connection, text
 
@@ -22,6 +23,14 @@ _WRITE = text("""
 
 
 _NO_DELIVERIES = {outcome.value: 0 for outcome in Outcome}
+
+
+class BatchKind(StrEnum):
+    """Where the events of a recording transaction come from."""
+
+    USAGE = "usage"  # from producers
+    RELEASE = "release"  # from the car park: their age and their own parked rows don't count
+    REPLAY = "replay"  # from dead letters
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from core.metrics import BATCH_EVENTS, BATCH_SECONDS, DEAD_LETTERS, DEAD_LETTERS
 from core.operations.recording.delivery import Delivery
 from core.operations.recording.sources import name_by_source
 from core.operations.recording.work import KnownAccounts, Settled, Work
-from core.storage.batches import begin_batch, write_batch
+from core.storage.batches import BatchKind, begin_batch, write_batch
 from core.storage.dead_letters import DeadLetter, Room, write_dead_letters
 
 Settle = Callable[[Work, list[Delivery]], Settled]
@@ -25,32 +25,34 @@ def settle_batch(
     config: Configuration,
     known_accounts: KnownAccounts,
     worker: str,
-    releasing: bool = False,
-    replayed: int = 0,
+    kind: BatchKind = BatchKind.USAGE,
+    letters: int = 0,
 ) -> Settled:
     """Everything that a recording transaction does between its beginning and its commit.
 
-    `replayed` is the number of dead letters that the deliveries come from, where they do: their first outcome is counted already.
+    `letters` is the number of dead letters that the deliveries of a replay come from: their first outcome is counted already.
 
     Raises:
         BadData: `settle` came upon something that the database refuses.
     """
-    work = Work(connection, config, begin_batch(connection), known_accounts, releasing)
+    work = Work(connection, config, begin_batch(connection), known_accounts, kind)
     name_by_source(connection, deliveries)
     settled = settle(work, deliveries)
-    if releasing:
+    released = letters
+    if kind is BatchKind.RELEASE:
         deliveries = [d for d in deliveries if not d.left]
-    letters = [dead_letter_of(d) for d in deliveries if d.rejection is not None]
+        released = len(deliveries)
+    refused = [dead_letter_of(d) for d in deliveries if d.rejection is not None]
     # What was kept so far, parked or in a letter, stays whole: nobody sends it again.
-    room = None if releasing or replayed else Room(config.dead_letters_max, config.dead_letters_bytes_max)
-    settled.without_room = write_dead_letters(connection, letters, work.batch.id, room)
+    room = Room(config.dead_letters_max, config.dead_letters_bytes_max) if kind is BatchKind.USAGE else None
+    settled.without_room = write_dead_letters(connection, refused, work.batch.id, room)
     write_batch(
         connection,
         work.batch,
         worker=worker,
-        kind="release" if releasing else "replay" if replayed else "usage",
+        kind=kind.value,
         counts={outcome.value: n for outcome, n in _result(deliveries, settled).counts().items()},
-        released=len(deliveries) if releasing else replayed,
+        released=released,
         unknown_user=settled.unknown_users,
         transaction_ids=settled.transaction_ids,
     )

@@ -22,6 +22,7 @@ from core.operations.recording.holders import Holders, open_holders
 from core.operations.recording.mandates import Mandates, meet, settings_of
 from core.operations.recording.parking import leave_to_others, park
 from core.operations.recording.work import Settled, Work
+from core.storage.batches import BatchKind
 from core.storage.database import savepoint
 from core.storage.event_keys import EventKey, StoredHash, claim_keys, find_keys
 from core.storage.parked_events import find_parked, with_parked
@@ -45,7 +46,7 @@ def settle(work: Work, deliveries: list[Delivery]) -> Settled:
     to_record = {key: delivery for key, delivery in new.items() if key not in to_park} if to_park else new
     settings = settings_of(work, mandates, {key[0] for key in to_record})
     holders = open_holders(work, [d.event for d in to_record.values() if d.event is not None], settings)
-    if work.releasing:
+    if work.kind is BatchKind.RELEASE:
         leave_to_others(work, deliveries, mandates.unknown)
         groups = by_key([d for d in readable if not d.left])
         to_record = {key: delivery for key, delivery in to_record.items() if not delivery.left}
@@ -112,7 +113,7 @@ def _settle_in_halves(work: Work, deliveries: list[Delivery]) -> Settled:
     except BadData as error:
         _forget(deliveries)
         if len(deliveries) == 1:
-            if not work.releasing or leave_to_others(work, deliveries):
+            if work.kind is not BatchKind.RELEASE or leave_to_others(work, deliveries):
                 deliveries[0].reject(Rejection(Reason.DATA_ERROR, one_line(str(error))))
             return Settled()
     half = len(deliveries) // 2
@@ -123,7 +124,7 @@ def _seen_before(work: Work, groups: Groups, mandates: Mandates, untimely: set[E
     """What is parked under these keys, and what is recorded under those that may not be new: some open an account, some are `untimely`."""
     stored: dict[EventKey, StoredHash] = {}
     in_car_park = [key for key in groups if key[0] in mandates.with_parked or key[0] not in mandates.settings]
-    if in_car_park and not work.releasing:
+    if in_car_park and work.kind is not BatchKind.RELEASE:
         stored = {key: parked.stored_hash for key, parked in find_parked(work.connection, in_car_park).items()}
     known = work.known_accounts.get
     doubtful = [key for key, group in groups.items() if known(group[0].holder) is None or key in untimely]
@@ -159,7 +160,7 @@ def _record(
     won = claim_keys(work.connection, list(new), [d.payload_hash for d in new.values()], HASH_VERSION)
     if len(won) < len(new):
         stored |= find_keys(work.connection, [key for key in new if key not in won])
-    if not work.releasing:
+    if work.kind is not BatchKind.RELEASE:
         _require_unparked(work, won)
     debits = []
     user_pays = {m for m, own in settings.items() if own.billing_model is BillingModel.PREPAY_USER}

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from core.config import Configuration
 from core.storage.accounts import Holder
-from core.storage.batches import Batch
+from core.storage.batches import Batch, BatchKind
 
 _ACCOUNTS_MAX = 100_000
 
@@ -72,7 +72,7 @@ class Work:
     config: Configuration
     batch: Batch
     known_accounts: KnownAccounts
-    releasing: bool = False  # the events were parked: their age and their own parked rows don't count
+    kind: BatchKind = BatchKind.USAGE
 
     @property
     def batch_id(self) -> int:
