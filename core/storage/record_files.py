@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, BinaryIO
@@ -52,8 +52,12 @@ class Columns:
         return f"accepted are {', '.join(sorted(self.values))}{aliases}"
 
 
-class _Fault(ValueError):
-    """What is wrong with one line."""
+class Fault(ValueError):
+    """What is wrong with one record: in which field of it (none: as a whole), with which value (None: it isn't shown)."""
+
+    def __init__(self, field: str, value: object, reason: str) -> None:
+        super().__init__(f"{field} {reason}".lstrip() + ("" if value is None else f" (got {shown(value)})"))
+        self.field, self.value, self.reason = field, value, reason
 
 
 class _Lines:
@@ -85,6 +89,20 @@ def read_records(file: BinaryIO, kind: FileFormat, columns: Columns) -> Iterator
     """
     lines = _Lines(file)
     return _csv_records(lines, columns) if kind is FileFormat.CSV else _jsonl_records(lines)
+
+
+def csv_rows(lines: Iterable[str]) -> tuple[list[str], Iterator[tuple[int, dict[str, str] | Fault | None]]]:
+    """The header of a CSV file (empty: there is none), and each row under it with the line that it begins on; None: a blank line.
+
+    Raises:
+        RequestRefused: the header is not CSV.
+    """
+    reader = csv.reader(lines)
+    try:
+        header = next(reader, [])
+    except csv.Error as error:
+        raise RequestRefused(f"the header is not CSV: {shown(str(error))}") from None
+    return header, _rows(reader, header)
 
 
 def text(cell: str) -> str:
@@ -119,6 +137,22 @@ def listed(cell: str) -> list[str]:
     return [item.strip() for item in cell.split(";") if item.strip()]
 
 
+def _rows(reader: Any, header: list[str]) -> Iterator[tuple[int, dict[str, str] | Fault | None]]:
+    while True:
+        line = reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield line, Fault("", None, f"is not CSV: {error}")
+            continue
+        if cells and len(cells) != len(header):
+            yield line, Fault("", ",".join(cells), f"has {len(cells)} fields, the header {len(header)}")
+        else:
+            yield line, dict(zip(header, cells, strict=True)) if cells else None
+
+
 def _jsonl_records(lines: _Lines) -> Iterator[RecordLine]:
     for line in lines:
         try:
@@ -126,7 +160,7 @@ def _jsonl_records(lines: _Lines) -> Iterator[RecordLine]:
             if not line.strip():
                 continue
             fields = _json_object(line)
-        except _Fault as fault:
+        except Fault as fault:
             yield RecordLine(lines.number, lines.position, None, str(fault))
         else:
             yield RecordLine(lines.number, lines.position, fields)
@@ -137,26 +171,26 @@ def _json_object(line: bytes) -> Fields:
     try:
         value = _DECODER.decode(line.decode())
     except RecursionError:
-        raise _Fault(f"is nested too deep (got {shown(line)})") from None
-    except _Fault as fault:
-        raise _Fault(f"{fault} (got {shown(line)})") from None
+        raise Fault("", line, "is nested too deep") from None
+    except Fault as fault:
+        raise Fault("", line, fault.reason) from None
     except UnicodeDecodeError as error:
-        raise _Fault(f"is not UTF-8: {error.reason} (got {shown(line)})") from None
+        raise Fault("", line, f"is not UTF-8: {error.reason}") from None
     except ValueError as error:
-        raise _Fault(f"is not JSON: {error} (got {shown(line)})") from None
+        raise Fault("", line, f"is not JSON: {error}") from None
     if not isinstance(value, dict):
-        raise _Fault(f"is not a JSON object (got {shown(line)})")
+        raise Fault("", line, "is not a JSON object")
     return value
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> Fields:
     if twice := repetition(pairs):
-        raise _Fault(f"is no single record: {twice}")
+        raise Fault("", None, f"is no single record: {twice}")
     return dict(pairs)
 
 
 def _refuse_constant(name: str) -> None:
-    raise _Fault(f"is not JSON: {name} is no JSON number")
+    raise Fault("", None, f"is not JSON: {name} is no JSON number")
 
 
 # A number with a fraction or an exponent becomes the text that stands there: no amount ever passes a float.
@@ -164,28 +198,20 @@ _DECODER = json.JSONDecoder(parse_float=str, parse_constant=_refuse_constant, ob
 
 
 def _csv_records(lines: _Lines, columns: Columns) -> Iterator[RecordLine]:
-    rows = csv.reader(line.decode("utf-8", "surrogateescape") for line in lines)
-    header = _header(rows, columns)
-    while True:
-        number = lines.number + 1
+    header, rows = csv_rows(line.decode("utf-8", "surrogateescape") for line in lines)
+    _check_header(header, columns)
+    for number, row in rows:
         try:
-            cells = next(rows)
             _check_length(lines)
-            if cells:
-                yield RecordLine(number, lines.position, _fields(header, cells, columns))
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield RecordLine(number, lines.position, None, f"is not CSV: {shown(str(error))}")
-        except _Fault as fault:
+            if isinstance(row, Fault):
+                raise row
+            if row is not None:
+                yield RecordLine(number, lines.position, _fields(row, columns))
+        except Fault as fault:
             yield RecordLine(number, lines.position, None, str(fault))
 
 
-def _header(rows: Iterator[list[str]], columns: Columns) -> list[str]:
-    try:
-        header = next(rows, [])
-    except csv.Error as error:
-        raise RequestRefused(f"the header is not CSV: {shown(str(error))}") from None
+def _check_header(header: list[str], columns: Columns) -> None:
     canonical = [columns.aliases.get(name, name) for name in header]
     for name, column in zip(canonical, header, strict=True):
         if name not in columns.values:
@@ -194,16 +220,14 @@ def _header(rows: Iterator[list[str]], columns: Columns) -> list[str]:
             raise RequestRefused(f"the header has {name} twice: {columns.accepted}")
     if missing := [name for name in columns.required if name not in canonical]:
         raise RequestRefused(f"the header lacks {', '.join(missing)}: {columns.accepted}")
-    return canonical
 
 
-def _fields(header: Sequence[str], cells: Sequence[str], columns: Columns) -> Fields:
+def _fields(row: Mapping[str, str], columns: Columns) -> Fields:
     """The record of a row: empty cells are absent, and fields of an object are in it."""
-    if len(cells) != len(header):
-        raise _Fault(f"has {len(cells)} fields, the header {len(header)} (got {shown(','.join(cells))})")
     fields: Fields = {}
-    for name, cell in zip(header, cells, strict=True):
+    for column, cell in row.items():
         if cell:
+            name = columns.aliases.get(column, column)
             inside = columns.inside.get(name)
             (fields if inside is None else fields.setdefault(inside, {}))[name] = _value(name, cell, columns.values[name])
     return fields
@@ -211,14 +235,14 @@ def _fields(header: Sequence[str], cells: Sequence[str], columns: Columns) -> Fi
 
 def _value(name: str, cell: str, value_of: Callable[[str], object]) -> object:
     if not cell.isascii() and any("\ud800" <= character <= "\udfff" for character in cell):
-        raise _Fault(f"{name} is not UTF-8 (got {shown(cell)})")
+        raise Fault(name, cell, "is not UTF-8")
     try:
         return value_of(cell)
     except ValueError as error:
-        raise _Fault(f"{name} {error} (got {shown(cell)})") from None
+        raise Fault(name, cell, str(error)) from None
 
 
 def _check_length(lines: _Lines) -> None:
     if lines.overlong:
         lines.overlong = False
-        raise _Fault(f"has more than {LINE_BYTES_MAX} bytes")
+        raise Fault("", None, f"has more than {LINE_BYTES_MAX} bytes")

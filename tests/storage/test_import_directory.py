@@ -236,3 +236,9 @@ def test_an_import_remembers_no_row(database: Database, rows: Rows, tmp_path: Pa
         tracemalloc.stop()
     assert most < 2**21
     assert rows("SELECT count(*) AS n FROM directory_memberships") == [{"n": MEMBERSHIPS + 1}]
+
+
+def test_a_header_that_is_not_csv_is_refused(tmp_path: Path) -> None:
+    """What the CSV reader itself refuses in the header is one line for the operator, not the program's end."""
+    with pytest.raises(RequestRefused, match="the header is not CSV"):
+        read_users(written(tmp_path, "id," + "x" * 200_000 + "\n"), fail)

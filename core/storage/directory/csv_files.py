@@ -5,24 +5,23 @@ A file is UTF-8 (a byte order mark is accepted) with a header line; its columns 
 used is reported and skipped, never the rest.
 """
 
-import csv
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TypeVar
+from typing import TextIO, TypeVar
 
 from core.domain.rejection import shown
 from core.domain.time_zones import is_time_zone
 from core.domain.usage_event import ID_LENGTH_MAX
 from core.errors import RequestRefused
 from core.storage.directory.mirror import Mandate, Membership, User
+from core.storage.record_files import Fault, csv_rows, yes_or_no
 
 NAME_LENGTH_MAX = 256
 _NOT_TEXT = re.compile(
     "[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef" + "".join(f"{chr(p * 65536 + 65534)}{chr(p * 65536 + 65535)}" for p in range(17)) + "]"
 )
-_TRUE, _FALSE = frozenset({"true", "1", "yes"}), frozenset({"false", "0", "no"})
 _OPTIONAL = frozenset({"enabled"})
 
 Entry = TypeVar("Entry", Mandate, Membership, User)
@@ -46,14 +45,6 @@ class RefusedRow:
 Refuse = Callable[[RefusedRow], None]
 
 
-class _Fault(ValueError):
-    """What is wrong with one row."""
-
-    def __init__(self, field: str, value: object, reason: str) -> None:
-        super().__init__(reason)
-        self.field, self.value, self.reason = field, value, reason
-
-
 def read_mandates(path: Path, refuse: Refuse) -> Iterator[tuple[int, Mandate]]:
     """The mandates in the file, each with its line, read as they are asked for; `refuse` is told meanwhile what can't be used.
 
@@ -61,20 +52,17 @@ def read_mandates(path: Path, refuse: Refuse) -> Iterator[tuple[int, Mandate]]:
         RequestRefused: at once, if the file has no header or one with an unknown or missing column.
         OSError: the file can't be read.
     """
-    _check_header(path, Mandate)
-    return _read(path, refuse, _mandate)
+    return _read(path, refuse, Mandate, _mandate)
 
 
 def read_memberships(path: Path, refuse: Refuse) -> Iterator[tuple[int, Membership]]:
     """As `read_mandates`, for memberships."""
-    _check_header(path, Membership)
-    return _read(path, refuse, _membership)
+    return _read(path, refuse, Membership, _membership)
 
 
 def read_users(path: Path, refuse: Refuse) -> Iterator[tuple[int, User]]:
     """As `read_mandates`, for users."""
-    _check_header(path, User)
-    return _read(path, refuse, _user)
+    return _read(path, refuse, User, _user)
 
 
 def contradiction(path: Path, line: int, key: tuple[str, ...]) -> RefusedRow:
@@ -94,46 +82,32 @@ def _user(row: Row) -> User:
     return User(_id(row, "id"), _name(row, "username"), _name(row, "display_name"))
 
 
-def _read(path: Path, refuse: Refuse, entry_of: Callable[[Row], Entry]) -> Iterator[tuple[int, Entry]]:
-    for line, cells in _rows(path):
-        try:
-            entry = entry_of(_whole(cells))
-        except _Fault as fault:
-            refuse(RefusedRow(_shown(path), line, fault.field, shown(fault.value), fault.reason))
-        else:
-            yield line, entry
+def _read(path: Path, refuse: Refuse, kind: type[Entry], entry_of: Callable[[Row], Entry]) -> Iterator[tuple[int, Entry]]:
+    with _opened(path) as file:
+        _check_header(path, csv_rows(file)[0], [field.name for field in fields(kind)])
+    return _entries(path, refuse, entry_of)
 
 
-def _whole(cells: Row | _Fault) -> Row:
-    if isinstance(cells, _Fault):
-        raise cells
-    return cells
-
-
-def _rows(path: Path) -> Iterator[tuple[int, Row | _Fault]]:
-    """Each row after the header with the line it begins on; blank lines are no rows."""
-    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        reader = csv.reader(file)
-        header = next(reader)
-        while True:
-            line = reader.line_num + 1
-            try:
-                cells = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                yield line, _Fault("row", "", f"is not CSV: {error}")
+def _entries(path: Path, refuse: Refuse, entry_of: Callable[[Row], Entry]) -> Iterator[tuple[int, Entry]]:
+    with _opened(path) as file:
+        for line, row in csv_rows(file)[1]:
+            if row is None:
                 continue
-            if cells and len(cells) != len(header):
-                yield line, _Fault("row", ",".join(cells), f"has {len(cells)} fields, the header {len(header)}")
-            elif cells:
-                yield line, dict(zip(header, cells, strict=True))
+            try:
+                if isinstance(row, Fault):
+                    raise row
+                entry = entry_of(row)
+            except Fault as fault:
+                refuse(RefusedRow(_shown(path), line, fault.field or "row", shown(fault.value or ""), fault.reason))
+            else:
+                yield line, entry
 
 
-def _check_header(path: Path, entry: type[Mandate | Membership | User]) -> None:
-    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        header = next(csv.reader(file), [])
-    known = [field.name for field in fields(entry)]
+def _opened(path: Path) -> TextIO:
+    return path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
+
+
+def _check_header(path: Path, header: list[str], known: list[str]) -> None:
     name = _shown(path)
     if not header:
         raise RequestRefused(f"{name}: the header line is missing: {','.join(known)}")
@@ -152,7 +126,7 @@ def _shown(path: Path) -> str:
 
 def _id(row: Row, field: str) -> str:
     if not row[field]:
-        raise _Fault(field, row[field], "is empty")
+        raise Fault(field, row[field], "is empty")
     return _text(row, field, ID_LENGTH_MAX)
 
 
@@ -162,23 +136,22 @@ def _name(row: Row, field: str) -> str | None:
 
 def _text(row: Row, field: str, length_max: int) -> str:
     if len(row[field]) > length_max:
-        raise _Fault(field, row[field], f"has more than {length_max} characters")
+        raise Fault(field, row[field], f"has more than {length_max} characters")
     if _NOT_TEXT.search(row[field]):
-        raise _Fault(field, row[field], "has a control character, or is not UTF-8")
+        raise Fault(field, row[field], "has a control character, or is not UTF-8")
     return row[field]
 
 
 def _enabled(row: Row) -> bool | None:
-    value = row.get("enabled", "").lower()
-    if not value:
-        return None
-    if value not in _TRUE | _FALSE:
-        raise _Fault("enabled", row["enabled"], "is not true, false, 1, 0, yes or no")
-    return value in _TRUE
+    cell = row.get("enabled")
+    try:
+        return yes_or_no(cell) if cell else None
+    except ValueError as error:
+        raise Fault("enabled", cell, str(error)) from None
 
 
 def _time_zone(row: Row) -> str | None:
     zone = row["time_zone"]
     if zone and not is_time_zone(zone):
-        raise _Fault("time_zone", zone, "is not an IANA time zone that this program knows")
+        raise Fault("time_zone", zone, "is not an IANA time zone that this program knows")
     return zone or None
