@@ -10,7 +10,7 @@ from cli.context import open_database
 from cli.options import AsJson
 from cli.output.json_out import print_json
 from cli.output.tables import print_fields, print_table
-from core.domain.billing import ReferenceType
+from core.domain.kinds import GRANT
 from core.storage.reading.accounts import Account
 from core.storage.reading.transactions import Transaction
 from core.views.explain import Explanation, explain_event
@@ -99,7 +99,7 @@ def _print_related(found: Explanation) -> None:
 
 def _by(entry: Transaction) -> str | None:
     """Who asked for it; nobody asks for a grant, whose user is only whom it is for."""
-    return "Tollbook itself" if entry.reference_type == ReferenceType.SYSTEM else entry.user_name
+    return "Tollbook itself" if entry.reference_type == GRANT.reference_type else entry.user_name
 
 
 def _section(title: str, values: dict[str, object]) -> None:

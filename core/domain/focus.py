@@ -8,25 +8,17 @@ A correction counts in the period of what it corrects, as in the statistics.
 
 from datetime import date, datetime
 from decimal import Decimal
-from enum import StrEnum
 from typing import NamedTuple
 
-from core.domain.billing import AccountType, ReferenceType, TransactionType
+from core.domain.billing import AccountType, TransactionType
 from core.domain.exports import Column, Kind, Row
+from core.domain.kinds import USAGE, ChargeCategory, Counted, kind_of
 from core.domain.money import ZERO
 
 _USAGE_SERVICE = "AI and Machine Learning"
 _MONEY_SERVICE = ("Other", "Tollbook", "Balance")  # category, provider and name: FOCUS wants each for every row
 _UNKNOWN = "unknown"
 _UNIT = "Requests"
-
-
-class ChargeCategory(StrEnum):
-    """What a charge is, as FOCUS has it: usage and credits include what corrects them."""
-
-    USAGE = "Usage"
-    CREDIT = "Credit"
-    ADJUSTMENT = "Adjustment"
 
 
 class Tokens(NamedTuple):
@@ -48,7 +40,7 @@ class Bounds(NamedTuple):
     billing_end: datetime
 
 
-class Entry(NamedTuple):
+class ChargedEntry(NamedTuple):
     """A ledger entry; of a correction with the provider, model, feature and tokens of what it corrects."""
 
     id: int
@@ -79,11 +71,14 @@ class Entry(NamedTuple):
     @property
     def category(self) -> ChargeCategory:
         """What it is, or of a correction: what it corrects."""
-        correction = self.reversed_transaction_type is not None
-        kind, source = (self.reversed_transaction_type, self.reversed_reference_type) if correction else (self.transaction_type, self.reference_type)
-        if kind == TransactionType.DEBIT and source in (ReferenceType.WORKFLOW, ReferenceType.AMENDMENT):
-            return ChargeCategory.USAGE
-        return ChargeCategory.CREDIT if kind == TransactionType.CREDIT else ChargeCategory.ADJUSTMENT
+        if self.reversed_transaction_type is not None and self.reversed_reference_type is not None:
+            return kind_of(self.reversed_transaction_type, self.reversed_reference_type).charge
+        return kind_of(self.transaction_type, self.reference_type).charge
+
+    @property
+    def is_call(self) -> bool:
+        """Whether it is an event, and no correction of one."""
+        return kind_of(self.transaction_type, self.reference_type).counted is Counted.EVENT
 
     @property
     def cost(self) -> Decimal:
@@ -167,12 +162,11 @@ USAGE_COLUMNS = (
 )
 
 
-def charge_of_entry(entry: Entry) -> Row:
+def charge_of_entry(entry: ChargedEntry) -> Row:
     """The entry as a row of `ENTRY_COLUMNS`."""
     category = entry.category
     is_usage = category is ChargeCategory.USAGE
     service, provider, name = (_USAGE_SERVICE, entry.provider or _UNKNOWN, entry.model or _UNKNOWN) if is_usage else _MONEY_SERVICE
-    is_call = is_usage and entry.reference_type == ReferenceType.WORKFLOW
     is_sub_account = entry.account_type == AccountType.USER
     charge_start, charge_end, billing_start, billing_end = entry.bounds
     return (
@@ -187,7 +181,7 @@ def charge_of_entry(entry: Entry) -> Row:
         entry.description,
         charge_end,
         charge_start,
-        Decimal(is_call) if is_usage else None,
+        Decimal(entry.is_call) if is_usage else None,
         _UNIT if is_usage else None,
         entry.cost if is_usage else ZERO,
         provider,
@@ -223,7 +217,7 @@ def charge_of_usage(usage: Usage) -> Row:
         billing_start,
         ChargeCategory.USAGE.value,
         None,
-        "AI Usage",
+        USAGE.description,
         charge_end,
         charge_start,
         Decimal(usage.event_count),

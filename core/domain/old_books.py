@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from core.domain.billing import ReferenceType, TransactionType
 from core.domain.contract import EventContract, Id, Label, Moment
+from core.domain.kinds import KINDS, USAGE
 from core.domain.rejection import Rejection, shown
 from core.domain.request import Amount, AnyAmount, By, Reason, refusal, without_null
 from core.domain.usage_event import UsageEvent
@@ -20,10 +21,13 @@ def _as_text(value: object) -> object:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-def _past(kind: ReferenceType) -> ReferenceType:
-    if kind in (ReferenceType.SWITCH, ReferenceType.AMENDMENT):
+_IMPORTABLE = frozenset(kind.reference_type for kind in KINDS.values() if kind.importable)
+
+
+def _past(name: ReferenceType) -> ReferenceType:
+    if name not in _IMPORTABLE:
         raise ValueError("refers to other entries of these books: give it as ADJUSTMENT")
-    return kind
+    return name
 
 
 EntryId = Annotated[Label, StringConstraints(min_length=1, max_length=128 - len(HISTORY_PREFIX)), BeforeValidator(_as_text)]
@@ -115,7 +119,7 @@ def read_entry(fields: Mapping[str, Any]) -> UsageEvent | PastEntry:
     Raises:
         RequestRefused: names every wrong field and its value.
     """
-    if fields.get("reference_type") == ReferenceType.WORKFLOW:
+    if fields.get("reference_type") == USAGE.reference_type:
         return _usage(fields)
     try:
         entry = PastEntry.model_validate(without_null(PastEntry, fields))
@@ -127,7 +131,7 @@ def read_entry(fields: Mapping[str, Any]) -> UsageEvent | PastEntry:
 
 
 def _usage(fields: Mapping[str, Any]) -> UsageEvent:
-    if fields.get("transaction_type") != TransactionType.DEBIT:
+    if fields.get("transaction_type") != USAGE.transaction_type:
         raise RequestRefused(f"transaction_type: {shown(fields.get('transaction_type'))} is not DEBIT, which usage (WORKFLOW) always is")
     if fields.get("created_by_user_id") not in (None, fields.get("user_id")):
         raise RequestRefused(f"created_by_user_id: {shown(fields['created_by_user_id'])} is not the entry's user, who acts in usage")

@@ -10,13 +10,12 @@ from typing import Annotated, Any, Self, get_args
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, StringConstraints, ValidationError
 
 from core.domain.contract import Id, Label
-from core.domain.money import QUANTUM, parse_decimal
+from core.domain.money import AMOUNT_MAX, QUANTUM, parse_decimal
 from core.domain.rejection import shown
 from core.domain.usage_event import parse_price, parse_time
 from core.errors import RequestRefused
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-AMOUNT_MAX = 10_000_000_000  # CHF, what a column of the books holds
 
 
 def parse_amount(value: object) -> Decimal:
@@ -157,6 +156,10 @@ class Request(Question):
     def content(self) -> dict[str, Any]:
         """What a repeated request must have in common with the first, as JSON values: everything but the key and who asks."""
         return self.model_dump(mode="json", exclude={"mandate_id", "key", "by"})
+
+    def earlier_contents(self) -> list[Mapping[str, Any]]:
+        """What an earlier version made of the same request, where it was spelled differently."""
+        return []
 
 
 def without_null(kind: type[BaseModel], fields: Mapping[str, object]) -> dict[str, object]:

@@ -1,15 +1,13 @@
 """Adjusting: an operator sets a balance right, up or down, and says why."""
 
-from core.domain.billing import ReferenceType, TransactionType
-from core.domain.request import Reason, RowId, SignedAmount
-from core.domain.rights import Actor, require_root
-from core.operations.moving.accounts import present_settings
-from core.operations.moving.move_one import OneMovement, move_one
-from core.operations.moving.result import MovementResult
-from core.storage.database import Database
-from core.storage.movements import Movement
+from sqlalchemy import Connection
 
-ADJUST = "adjust"
+from core.domain.kinds import ADJUSTMENT
+from core.domain.request import Reason, RowId, SignedAmount
+from core.domain.settings import BillingSettings
+from core.operations.moving.move_one import OneMovement, move_one
+from core.operations.moving.movement import movement, under_key
+from core.operations.moving.result import MovementResult
 
 
 class Adjustment(OneMovement):
@@ -23,20 +21,13 @@ class Adjustment(OneMovement):
     reason: Reason
 
 
-def adjust(database: Database, actor: Actor, asked: Adjustment) -> MovementResult:
+@movement("movement.adjust", "adjust a balance")
+@under_key()
+def adjust(connection: Connection, settings: BillingSettings, asked: Adjustment) -> MovementResult:
     """Moves the balance (ADJUSTMENT), also below zero; the warning threshold stays. A replay returns the first result.
 
     Raises:
-        Forbidden: the actor is not root.
-        NotFound: the mandate has no settings, or no such account.
-        Conflict: the key was used for another adjustment.
+        NotFound: the mandate has no such account.
         RequestRefused: the balance would become more than the books can hold.
-        StorageUnavailable: it is not known whether it was done; ask again with the same key.
-        Misconfigured: only an operator can help.
     """
-    require_root(actor, "adjust a balance")
-    movement = Movement(
-        asked.account_id, asked.payer, TransactionType.ADJUSTMENT, asked.amount, ReferenceType.ADJUSTMENT, asked.reason, asked.by, asked.key
-    )
-    with database.transaction() as connection:
-        return move_one(connection, present_settings(connection, asked.mandate_id), ADJUST, asked, movement)
+    return move_one(connection, settings, asked, ADJUSTMENT, asked.amount, asked.reason)

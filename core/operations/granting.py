@@ -1,17 +1,31 @@
-"""Making the grants that could not be made when their accounts were opened."""
+"""Making grants: the initial credit of a new user account, once for ever."""
 
 from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection
 
-from core.domain.billing import BillingModel, warning_threshold
+from core.domain.billing import BillingModel
+from core.domain.entry import Entry
+from core.domain.kinds import GRANT
+from core.domain.money import ZERO
 from core.domain.settings import BillingSettings
 from core.errors import RequestRefused
-from core.operations.moving.move import alerts_between, balance_after
-from core.storage.accounts import credit_balances, lock_accounts
+from core.operations.moving.post import balance_after, post, tell_nothing
+from core.storage.accounts import LockedAccount, lock_accounts
 from core.storage.backfill import DueGrant, clear_grants_due
-from core.storage.balance_alerts import write_alerts
-from core.storage.transactions import Grant, insert_grants
+from core.storage.grants import claim_grants
+
+
+def make_first_grants(connection: Connection, opened: Mapping[int, BillingSettings], batch_id: int | None) -> None:
+    """Makes the grant of each account that this transaction has just opened, by id with its mandate's settings, where they give any.
+
+    It is what the account begins with, so no alert tells of it.
+    """
+    given = [_grant(account_id, own) for account_id, own in opened.items() if own.default_user_credit > 0]
+    if given:
+        new = claim_grants(connection, given)
+        begun = {g.account_id: LockedAccount(g.account_id, g.settings.mandate_id, False, ZERO, ZERO, None) for g in new}
+        post(connection, new, begun, batch_id, told=tell_nothing)
 
 
 def make_due_grants(connection: Connection, due: Sequence[DueGrant], settings: Mapping[str, BillingSettings]) -> tuple[int, list[RequestRefused]]:
@@ -26,24 +40,22 @@ def make_due_grants(connection: Connection, due: Sequence[DueGrant], settings: M
         due: in the order of their account ids.
         settings: of all of their mandates.
     """
-    payable = [grant for grant in due if settings[grant.mandate_id].billing_model is BillingModel.PREPAY_USER]
-    grants, refused = {}, []
-    for g in payable:
-        own = settings[g.mandate_id]
-        try:
-            balance_after(g.account_id, g.balance, own.default_user_credit)
-        except RequestRefused as refusal:
-            refused.append(refusal)
-        else:
-            grants[g.account_id] = Grant(g.account_id, own.default_user_credit, own)
-    if without_credit := [i for i, grant in grants.items() if grant.amount == 0]:
+    grants, refused = [], []
+    for waiting in due:
+        own = settings[waiting.mandate_id]
+        if own.billing_model is BillingModel.PREPAY_USER:
+            try:
+                balance_after(waiting.account_id, waiting.balance, own.default_user_credit)
+            except RequestRefused as refusal:
+                refused.append(refusal)
+            else:
+                grants.append(_grant(waiting.account_id, own))
+    if without_credit := [grant.account_id for grant in grants if grant.amount == 0]:
         clear_grants_due(connection, without_credit)
-    made = insert_grants(connection, [grant for grant in grants.values() if grant.amount > 0], None)
-    before = {account.id: account for account in lock_accounts(connection, made)}
-    after = {}
-    for i, account in before.items():
-        balance = account.balance + grants[i].amount
-        after[i] = account._replace(balance=balance, warning_threshold=warning_threshold(grants[i].settings.warning_threshold_percent, balance))
-    credit_balances(connection, {i: grants[i].amount for i in after}, {i: account.warning_threshold for i, account in after.items()})
-    write_alerts(connection, [alert for i in after for alert in alerts_between(before[i], after[i], grants[i].settings)], None)
+    made = claim_grants(connection, [grant for grant in grants if grant.amount > 0])
+    post(connection, made, {account.id: account for account in lock_accounts(connection, [grant.account_id for grant in made])})
     return len(made), refused
+
+
+def _grant(account_id: int, settings: BillingSettings) -> Entry:
+    return Entry(settings, GRANT, account_id, account_id, settings.default_user_credit, GRANT.description, None, f"grant:{account_id}")

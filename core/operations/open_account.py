@@ -10,14 +10,13 @@ from core.config import Configuration
 from core.domain.contract import Id
 from core.domain.rejection import shown
 from core.domain.request import Question
-from core.domain.rights import Actor, require_root
 from core.domain.settings import BillingSettings
 from core.errors import NotFound, RequestRefused
+from core.operations.moving.movement import movement
 from core.operations.recording.holders import open_accounts_of
 from core.operations.recording.mandates import meet, settings_of
 from core.operations.recording.work import KnownAccounts, OpeningAlone
 from core.storage.accounts import NewAccount, find_pools, open_accounts
-from core.storage.database import Database
 from core.storage.reading.accounts import find_account_of
 
 _WHY = {"disabled_mandate": "has it disabled", "unknown_mandate": "does not know it"}
@@ -43,33 +42,29 @@ class OpenedAccount:
     existed: bool
 
 
-def open_account(database: Database, actor: Actor, asked: AccountOpening, *, config: Configuration) -> OpenedAccount:
+@movement("movement.open_account", "open an account")
+def open_account(connection: Connection, asked: AccountOpening, *, config: Configuration) -> OpenedAccount:
     """Opens the account if it isn't there, as a first usage would: with the mandate's default settings, the grant and the pool that pays.
 
     A known, enabled member gets the grant under PREPAY_USER; of others, and under UNLIMITED, it stays due. Of any number of callers
     at once, and of usage meanwhile, one opens it. A replay finds it and changes nothing.
 
     Raises:
-        Forbidden: the actor is not root.
         NotFound: the mandate may have no settings, since the directory doesn't know it or has it disabled.
         RequestRefused: a pool is asked for that isn't there, and the mandate's model has none.
-        StorageUnavailable: it is not known whether it was opened; ask again.
-        Misconfigured: only an operator can help.
     """
-    require_root(actor, "open an account")
     mandate_id, user_id = asked.mandate_id, asked.user_id
-    with database.transaction() as connection:
-        opening = OpeningAlone(connection, config, KnownAccounts())
-        mandates = meet(opening, [mandate_id])
-        if mandates.unknown:
-            why = _WHY[mandates.unknown[mandate_id]]
-            raise NotFound(f"mandate_id: mandate {shown(mandate_id)} has no billing settings, and the directory {why}")
-        settings = settings_of(opening, mandates, [mandate_id])
-        if user_id is None:
-            existed = not opened_pool(connection, settings[mandate_id])[1]
-        else:
-            existed = (mandate_id, user_id) not in open_accounts_of(opening, {(mandate_id, user_id)}, settings).opened
-        found = find_account_of(connection, mandate_id, user_id)
+    opening = OpeningAlone(connection, config, KnownAccounts())
+    mandates = meet(opening, [mandate_id])
+    if mandates.unknown:
+        why = _WHY[mandates.unknown[mandate_id]]
+        raise NotFound(f"mandate_id: mandate {shown(mandate_id)} has no billing settings, and the directory {why}")
+    settings = settings_of(opening, mandates, [mandate_id])
+    if user_id is None:
+        existed = not opened_pool(connection, settings[mandate_id])[1]
+    else:
+        existed = (mandate_id, user_id) not in open_accounts_of(opening, {(mandate_id, user_id)}, settings).opened
+    found = find_account_of(connection, mandate_id, user_id)
     assert found is not None, "an account just opened is there"
     return OpenedAccount(mandate_id, user_id, found.id, found.balance, found.grant_due, found.enabled, found.opened_at, existed)
 

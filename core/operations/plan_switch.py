@@ -7,8 +7,8 @@ from sqlalchemy import Connection
 
 from core.domain.money import ZERO
 from core.domain.rights import Actor, require_root
-from core.operations.moving.accounts import expected_settings
-from core.operations.moving.move import balance_after
+from core.operations.moving.accounts import require_version, whole_settings
+from core.operations.moving.post import balance_after
 from core.operations.moving.switch_legs import SwitchSummary, summary_of, switch_legs
 from core.operations.switch_billing_model import ModelSwitch
 from core.storage.billing_settings import find_billed_model
@@ -45,7 +45,8 @@ def plan_switch(database: Database, actor: Actor, asked: ModelSwitch) -> SwitchP
     """
     require_root(actor, "plan a switch of a billing model")
     with database.snapshot() as connection:
-        current = expected_settings(connection, asked.mandate_id, asked.expected_version)
+        current = whole_settings(connection, asked.mandate_id)
+        require_version(current, asked.expected_version)
         old, new = current.billing_model, asked.billing_model
         accounts = read_mandate_accounts(connection, asked.mandate_id)
         to_open = [] if new is old else _to_open(connection, asked, accounts)

@@ -60,10 +60,12 @@ def repair_books(
     balances = []
     for wrong in plan.balances:
         account = {"mandate_id": wrong.mandate_id, "account_id": wrong.account_id, "key": f"repair:{key}:{wrong.account_id}"}
-        balances.append(repair_balance(database, BalanceRepair.read({**asked, **account, "by_adjustment": by_adjustment})))
-    statistics = [
-        repair_statistics(database, StatisticsRepair.read({**asked, "mandate_id": wrong.mandate_id, "key": key})) for wrong in plan.statistics
-    ]
+        with database.transaction() as connection:
+            balances.append(repair_balance(connection, BalanceRepair.read({**asked, **account, "by_adjustment": by_adjustment})))
+    statistics = []
+    for mandate in plan.statistics:
+        with database.transaction() as connection:
+            statistics.append(repair_statistics(connection, StatisticsRepair.read({**asked, "mandate_id": mandate.mandate_id, "key": key})))
     again = [b.mandate_id for b in balances if b.repeated] + [s.mandate_id for s in statistics if s.repeated]
     if again:
         raise Conflict(f"key: {shown(key)} has repaired mandate {shown(again[0])} before, and it is wrong again: use another key")

@@ -4,16 +4,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pydantic import StrictBool
+from sqlalchemy import Connection
 
 from core.domain.request import Request, RowId
-from core.domain.rights import Actor, require_root
-from core.operations.moving.accounts import locked_accounts, present_settings
-from core.operations.moving.once import once
+from core.domain.settings import BillingSettings
+from core.operations.moving.accounts import locked_accounts
+from core.operations.moving.movement import movement, under_key
 from core.storage.account_rules import set_enabled
-from core.storage.database import Database, transaction_time
-from core.storage.operation_keys import Operation
-
-SET_ACCOUNT_ENABLED = "set_account_enabled"
+from core.storage.database import transaction_time
 
 
 class AccountEnabling(Request):
@@ -36,23 +34,14 @@ class EnabledResult:
     repeated: bool = False
 
 
-def set_account_enabled(database: Database, actor: Actor, asked: AccountEnabling) -> EnabledResult:
+@movement("movement.set_account_enabled", "enable or disable an account")
+@under_key()
+def set_account_enabled(connection: Connection, _settings: BillingSettings, asked: AccountEnabling) -> EnabledResult:
     """Enables or disables the account; nothing moves. A replay returns the first result and undoes nothing that came later.
 
     Raises:
-        Forbidden: the actor is not root.
-        NotFound: the mandate has no settings, or no such account.
-        Conflict: the key was used for another account or the opposite.
-        StorageUnavailable: it is not known whether it was done; ask again with the same key.
-        Misconfigured: only an operator can help.
+        NotFound: the mandate has no such account.
     """
-    require_root(actor, "enable or disable an account")
-    with database.transaction() as connection:
-        present_settings(connection, asked.mandate_id)
-
-        def done() -> EnabledResult:
-            locked_accounts(connection, asked.mandate_id, {asked.account_id})
-            changed = set_enabled(connection, asked.account_id, enabled=asked.enabled)
-            return EnabledResult(asked.mandate_id, asked.account_id, asked.enabled, changed, asked.by, transaction_time(connection))
-
-        return once(connection, Operation(asked.mandate_id, SET_ACCOUNT_ENABLED, asked.key, asked.content()), EnabledResult, done)
+    locked_accounts(connection, asked.mandate_id, {asked.account_id})
+    changed = set_enabled(connection, asked.account_id, enabled=asked.enabled)
+    return EnabledResult(asked.mandate_id, asked.account_id, asked.enabled, changed, asked.by, transaction_time(connection))

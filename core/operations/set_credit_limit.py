@@ -4,18 +4,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from sqlalchemy import Connection
+
 from core.domain.request import Amount, Request, RowId
-from core.domain.rights import Actor, require_root
+from core.domain.settings import BillingSettings
 from core.errors import RequestRefused
-from core.operations.moving.accounts import locked_accounts, present_settings
-from core.operations.moving.move import alerts_between
-from core.operations.moving.once import once
+from core.operations.moving.accounts import locked_accounts
+from core.operations.moving.crossed import alerts_between
+from core.operations.moving.movement import movement, under_key
 from core.storage import account_rules
 from core.storage.balance_alerts import write_alerts
-from core.storage.database import Database, transaction_time
-from core.storage.operation_keys import Operation
-
-SET_CREDIT_LIMIT = "set_credit_limit"
+from core.storage.database import transaction_time
 
 
 class CreditLimit(Request):
@@ -39,31 +38,22 @@ class CreditLimitResult:
     repeated: bool = False
 
 
-def set_credit_limit(database: Database, actor: Actor, asked: CreditLimit) -> CreditLimitResult:
+@movement("movement.set_credit_limit", "set a credit limit")
+@under_key()
+def set_credit_limit(connection: Connection, settings: BillingSettings, asked: CreditLimit) -> CreditLimitResult:
     """Sets the limit and writes an alert for each line that the pool's debt crosses by it: a limit below the debt is a crossing.
 
     Under another model than CREDIT_POSTPAY it is kept and means nothing. A replay returns the first result and undoes nothing
     that came later.
 
     Raises:
-        Forbidden: the actor is not root.
-        NotFound: the mandate has no settings, or no such account.
-        Conflict: the key was used for another limit.
+        NotFound: the mandate has no such account.
         RequestRefused: the account is no pool.
-        StorageUnavailable: it is not known whether it was done; ask again with the same key.
-        Misconfigured: only an operator can help.
     """
-    require_root(actor, "set a credit limit")
-    with database.transaction() as connection:
-        settings = present_settings(connection, asked.mandate_id)
-
-        def done() -> CreditLimitResult:
-            before = locked_accounts(connection, asked.mandate_id, {asked.account_id})[asked.account_id]
-            if not before.is_pool:
-                raise RequestRefused(f"account_id: {before.id} is a user's account, and only a pool has a credit limit")
-            account_rules.set_credit_limit(connection, before.id, asked.credit_limit)
-            write_alerts(connection, alerts_between(before, before._replace(credit_limit=asked.credit_limit), settings), None)
-            time = transaction_time(connection)
-            return CreditLimitResult(asked.mandate_id, before.id, before.credit_limit, asked.credit_limit, before.balance, asked.by, time)
-
-        return once(connection, Operation(asked.mandate_id, SET_CREDIT_LIMIT, asked.key, asked.content()), CreditLimitResult, done)
+    before = locked_accounts(connection, asked.mandate_id, {asked.account_id})[asked.account_id]
+    if not before.is_pool:
+        raise RequestRefused(f"account_id: {before.id} is a user's account, and only a pool has a credit limit")
+    account_rules.set_credit_limit(connection, before.id, asked.credit_limit)
+    write_alerts(connection, alerts_between(before, before._replace(credit_limit=asked.credit_limit), settings), None)
+    time = transaction_time(connection)
+    return CreditLimitResult(asked.mandate_id, before.id, before.credit_limit, asked.credit_limit, before.balance, asked.by, time)

@@ -11,12 +11,13 @@ from sqlalchemy import Connection
 from core.config import Configuration
 from core.domain.billing import BillingModel
 from core.domain.contract import Label
-from core.domain.money import parse_decimal
+from core.domain.money import AMOUNT_MAX, parse_decimal
 from core.domain.rejection import shown
 from core.domain.rights import Actor, require_root
 from core.domain.time_zones import is_time_zone
-from core.errors import Conflict, NotFound, RequestRefused
-from core.operations.moving.move import alerts_between
+from core.errors import NotFound, RequestRefused
+from core.operations.moving.accounts import require_version
+from core.operations.moving.crossed import alerts_between
 from core.storage.accounts import find_pools, lock_accounts
 from core.storage.alert_outbox import hold_outbox, wait_again
 from core.storage.balance_alerts import write_alerts
@@ -27,7 +28,6 @@ from core.storage.known_zones import known_zones
 from core.storage.locks import hold_mandates
 from core.storage.reading.billing_settings import MandateSettings, find_settings
 
-_CREDIT_MAX = 10_000_000_000  # CHF, what the column holds
 _EMAILS_MAX = 50
 _OUT_OF_RANGE = frozenset({"greater_than_equal", "less_than_equal"})
 
@@ -68,7 +68,7 @@ class SettingsChanges(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     billing_model: BillingModel = BillingModel.PREPAY_USER
-    default_user_credit: Annotated[Decimal, BeforeValidator(_exact), Field(ge=0, le=_CREDIT_MAX, decimal_places=9)] = Decimal(0)
+    default_user_credit: Annotated[Decimal, BeforeValidator(_exact), Field(ge=0, le=AMOUNT_MAX, decimal_places=9)] = Decimal(0)
     warning_threshold_percent: Annotated[Decimal, BeforeValidator(_exact), Field(ge=0, le=100, decimal_places=3)] = Decimal(0)
     block_on_zero_balance: Annotated[bool, Field(strict=True)] = True
     notify_on_warning: Annotated[bool, Field(strict=True)] = True
@@ -88,7 +88,7 @@ _EXPECTED = {
     "time_zone": "is not an IANA time zone",
     "changed_by": "is not a name of at most 128 characters without control characters",
 }
-_RANGES = {"default_user_credit": f"is not between 0 and {_CREDIT_MAX} CHF", "warning_threshold_percent": "is not between 0 and 100 percent"}
+_RANGES = {"default_user_credit": f"is not between 0 and {AMOUNT_MAX} CHF", "warning_threshold_percent": "is not between 0 and 100 percent"}
 _CHANGED_BY: TypeAdapter[str] = TypeAdapter(Label)
 
 
@@ -146,7 +146,7 @@ def update_settings(
         current = find_settings(connection, mandate_id)
         if current is None:
             current = _opened(connection, mandate_id, changed_by, config)
-        _require_version(current, expected_version)
+        require_version(current, expected_version)
         after = _changed(current, checked)
         if all(getattr(current, name) == value for name, value in after.items()):
             return current
@@ -202,12 +202,6 @@ def require_known_zone(connection: Connection, time_zone: str) -> None:
         raise RequestRefused(
             f"time_zone: {shown(time_zone)} is not a time zone that the database knows; its own list may be older: `pg_timezone_names`"
         )
-
-
-def _require_version(current: MandateSettings, expected: int | None) -> None:
-    if expected is not None and expected != current.version:
-        of = shown(current.mandate_id)
-        raise Conflict(f"expected_version: mandate {of} has settings version {current.version}, not {expected}: read them again")
 
 
 def _opened(connection: Connection, mandate_id: str, changed_by: str, config: Configuration) -> MandateSettings:

@@ -1,6 +1,6 @@
 """SQL of accounts: found, opened once, locked in order, moved."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
@@ -56,15 +56,10 @@ _DEBIT = text(f"""
 """)
 
 _SET = text(f"""
-    UPDATE accounts SET balance = n.balance, warning_threshold = n.threshold
-      FROM unnest({unpacked("ids", "bigint")}, {unpacked("balances", "numeric")}, {unpacked("thresholds", "numeric")}) AS n(id, balance, threshold)
+    UPDATE accounts SET balance = n.balance, warning_threshold = n.threshold, grant_due = grant_due AND NOT n.granted
+      FROM unnest({unpacked("ids", "bigint")}, {unpacked("balances", "numeric")}, {unpacked("thresholds", "numeric")},
+                  {unpacked("granted", "boolean")}) AS n(id, balance, threshold, granted)
      WHERE accounts.id = n.id
-""")
-
-_MOVE_WITH_THRESHOLD = text("""
-    UPDATE accounts SET balance = balance + d.delta, warning_threshold = d.threshold, grant_due = false
-      FROM unnest(CAST(:ids AS bigint[]), CAST(:deltas AS numeric[]), CAST(:thresholds AS numeric[])) AS d(id, delta, threshold)
-     WHERE accounts.id = d.id
 """)
 
 
@@ -132,15 +127,19 @@ def debit_accounts(
     return rows[0][0], [(LockedAccount._make(row[1:7]), row[7]) for row in rows if row[1] is not None]
 
 
-def credit_balances(connection: Connection, amounts: Mapping[int, Decimal], thresholds: Mapping[int, Decimal]) -> None:
-    """Adds each grant (CHF) to its account's balance, sets the warning threshold that follows and clears `grant_due`."""
-    connection.execute(_MOVE_WITH_THRESHOLD, {"ids": list(amounts), "deltas": list(amounts.values()), "thresholds": [thresholds[i] for i in amounts]})
+def set_balances(connection: Connection, accounts: Sequence[LockedAccount], granted: Collection[int] = ()) -> None:
+    """Writes balance and warning threshold of accounts that the caller has locked; whose grant is made it is due no more.
 
-
-def set_balances(connection: Connection, accounts: Iterable[LockedAccount]) -> None:
-    """Writes balance and warning threshold of accounts that the caller has locked; he writes the transactions that explain them."""
-    rows = list(accounts)
+    The caller writes the transactions that explain them.
+    """
+    if not accounts:
+        return
     connection.execute(
         _SET,
-        {"ids": packed(a.id for a in rows), "balances": packed(a.balance for a in rows), "thresholds": packed(a.warning_threshold for a in rows)},
+        {
+            "ids": packed(a.id for a in accounts),
+            "balances": packed(a.balance for a in accounts),
+            "thresholds": packed(a.warning_threshold for a in accounts),
+            "granted": packed(a.id in granted for a in accounts),
+        },
     )

@@ -6,16 +6,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
-from msgspec.structs import asdict
 from sqlalchemy import Connection, Row, text
 
-from core.domain.billing import ReferenceType, TransactionType
-from core.domain.settings import BillingSettings
 from core.domain.usage_event import TokenUsage, UsageEvent
 from core.storage.locks import Lock, hold_text
-from core.storage.movements import Movement, insert_movements
-from core.storage.transactions import next_transaction_ids
-from core.storage.zones import local_day
 
 _ENTRY = """
     t.id, t.recorded_at, t.account_id, t.balance_account_id, t.event_id, t.mandate_id, t.created_by_user_id AS user_id, t.amount AS price_chf,
@@ -54,19 +48,6 @@ _TOTALS = text("""
 """)
 
 _REFUNDED = text("SELECT DISTINCT transaction_id FROM refunds WHERE mandate_id = :mandate_id AND transaction_id = ANY(:transaction_ids)")
-
-_DEBIT = text(f"""
-    INSERT INTO transactions (id, mandate_id, event_id, account_id, balance_account_id, transaction_type, amount, reference_type, description,
-                              workflow_id, feature_instance_id, feature_code, provider, model,
-                              input_tokens, output_tokens, cached_input_tokens, cache_write_tokens, reasoning_tokens,
-                              created_by_user_id, occurred_at, recorded_at, local_date, settings_version, batch_id, operation_key)
-    VALUES (:id, :mandate_id, :event_id, :account_id, :balance_account_id, 'DEBIT', :price_chf, 'AMENDMENT',
-            coalesce(CAST(:description AS text), 'AI Usage'),
-            :workflow_id, :feature_instance_id, :feature_code, :provider, :model,
-            :input_tokens, :output_tokens, :cached_input_tokens, :cache_write_tokens, :reasoning_tokens,
-            :user_id, :occurred_at, now(), {local_day("CAST(:occurred_at AS timestamptz)", "CAST(:time_zone AS text)")},
-            :settings_version, :batch_id, :key)
-""")
 
 _LINK = text("""
     INSERT INTO amendments (mandate_id, event_id, number, operation, idempotency_key, reversed_id, reversed_recorded_at, reversal_id, debit_id,
@@ -149,42 +130,9 @@ def refunded(connection: Connection, mandate_id: str, transaction_ids: Collectio
     return set(connection.execute(_REFUNDED, {"mandate_id": mandate_id, "transaction_ids": list(transaction_ids)}).scalars())
 
 
-def write_amendments(
-    connection: Connection, amendments: Sequence[Amendment], source: Source, settings: BillingSettings, batch_id: int
-) -> list[Written]:
-    """Writes, for each, the reversal of the present entry, the new debit, and the link of the two; the caller moves the balances."""
-    reversals = [
-        Movement(
-            a.entry.account_id,
-            a.entry.balance_account_id,
-            TransactionType.ADJUSTMENT,
-            a.entry.event.price_chf,
-            ReferenceType.AMENDMENT,
-            f"Amendment: takes transaction {a.entry.id} back",
-            source.by,
-            source.key,
-            a.entry.id,
-        )
-        for a in amendments
-    ]
-    reversal_ids, recorded_at = insert_movements(connection, reversals, settings, batch_id)
-    debit_ids = next_transaction_ids(connection, len(amendments))
-    common = {"time_zone": settings.time_zone, "settings_version": settings.version, "batch_id": batch_id, "key": source.key}
-    connection.execute(_DEBIT, [{"id": i, **_columns(a), **common} for i, a in zip(debit_ids, amendments, strict=True)])
-    written = [Written(reversal_id, debit_id, recorded_at) for reversal_id, debit_id in zip(reversal_ids, debit_ids, strict=True)]
+def link_amendments(connection: Connection, amendments: Sequence[Amendment], written: Sequence[Written], source: Source) -> None:
+    """Notes of each amendment which entries take the present one's place."""
     connection.execute(_LINK, [_link(a, w, source) for a, w in zip(amendments, written, strict=True)])
-    return written
-
-
-def _columns(amendment: Amendment) -> dict[str, object]:
-    event = amendment.event
-    columns = {name: value for name, value in asdict(event).items() if name not in ("usage", "schema_version")}
-    return {
-        **columns,
-        **asdict(event.usage),
-        "account_id": amendment.account_id,
-        "balance_account_id": amendment.balance_account_id,
-    }
 
 
 def _link(amendment: Amendment, written: Written, source: Source) -> dict[str, object]:

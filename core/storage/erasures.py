@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection, text
 
+from core.domain.kinds import WRITTEN
+
 ERASED = "[erased]"
-_OF_OURS = ("AI Usage", "Initial credit for new user", ERASED)  # descriptions that nobody wrote
+_OF_OURS = (*{kind.description for kind in WRITTEN if kind.description}, ERASED)  # descriptions that nobody wrote
 
 _HERE = "(CAST(:mandate_ids AS text[]) IS NULL OR {} = ANY(:mandate_ids))"
 _NAMED = "(position(CAST(:quoted AS bytea) IN l.body) > 0 OR position(CAST(:escaped AS bytea) IN l.body) > 0)"

@@ -5,18 +5,16 @@ from decimal import Decimal
 
 from sqlalchemy import Connection, text
 
-from core.domain.billing import ReferenceType, TransactionType
+from core.domain.kinds import REVERSAL, EntryKind, kind_of
 from core.domain.money import ZERO
+from core.storage.entry_kinds import is_of
 
 _FIND = text("""
     SELECT id, account_id, balance_account_id, transaction_type, reference_type, amount
       FROM transactions WHERE id = :transaction_id AND mandate_id = :mandate_id
 """)
 
-_REVERSAL = text("""
-    SELECT max(id) FROM transactions
-     WHERE reverses_id = :transaction_id AND transaction_type = 'ADJUSTMENT' AND reference_type = 'AMENDMENT'
-""")
+_REVERSAL = text(f"SELECT max(id) FROM transactions t WHERE reverses_id = :transaction_id AND {is_of([REVERSAL])}")
 
 # The latest refund says what it and all before it come to; one that an older program has written doesn't, and then all are added up.
 # Ids are drawn while the balance is locked, so that the greatest is the latest.
@@ -33,25 +31,22 @@ _WRITE = text("""
 
 
 @dataclass(frozen=True, slots=True)
-class LedgerEntry:
+class BookedEntry:
     """A transaction that is in the books; `amount` in CHF, signed for an ADJUSTMENT."""
 
     id: int
     account_id: int
     balance_account_id: int | None
-    transaction_type: TransactionType
-    reference_type: ReferenceType
+    kind: EntryKind
     amount: Decimal
 
 
-def find_entry(connection: Connection, mandate_id: str, transaction_id: int) -> LedgerEntry | None:
+def find_entry(connection: Connection, mandate_id: str, transaction_id: int) -> BookedEntry | None:
     """The mandate's transaction with this id, if there is one; it never changes."""
     row = connection.execute(_FIND, {"mandate_id": mandate_id, "transaction_id": transaction_id}).one_or_none()
     if row is None:
         return None
-    return LedgerEntry(
-        row.id, row.account_id, row.balance_account_id, TransactionType(row.transaction_type), ReferenceType(row.reference_type), row.amount
-    )
+    return BookedEntry(row.id, row.account_id, row.balance_account_id, kind_of(row.transaction_type, row.reference_type), row.amount)
 
 
 def find_reversal(connection: Connection, transaction_id: int) -> int | None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
+from core.domain.kinds import CORRECTIONS, COSTS, REFUND, REVERSAL, USAGE
+from core.storage.entry_kinds import is_of
 from core.storage.locks import Lock, hold, try_hold
 
 # Tens of thousands of groups are added up without a file; compiling the statement would take longer than running it.
@@ -20,25 +22,22 @@ _SUMS = ("event_count", "cost", "billed_cost", "refunded", *_TOKENS)
 # Usage, and the debit of an amendment, whose event is counted already.
 _DEBIT_COLUMNS = f"""
     t.mandate_id, t.account_id, t.local_date, t.provider, t.model, t.feature_code,
-    CASE t.reference_type WHEN 'WORKFLOW' THEN 1 END AS event, t.amount AS cost,
+    CASE t.reference_type WHEN '{USAGE.reference_type}' THEN 1 END AS event, t.amount AS cost,
     CASE WHEN t.balance_account_id IS NOT NULL THEN t.amount END AS billed_cost, CAST(NULL AS numeric) AS refunded,
     {", ".join(f"t.{name}" for name in _TOKENS)}
 """
-_IS_DEBIT = "t.transaction_type = 'DEBIT' AND t.reference_type IN ('WORKFLOW', 'AMENDMENT')"
+_IS_DEBIT = is_of(COSTS)
 
 # What a correction refers to (o) decides the group: a reversal takes that entry's cost and tokens out of that entry's local day,
 # a refund stands beside them.
 _CORRECTION_COLUMNS = f"""
     o.mandate_id, o.account_id, o.local_date, o.provider, o.model, o.feature_code, NULL,
-    CASE t.reference_type WHEN 'AMENDMENT' THEN -t.amount END,
-    CASE WHEN t.reference_type = 'AMENDMENT' AND o.balance_account_id IS NOT NULL THEN -t.amount END,
-    CASE t.reference_type WHEN 'REFUND' THEN t.amount END,
-    {", ".join(f"CASE t.reference_type WHEN 'AMENDMENT' THEN -o.{name} END" for name in _TOKENS)}
+    CASE t.reference_type WHEN '{REVERSAL.reference_type}' THEN -t.amount END,
+    CASE WHEN t.reference_type = '{REVERSAL.reference_type}' AND o.balance_account_id IS NOT NULL THEN -t.amount END,
+    CASE t.reference_type WHEN '{REFUND.reference_type}' THEN t.amount END,
+    {", ".join(f"CASE t.reference_type WHEN '{REVERSAL.reference_type}' THEN -o.{name} END" for name in _TOKENS)}
 """
-_IS_CORRECTION = """
-    t.transaction_type = 'ADJUSTMENT' AND t.reference_type IN ('REFUND', 'AMENDMENT')
-    AND o.transaction_type = 'DEBIT' AND o.reference_type IN ('WORKFLOW', 'AMENDMENT')
-"""
+_IS_CORRECTION = f"{is_of(CORRECTIONS)} AND {is_of(COSTS, 'o')}"
 
 
 def _summed(names: tuple[str, ...] = _SUMS) -> str:

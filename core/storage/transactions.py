@@ -1,8 +1,6 @@
 """SQL of transactions: immutable ledger entries, only ever inserted."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from decimal import Decimal
 from typing import NamedTuple
 
 from sqlalchemy import Connection, text
@@ -54,26 +52,6 @@ _RECORD_USAGE = text(f"""
 
 _NEXT_IDS = text("SELECT nextval('transactions_id_seq') FROM generate_series(1, :count)")
 
-# One grant per account for ever: the operation key decides, whoever tries it and however often.
-_CLAIM_GRANTS = text("""
-    INSERT INTO operation_keys (mandate_id, operation, idempotency_key, content_hash, hash_version)
-    SELECT d.mandate_id, 'grant', 'grant:' || d.account_id, sha256(convert_to(d.amount::text, 'UTF8')), 1
-      FROM unnest(CAST(:account_ids AS bigint[]), CAST(:mandate_ids AS text[]), CAST(:amounts AS numeric[])) AS d(account_id, mandate_id, amount)
-     ORDER BY d.account_id
-    ON CONFLICT DO NOTHING
-    RETURNING CAST(substr(idempotency_key, 7) AS bigint) AS account_id
-""")
-
-_GRANT = text(f"""
-    INSERT INTO transactions (mandate_id, account_id, balance_account_id, transaction_type, amount, reference_type, description,
-                              occurred_at, local_date, settings_version, batch_id, operation_key)
-    SELECT d.mandate_id, d.account_id, d.account_id, 'CREDIT', d.amount, 'SYSTEM', 'Initial credit for new user',
-           now(), {local_day("now()", "d.time_zone")}, d.settings_version, :batch_id, 'grant:' || d.account_id
-      FROM unnest(CAST(:account_ids AS bigint[]), CAST(:mandate_ids AS text[]), CAST(:amounts AS numeric[]),
-                  CAST(:time_zones AS text[]), CAST(:versions AS int[])) AS d(account_id, mandate_id, amount, time_zone, settings_version)
-     ORDER BY d.account_id
-""")
-
 _USAGE_OF = text("""
     SELECT t.mandate_id, t.event_id, t.created_by_user_id AS user_id, t.provider, t.model, t.feature_code, t.feature_instance_id, t.workflow_id,
            t.amount AS price_chf, t.occurred_at, t.input_tokens, t.output_tokens, t.cached_input_tokens, t.cache_write_tokens, t.reasoning_tokens,
@@ -92,15 +70,6 @@ class UsageDebit(NamedTuple):
     event: UsageEvent
     account_id: int
     balance_account_id: int | None
-    settings: BillingSettings
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """The initial credit (CHF) of one user account."""
-
-    account_id: int
-    amount: Decimal
     settings: BillingSettings
 
 
@@ -138,24 +107,6 @@ def insert_usage(connection: Connection, debits: Sequence[UsageDebit], batch_id:
     }
     occurred_at = packed_times([e.occurred_at for e in events])
     connection.execute(_RECORD_USAGE, {name: packed(column) for name, column in columns.items()} | {"occurred_at": occurred_at, "batch_id": batch_id})
-
-
-def insert_grants(connection: Connection, grants: Sequence[Grant], batch_id: int | None) -> set[int]:
-    """Writes the grant of each account that never had one; returns these accounts. A replay writes none."""
-    claimed = set(connection.execute(_CLAIM_GRANTS, _claims(grants)).scalars())
-    due = [grant for grant in grants if grant.account_id in claimed]
-    if due:
-        zones, versions = [g.settings.time_zone for g in due], [g.settings.version for g in due]
-        connection.execute(_GRANT, {**_claims(due), "time_zones": zones, "versions": versions, "batch_id": batch_id})
-    return claimed
-
-
-def _claims(grants: Sequence[Grant]) -> dict[str, object]:
-    return {
-        "account_ids": [g.account_id for g in grants],
-        "mandate_ids": [g.settings.mandate_id for g in grants],
-        "amounts": [g.amount for g in grants],
-    }
 
 
 def recorded_events(connection: Connection, keys: Sequence[StoredHash]) -> dict[tuple[str, str], UsageEvent]:

@@ -7,7 +7,8 @@ from enum import StrEnum
 
 from sqlalchemy import Connection
 
-from core.domain.billing import AccountType, ReferenceType, TransactionType
+from core.domain.billing import AccountType, TransactionType
+from core.domain.kinds import REVERSAL
 from core.domain.money import ZERO
 from core.domain.rejection import shown
 from core.domain.rights import Actor, Role, require_mandate, require_root, sees_member
@@ -153,7 +154,7 @@ def _related(connection: Connection, entry: Transaction, steps: Sequence[Amendme
         if other.id == entry.reverses_id:
             relation = Relation.CORRECTED
         elif other.id in naming:
-            relation = Relation.REVERSAL if other.reference_type == ReferenceType.AMENDMENT else Relation.REFUND
+            relation = Relation.REVERSAL if other.reference_type == REVERSAL.reference_type else Relation.REFUND
         else:
             relation = Relation.AMENDMENT
         found.append(Related(relation, other))

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from core.domain.billing import BillingModel, ReferenceType
+from core.domain.billing import BillingModel
+from core.domain.kinds import LINES
 from core.domain.money import ZERO
 from core.domain.periods import days_of
 from core.domain.rejection import shown
@@ -230,19 +231,12 @@ def _moves(connection: Connection, scope: Scope) -> _Moves:
 
 
 def _month_of(now: Decimal, within: Iterable[Moved], later: Iterable[Moved], *, is_pool: bool) -> BalanceMonth:
-    sums = {kind: sum((m.amount for m in within if m.kind is kind and m.is_pool is is_pool), ZERO) for kind in ReferenceType}
+    lines = dict.fromkeys(LINES.values(), ZERO)
+    for m in within:
+        if m.is_pool is is_pool:
+            lines[LINES[m.kind]] += m.amount
     closing = now - sum((m.amount for m in later if m.is_pool is is_pool), ZERO)
-    return BalanceMonth(
-        opening=closing - sum(sums.values(), ZERO),
-        top_ups=sums[ReferenceType.PAYMENT],
-        grants=sums[ReferenceType.SYSTEM],
-        refunds=sums[ReferenceType.REFUND],
-        adjustments=sums[ReferenceType.ADJUSTMENT],
-        switches=sums[ReferenceType.SWITCH],
-        amendments=sums[ReferenceType.AMENDMENT],
-        usage=sums[ReferenceType.WORKFLOW],
-        closing=closing,
-    )
+    return BalanceMonth(opening=closing - sum(lines.values(), ZERO), closing=closing, **lines)
 
 
 def _added(one: BalanceMonth, other: BalanceMonth) -> BalanceMonth:

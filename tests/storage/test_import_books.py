@@ -17,16 +17,16 @@ from core.domain.billing import BillingModel
 from core.domain.outcome import BatchResult, Outcome
 from core.domain.rights import ROOT
 from core.errors import Conflict, RequestRefused
+from core.operations.granting import make_due_grants
 from core.operations.import_books import ImportedBooks, import_books
 from core.operations.importing import work as importing_work
 from core.operations.top_up import TopUp, top_up
 from core.operations.update_settings import update_settings
-from core.storage.accounts import credit_balances
+from core.storage.backfill import DueGrant
 from core.storage.billing_settings import load_settings
 from core.storage.book_files import find_book_files
 from core.storage.database import Database
 from core.storage.importing.accounts import begin_import
-from core.storage.transactions import Grant, insert_grants
 from tests.conftest import Record, Rows
 from tests.events import event
 from tests.storage.conftest import Breaches, PutMandate, PutSettings
@@ -470,15 +470,15 @@ def test_a_grant_made_at_the_same_moment_is_no_extra(
     with ThreadPoolExecutor(1) as threads:
         with other.transaction() as connection:
             own = load_settings(connection, ["acme"])[0]["acme"]
-            assert insert_grants(connection, [Grant(ids["ada"], Decimal(10), own)], None) == {ids["ada"]}
-            credit_balances(connection, {ids["ada"]: Decimal(10)}, {ids["ada"]: Decimal(1)})
+            assert make_due_grants(connection, [DueGrant(ids["ada"], "acme", Decimal(0))], {"acme": own}) == (1, [])
             waiting = threads.submit(take, {"accounts.jsonl": accounts})
             deadline = time.monotonic() + 10
             while not rows("SELECT FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted AND datname = current_database()"):
                 assert time.monotonic() < deadline
         assert waiting.result(10).good
     with other.transaction() as connection:
-        assert insert_grants(connection, [Grant(account_id, Decimal(10), own) for account_id in ids.values()], None) == set()
+        due = [DueGrant(account_id, "acme", Decimal(0)) for account_id in sorted(ids.values())]
+        assert make_due_grants(connection, due, {"acme": own}) == (0, [])
     assert balances() == {("acme", "ada"): Decimal(50), ("acme", "bob"): Decimal(50)}
     assert breaches() == {}
 

@@ -10,9 +10,9 @@ from alembic import command
 from core.config import Configuration
 from core.domain.alert_message import AlertMessage
 from core.domain.billing import BillingModel
+from core.domain.money import AMOUNT_MAX
 from core.domain.new_price import NewPrice
 from core.domain.outcome import Outcome
-from core.domain.request import AMOUNT_MAX
 from core.domain.rights import ROOT
 from core.errors import RequestRefused
 from core.operations.adjust import Adjustment, adjust

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from core.domain.focus import ENTRY_COLUMNS, USAGE_COLUMNS, Bounds, Entry, Tokens, Usage, charge_of_entry, charge_of_usage
+from core.domain.focus import ENTRY_COLUMNS, USAGE_COLUMNS, Bounds, ChargedEntry, Tokens, Usage, charge_of_entry, charge_of_usage
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 BOUNDS = Bounds(*[NOW.replace(hour=hour) for hour in range(4)])
@@ -15,16 +15,16 @@ OF_PAYMENT = {"reversed_transaction_type": "CREDIT", "reversed_reference_type": 
 OF_ADJUSTMENT = {"reversed_transaction_type": "ADJUSTMENT", "reversed_reference_type": "ADJUSTMENT"}
 
 
-def entry(kind: str, source: str, amount: str, **fields: object) -> Entry:
+def entry(kind: str, source: str, amount: str, **fields: object) -> ChargedEntry:
     """An entry on the balance of ada's account; `fields` replace others."""
-    usual: dict[str, object] = dict.fromkeys(Entry._fields)
+    usual: dict[str, object] = dict.fromkeys(ChargedEntry._fields)
     usual |= {"id": 7, "mandate_id": "acme", "mandate_name": "Acme", "account_id": 4, "account_type": "USER", "account_user_name": "Ada"}
     usual |= {"balance_account_id": 4, "transaction_type": kind, "amount": Decimal(amount), "reference_type": source, "description": "d"}
     usual |= {"user_id": "olga", "occurred_at": NOW, "recorded_at": NOW, "local_date": date(2026, 1, 31), "tokens": TOKENS, "bounds": BOUNDS}
-    return Entry(**{**usual, **fields})  # type: ignore[arg-type]
+    return ChargedEntry(**{**usual, **fields})  # type: ignore[arg-type]
 
 
-def charge(given: Entry) -> dict[str, object]:
+def charge(given: ChargedEntry) -> dict[str, object]:
     """The entry as FOCUS has it, by column."""
     return dict(zip([column.name for column in ENTRY_COLUMNS], charge_of_entry(given), strict=True))
 
@@ -51,7 +51,7 @@ def charge(given: Entry) -> dict[str, object]:
         (entry("DEBIT", "PAYMENT", "7", balance_account_id=None), "Adjustment", "0", "0", None),
     ],
 )
-def test_each_kind_of_entry_has_its_category_and_signs(given: Entry, category: str, billed: str, effective: str, quantity: int | None) -> None:
+def test_each_kind_of_entry_has_its_category_and_signs(given: ChargedEntry, category: str, billed: str, effective: str, quantity: int | None) -> None:
     """What takes from a balance is positive; only usage, and what gives usage back, has an effective cost; only a call counts as one."""
     found = charge(given)
     assert (found["ChargeCategory"], found["BilledCost"], found["EffectiveCost"]) == (category, Decimal(billed), Decimal(effective))

@@ -1,20 +1,18 @@
 """Amending recorded events: what stands is taken back, what is right is booked, and the books keep both."""
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from decimal import Decimal
+from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
-from core.domain.money import ZERO
+from core.domain.entry import Entry
+from core.domain.kinds import AMENDED, REVERSAL
 from core.domain.rejection import shown
 from core.domain.settings import BillingSettings
 from core.errors import RequestRefused
 from core.operations.moving.accounts import locked_accounts
-from core.operations.moving.move import alerts_between
-from core.storage.accounts import LockedAccount, set_balances
-from core.storage.amendments import Amendment, EventEntry, Source, Written, refunded, write_amendments
-from core.storage.balance_alerts import write_alerts
+from core.operations.moving.post import post
+from core.storage.accounts import LockedAccount
+from core.storage.amendments import Amendment, EventEntry, Source, Written, link_amendments, refunded
 from core.storage.batches import Batch, write_batch
 
 KIND = "amendment"  # of the batch
@@ -44,23 +42,25 @@ def amend(
     accounts = locked_accounts(connection, mandate_id, ids)
     if touched := refunded(connection, mandate_id, [a.entry.id for a in amendments]):  # with the accounts locked nobody can refund any more
         raise RequestRefused(next(refund_in_the_way(a.entry) for a in amendments if a.entry.id in touched))
-    after = _after(amendments, accounts)
-    written = write_amendments(connection, amendments, source, settings, batch.id)
-    set_balances(connection, after.values())
-    write_alerts(connection, [alert for i, account in after.items() for alert in alerts_between(accounts[i], account, settings)], batch.id)
-    write_batch(connection, batch, worker=worker, kind=KIND, transaction_ids=[i for w in written for i in (w.reversal_id, w.debit_id)])
-    return written, {**accounts, **after}
+    entries = [_reversal(a, source, settings) for a in amendments] + [_debit(a, source, settings) for a in amendments]
+    posted = post(connection, entries, accounts, batch.id)
+    pairs = zip(posted.transaction_ids[: len(amendments)], posted.transaction_ids[len(amendments) :], strict=True)
+    written = [Written(reversal_id, debit_id, posted.recorded_at) for reversal_id, debit_id in pairs]
+    link_amendments(connection, amendments, written, source)
+    write_batch(connection, batch, worker=worker, kind=KIND, transaction_ids=posted.transaction_ids)
+    return written, posted.accounts
 
 
-def _after(amendments: Sequence[Amendment], accounts: Mapping[int, LockedAccount]) -> dict[int, LockedAccount]:
-    """The accounts whose balances move, as they are afterwards."""
-    deltas: dict[int, Decimal] = defaultdict(lambda: ZERO)
-    for a in amendments:
-        if a.entry.balance_account_id is not None:
-            deltas[a.entry.balance_account_id] += a.entry.event.price_chf
-        if a.balance_account_id is not None:
-            deltas[a.balance_account_id] -= a.event.price_chf
-    return {i: accounts[i]._replace(balance=accounts[i].balance + delta) for i, delta in deltas.items()}
+def _reversal(amendment: Amendment, source: Source, settings: BillingSettings) -> Entry:
+    old = amendment.entry
+    says = f"Amendment: takes transaction {old.id} back"
+    return Entry(settings, REVERSAL, old.account_id, old.balance_account_id, old.event.price_chf, says, source.by, source.key, old.id)
+
+
+def _debit(amendment: Amendment, source: Source, settings: BillingSettings) -> Entry:
+    _, event, account_id, payer = amendment
+    says = AMENDED.description if event.description is None else event.description
+    return Entry(settings, AMENDED, account_id, payer, event.price_chf, says, event.user_id, source.key, event=event)
 
 
 def payer_of(entry: EventEntry, account_id: int) -> int | None:

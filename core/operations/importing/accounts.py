@@ -4,19 +4,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
-from core.domain.billing import ReferenceType, TransactionType, warning_threshold
+from core.domain.billing import warning_threshold
+from core.domain.entry import Entry
+from core.domain.kinds import ADJUSTMENT
 from core.domain.money import ZERO
 from core.domain.old_books import OldAccount
 from core.domain.rejection import shown
 from core.domain.settings import BillingSettings
 from core.errors import RequestRefused
 from core.operations.importing.work import Importing
-from core.operations.moving.move import alerts_between, balance_after
+from core.operations.moving.crossed import alerts_between
+from core.operations.moving.post import balance_after, post
 from core.storage.accounts import Holder, LockedAccount, NewAccount, lock_accounts, open_accounts
-from core.storage.balance_alerts import write_alerts
+from core.storage.balance_alerts import BalanceAlert
 from core.storage.book_files import BookFile
 from core.storage.importing.accounts import TakenOver, find_holders, replace_grants, standing_of, take_over_accounts
-from core.storage.importing.entries import Claimed, Entry, claim_operations, find_entries, insert_entries
+from core.storage.importing.entries import Claimed, claim_operations, find_entries
 from core.storage.operation_keys import Operation
 from core.storage.record_files import Fields
 from core.storage.transactions import next_transaction_ids
@@ -127,7 +130,9 @@ def _move(work: Importing, file: BookFile, openings: list[_Opening]) -> None:
     replace_grants(work.connection, ids)
     locked = {account.id: account for account in lock_accounts(work.connection, ids)}
     standing = standing_of(work.connection, ids)
-    entries, taken_over, alerts = [], [], []
+    entries: list[Entry] = []
+    taken_over: dict[int, LockedAccount] = {}
+    rules: list[TakenOver] = []
     for opening in openings:
         before, own, was = locked[opening.account_id], settings[opening.old.mandate_id], standing[opening.account_id]
         amount = opening.old.balance - was.granted
@@ -137,16 +142,18 @@ def _move(work: Importing, file: BookFile, openings: list[_Opening]) -> None:
         except RequestRefused as refused:
             work.wrong(file, opening.line, str(refused).replace("amount:", "balance:"))
             continue
-        after = _after(before, opening.old, balance, own)
-        taken_over.append(TakenOver(after.id, after.balance, after.warning_threshold, opening.old.credit_limit, opening.old.enabled))
-        alerts += [alert for alert in alerts_between(before, after, own) if not (was.is_new and alert.crossing.recovered)]
+        taken_over[before.id] = _after(before, opening.old, balance, own)
+        rules.append(TakenOver(before.id, taken_over[before.id].warning_threshold, opening.old.credit_limit, opening.old.enabled))
         if amount:
             entries.append(_entry(work, opening, amount, own))
-    if entries:
-        insert_entries(work.connection, entries)
-    if taken_over:
-        take_over_accounts(work.connection, taken_over)
-    write_alerts(work.connection, alerts, None)
+
+    def told(before: LockedAccount, _: LockedAccount) -> list[BalanceAlert]:
+        """Where a new account begins it has not come back to."""
+        alerts = alerts_between(before, taken_over[before.id], settings[before.mandate_id])
+        return [alert for alert in alerts if not (standing[before.id].is_new and alert.crossing.recovered)]
+
+    post(work.connection, entries, {i: locked[i] for i in taken_over}, told=told)
+    take_over_accounts(work.connection, rules)
 
 
 def _after(before: LockedAccount, old: OldAccount, balance: Decimal, settings: BillingSettings) -> LockedAccount:
@@ -156,19 +163,5 @@ def _after(before: LockedAccount, old: OldAccount, balance: Decimal, settings: B
 
 
 def _entry(work: Importing, opening: _Opening, amount: Decimal, settings: BillingSettings) -> Entry:
-    return Entry(
-        opening.claim.transaction_id,
-        settings.mandate_id,
-        opening.account_id,
-        opening.account_id,
-        TransactionType.ADJUSTMENT,
-        amount,
-        ReferenceType.ADJUSTMENT,
-        "Opening balance",
-        work.by,
-        opening.old.key,
-        settings.version,
-        None,
-        work.begun_at,
-        settings.time_zone,
-    )
+    i, key = opening.account_id, opening.old.key
+    return Entry(settings, ADJUSTMENT, i, i, amount, "Opening balance", work.by, key, id=opening.claim.transaction_id)

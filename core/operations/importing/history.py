@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
+from core.domain.entry import Entry
+from core.domain.kinds import kind_of
 from core.domain.old_books import PastEntry, read_entry
 from core.domain.payload import PAYLOAD_HASHES, payload_hash
 from core.domain.rejection import shown
@@ -12,6 +14,7 @@ from core.domain.settings import BillingSettings
 from core.domain.usage_event import UsageEvent
 from core.errors import RequestRefused
 from core.operations.importing.work import Importing
+from core.operations.moving.post import post
 from core.operations.recording.delivery import CLOCK_SKEW
 from core.storage.batches import Batch, begin_batch, write_batch
 from core.storage.book_files import BookFile
@@ -19,12 +22,10 @@ from core.storage.event_keys import StoredHash
 from core.storage.importing.accounts import find_holders
 from core.storage.importing.entries import (
     IMPORT,
-    Entry,
     claim_operations,
     claim_past_events,
     find_entries,
     find_past_events,
-    insert_entries,
 )
 from core.storage.operation_keys import Operation
 from core.storage.record_files import Fields
@@ -158,39 +159,34 @@ def _write_others(work: Importing, file: BookFile, lines: dict[Key, _Line[PastEn
         claim = claimed[key]
         work.totals[key[0]].transactions.add(1, line.entry.delta)
         if claim.is_new:
-            entries.append(_entry(line, batch))
+            entries.append(_entry(line))
         elif claim.recorded_at == work.begun_at:
             work.wrong(file, line.number, f"{_named(line.entry)} stands in an earlier line")
         elif claim.content_hash != operations[key].content_hash:
             work.wrong(file, line.number, f"{_named(line.entry)} is in the books with other content, as transaction {claim.transaction_id}")
         else:
             earlier.append((key[0], claim))
-    if entries:
-        insert_entries(work.connection, entries)
+    written = post(work.connection, entries, {}, batch.id).transaction_ids if entries else []
     standing = find_entries(work.connection, [(claim.transaction_id, claim.recorded_at) for _, claim in earlier]) if earlier else {}
     for mandate_id, claim in earlier:
         if claim.transaction_id in standing:
             work.totals[mandate_id].transactions_in_books.add(1, standing[claim.transaction_id].amount)
-    return [entry.id for entry in entries]
+    return written
 
 
-def _entry(line: _Line[PastEntry], batch: Batch) -> Entry:
-    old, settings = line.entry, line.settings
+def _entry(line: _Line[PastEntry]) -> Entry:
+    old = line.entry
     return Entry(
-        line.id,
-        old.mandate_id,
+        line.settings,
+        kind_of(old.transaction_type, old.reference_type),
         line.account_id,
         None,
-        old.transaction_type,
         old.amount,
-        old.reference_type,
         old.description,
         old.created_by_user_id,
         old.key,
-        settings.version,
-        batch.id,
-        old.occurred_at,
-        settings.time_zone,
+        occurred_at=old.occurred_at,
+        id=line.id,
     )
 
 

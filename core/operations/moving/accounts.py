@@ -26,20 +26,27 @@ def present_settings(connection: Connection, mandate_id: str) -> BillingSettings
     return settings[mandate_id]
 
 
-def expected_settings(connection: Connection, mandate_id: str, expected_version: int | None) -> MandateSettings:
-    """The settings of the mandate, whole, at the version that the caller has seen, if he names one.
+def whole_settings(connection: Connection, mandate_id: str) -> MandateSettings:
+    """The settings of the mandate with all of their fields; who is to rely on them holds the mandate first.
 
     Raises:
         NotFound: it has none.
-        Conflict: they have another version by now.
     """
     found = find_settings(connection, mandate_id)
     if found is None:
         raise _without_settings(mandate_id)
-    if expected_version not in (None, found.version):
-        seen = f"has settings version {found.version}, not {expected_version}"
-        raise Conflict(f"expected_version: mandate {shown(mandate_id)} {seen}: read them again")
     return found
+
+
+def require_version(current: MandateSettings, expected: int | None) -> None:
+    """Returns if the settings have the version that the caller has seen, or names none.
+
+    Raises:
+        Conflict: they have another one by now.
+    """
+    if expected not in (None, current.version):
+        of = shown(current.mandate_id)
+        raise Conflict(f"expected_version: mandate {of} has settings version {current.version}, not {expected}: read them again")
 
 
 def locked_accounts(connection: Connection, mandate_id: str, account_ids: Iterable[int]) -> dict[int, LockedAccount]:

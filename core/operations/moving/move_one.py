@@ -1,18 +1,18 @@
-"""A request that is one movement of one balance, from its key to its result."""
+"""A request that is one entry on one balance."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Connection
 
+from core.domain.entry import Entry
+from core.domain.kinds import EntryKind
 from core.domain.request import Request, RowId
 from core.domain.settings import BillingSettings
 from core.operations.moving.accounts import locked_accounts
-from core.operations.moving.move import move
-from core.operations.moving.once import once
+from core.operations.moving.post import post
 from core.operations.moving.result import MovementResult, result_of
-from core.storage.movements import Movement
-from core.storage.operation_keys import Operation
 
 
 class OneMovement(Request):
@@ -38,25 +38,15 @@ class OneMovement(Request):
         return [{**self.content(), "balance_account_id": self.payer}] if self.payer == self.account_id else []
 
 
-def move_one(connection: Connection, settings: BillingSettings, operation: str, asked: OneMovement, movement: Movement) -> MovementResult:
-    """Makes the movement that `asked` came to, once for its key. A replay returns the first result.
-
-    Args:
-        connection: of the caller's transaction.
-        settings: of the mandate, which can't change before the transaction ends.
-        operation: the name of what is asked for.
-        asked: with its account.
-        movement: what it came to.
+def move_one(
+    connection: Connection, settings: BillingSettings, asked: OneMovement, kind: EntryKind, amount: Decimal, description: str
+) -> MovementResult:
+    """Posts the one entry that `asked` comes to.
 
     Raises:
         NotFound: the mandate has no such account.
-        Conflict: the key was used for another request of this operation.
         RequestRefused: the balance would become more than the books can hold.
     """
-
-    def moved() -> MovementResult:
-        accounts = locked_accounts(connection, asked.mandate_id, {movement.account_id, asked.payer})
-        return result_of(movement, move(connection, [movement], accounts, settings), asked.mandate_id)
-
-    named = Operation(asked.mandate_id, operation, asked.key, asked.content(), tuple(asked.earlier_contents()))
-    return once(connection, named, MovementResult, moved)
+    account_id = asked.account_id or asked.payer
+    entry = Entry(settings, kind, account_id, asked.payer, amount, description, asked.by, asked.key)
+    return result_of(entry, post(connection, [entry], locked_accounts(connection, asked.mandate_id, {account_id, asked.payer})))

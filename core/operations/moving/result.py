@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from core.operations.moving.move import Moved
-from core.storage.movements import Movement
+from core.domain.entry import Entry
+from core.operations.moving.post import Posted
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,16 +23,16 @@ class MovementResult:
     repeated: bool = False
 
 
-def result_of(movement: Movement, moved: Moved, mandate_id: str) -> MovementResult:
-    """The result of a request that made one movement."""
-    payer = None if movement.balance_account_id is None else moved.accounts[movement.balance_account_id]
+def result_of(entry: Entry, posted: Posted) -> MovementResult:
+    """The result of a request that made one entry."""
+    payer = None if entry.balance_account_id is None else posted.accounts[entry.balance_account_id]
     return MovementResult(
-        mandate_id,
-        moved.transaction_ids[0],
-        movement.account_id,
-        movement.balance_account_id,
-        movement.amount,
+        entry.settings.mandate_id,
+        posted.transaction_ids[0],
+        entry.account_id,
+        entry.balance_account_id,
+        entry.amount,
         payer.balance if payer else None,
         payer.warning_threshold if payer else None,
-        moved.recorded_at,
+        posted.recorded_at,
     )

@@ -3,13 +3,13 @@
 from collections import defaultdict
 from decimal import Decimal
 
-from core.domain.billing import AlertKind, alerts_at, crossings
 from core.domain.money import ZERO
 from core.domain.settings import BillingSettings
 from core.errors import StorageUnavailable
+from core.operations.moving.crossed import alerts_between
 from core.operations.recording.work import Work
-from core.storage.accounts import LockedAccount, debit_accounts
-from core.storage.balance_alerts import BalanceAlert, write_alerts
+from core.storage.accounts import debit_accounts
+from core.storage.balance_alerts import write_alerts
 from core.storage.transactions import UsageDebit
 
 
@@ -28,12 +28,5 @@ def debit_balances(work: Work, debits: list[UsageDebit], settings: dict[str, Bil
     if debited != len(amounts):
         work.known_accounts.forget()
         raise StorageUnavailable("accounts are not those met before: the database was restored under this worker")
-    alerts = [alert for account, after in near for alert in _alerts(account, after, settings[account.mandate_id])]
+    alerts = [alert for was, after in near for alert in alerts_between(was, was._replace(balance=after), settings[was.mandate_id])]
     write_alerts(work.connection, alerts, work.batch.id)
-
-
-def _alerts(account: LockedAccount, after: Decimal, settings: BillingSettings) -> list[BalanceAlert]:
-    def lines(balance: Decimal) -> dict[AlertKind, Decimal]:
-        return alerts_at(settings.billing_model, balance, account.warning_threshold, account.credit_limit, settings.warning_threshold_percent)
-
-    return [BalanceAlert(account, after, crossing, settings) for crossing in crossings(lines(account.balance), lines(after))]

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from core.domain.billing import BillingModel, warning_threshold
+from core.domain.billing import BillingModel
 from core.domain.settings import BillingSettings
 from core.domain.usage_event import UsageEvent
+from core.operations.granting import make_first_grants
 from core.operations.recording.work import Opening
-from core.storage.accounts import Holder, NewAccount, credit_balances, find_pools, find_user_accounts, open_accounts
-from core.storage.transactions import Grant, insert_grants
+from core.storage.accounts import Holder, NewAccount, find_pools, find_user_accounts, open_accounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,8 @@ def open_accounts_of(work: Opening, users: set[Holder], settings: dict[str, Bill
     opened: dict[Holder, int] = {}
     if absent:
         opened = open_accounts(work.connection, [_new(holder, settings[holder[0]], holder in strangers) for holder in absent])
-        _grant(work, opened, settings, strangers)
+        granted = {i: own for holder, i in opened.items() if _gets_grant(holder, own := settings[holder[0]], strangers)}
+        make_first_grants(work.connection, granted, work.batch_id)
         existing |= opened
         if len(opened) < len(absent):  # somebody else opened them meanwhile, and made their grants
             existing |= _find(work, [holder for holder in absent if holder not in opened])[0]
@@ -74,16 +75,6 @@ def _new(holder: Holder, settings: BillingSettings, stranger: bool) -> NewAccoun
     return NewAccount(holder, grant_due, settings.version)
 
 
-def _grant(work: Opening, opened: dict[Holder, int], settings: dict[str, BillingSettings], strangers: set[Holder]) -> None:
-    """The grant of each account just opened for a known member under PREPAY_USER."""
-    grants = {}
-    for holder, account_id in opened.items():
-        own = settings[holder[0]]
-        if own.billing_model is BillingModel.PREPAY_USER and holder[1] is not None and holder not in strangers and own.default_user_credit > 0:
-            grants[account_id] = Grant(account_id, own.default_user_credit, own)
-    if not grants:
-        return
-    made = insert_grants(work.connection, list(grants.values()), work.batch_id)
-    amounts = {i: grants[i].amount for i in sorted(made)}
-    thresholds = {i: warning_threshold(grants[i].settings.warning_threshold_percent, amount) for i, amount in amounts.items()}
-    credit_balances(work.connection, amounts, thresholds)
+def _gets_grant(holder: Holder, settings: BillingSettings, strangers: set[Holder]) -> bool:
+    """Whether the account, just opened, is one of a known member under PREPAY_USER."""
+    return holder[1] is not None and settings.billing_model is BillingModel.PREPAY_USER and holder not in strangers

@@ -6,21 +6,20 @@ from decimal import Decimal
 
 from sqlalchemy import Connection
 
-from core.domain.billing import ReferenceType, TransactionType, alerts_at, crossings
-from core.domain.request import AMOUNT_MAX, Reason, Request, RowId
+from core.domain.entry import Entry
+from core.domain.kinds import ADJUSTMENT
+from core.domain.money import AMOUNT_MAX
+from core.domain.request import Reason, Request, RowId
 from core.domain.settings import BillingSettings
 from core.errors import RequestRefused
 from core.operations.moving.accounts import locked_accounts, present_settings
-from core.operations.moving.move import pays
-from core.operations.moving.once import once
-from core.storage.accounts import LockedAccount, set_balances
-from core.storage.balance_alerts import BalanceAlert, last_alerts, write_alerts
-from core.storage.database import Database, allow_time, transaction_time
-from core.storage.movements import Movement, insert_movements
-from core.storage.operation_keys import Operation
+from core.operations.moving.crossed import alerts_since
+from core.operations.moving.movement import under_key
+from core.storage.accounts import set_balances
+from core.storage.balance_alerts import last_alerts, write_alerts
+from core.storage.database import allow_time, transaction_time
+from core.storage.entries import insert_entries
 from core.storage.repairs import ledger_balance
-
-REPAIR_BALANCE = "repair_balance"
 
 
 class BalanceRepair(Request):
@@ -53,7 +52,13 @@ class BalanceRepaired:
     repeated: bool = False
 
 
-def repair_balance(database: Database, asked: BalanceRepair) -> BalanceRepaired:
+def _held_for_long(connection: Connection, mandate_id: str) -> BillingSettings:
+    allow_time(connection)
+    return present_settings(connection, mandate_id)
+
+
+@under_key(hold=_held_for_long)
+def repair_balance(connection: Connection, settings: BillingSettings, asked: BalanceRepair) -> BalanceRepaired:
     """Brings the balance to the ledger's sum and writes an alert for each line that is thereby crossed and not yet told of.
 
     The ledger gets no entry. By an adjustment it is the other way round: the ledger gets an ADJUSTMENT of the difference, and the
@@ -61,50 +66,31 @@ def repair_balance(database: Database, asked: BalanceRepair) -> BalanceRepaired:
     while the balance can't move. A replay returns the first result.
 
     Raises:
-        NotFound: the mandate has no settings, or no such account.
-        Conflict: the key was used for another repair.
+        NotFound: the mandate has no such account.
         RequestRefused: the difference is more than one adjustment can be.
         BadData: the ledger's sum is more than a balance can hold.
-        StorageUnavailable: it is not known whether it was done; ask again with the same key.
-        Misconfigured: only an operator can help.
     """
-    with database.transaction() as connection:
-        allow_time(connection)
-        settings = present_settings(connection, asked.mandate_id)
-
-        def repaired() -> BalanceRepaired:
-            before = locked_accounts(connection, asked.mandate_id, {asked.account_id})[asked.account_id]
-            ledger = ledger_balance(connection, before)
-            if asked.by_adjustment:
-                return _adjusted(connection, asked, before, before.balance - ledger, settings)
-            after = before._replace(balance=ledger)
-            set_balances(connection, [after])
-            write_alerts(connection, _untold(connection, before, after, settings), None)
-            time = transaction_time(connection)
-            return BalanceRepaired(asked.mandate_id, before.id, before.balance, after.balance, asked.by, asked.reason, time)
-
-        return once(connection, Operation(asked.mandate_id, REPAIR_BALANCE, asked.key, asked.content()), BalanceRepaired, repaired)
-
-
-def _adjusted(
-    connection: Connection, asked: BalanceRepair, account: LockedAccount, difference: Decimal, settings: BillingSettings
-) -> BalanceRepaired:
-    """Writes what the ledger lacks; of a ledger that lacks nothing by now, nothing."""
-    done = BalanceRepaired(asked.mandate_id, account.id, account.balance, account.balance, asked.by, asked.reason, transaction_time(connection))
-    if difference == 0:
+    before = locked_accounts(connection, asked.mandate_id, {asked.account_id})[asked.account_id]
+    ledger = ledger_balance(connection, before)
+    after = before if asked.by_adjustment else before._replace(balance=ledger)
+    time = transaction_time(connection)
+    done = BalanceRepaired(asked.mandate_id, before.id, before.balance, after.balance, asked.by, asked.reason, time)
+    lacking = after.balance - ledger
+    if asked.by_adjustment and lacking == 0:  # by now nothing is wrong
         return done
-    if abs(difference) > AMOUNT_MAX:
-        raise RequestRefused(f"by_adjustment: the ledger of account {account.id} lacks {difference} CHF, more than one adjustment can be")
-    kind, reference = TransactionType.ADJUSTMENT, ReferenceType.ADJUSTMENT
-    movement = Movement(account.id, account.id, kind, difference, reference, asked.reason, asked.by, asked.key)
-    (transaction_id,), _ = insert_movements(connection, [movement], settings, None)
-    write_alerts(connection, _untold(connection, account, account, settings), None)
-    return replace(done, transaction_id=transaction_id, adjustment=difference)
+    if lacking:
+        done = replace(done, transaction_id=_adjusted(connection, asked, lacking, settings), adjustment=lacking)
+    else:
+        set_balances(connection, [after])
+    told = last_alerts(connection, before.id)  # what made the balance wrong may have written none
+    write_alerts(connection, alerts_since(told, before, after, settings), None)
+    return done
 
 
-def _untold(connection: Connection, before: LockedAccount, after: LockedAccount, settings: BillingSettings) -> list[BalanceAlert]:
-    """What the account's last alerts don't say of where it is now: what made the balance wrong may have written none."""
-    if not pays(settings.billing_model, after):
-        return []
-    beyond = alerts_at(settings.billing_model, after.balance, after.warning_threshold, after.credit_limit, settings.warning_threshold_percent)
-    return [BalanceAlert(before, after.balance, crossing, settings) for crossing in crossings(last_alerts(connection, before.id), beyond)]
+def _adjusted(connection: Connection, asked: BalanceRepair, lacking: Decimal, settings: BillingSettings) -> int:
+    """Writes what the ledger lacks. It moves no balance, so it isn't posted: the balance has it already."""
+    if abs(lacking) > AMOUNT_MAX:
+        raise RequestRefused(f"by_adjustment: the ledger of account {asked.account_id} lacks {lacking} CHF, more than one adjustment can be")
+    entry = Entry(settings, ADJUSTMENT, asked.account_id, asked.account_id, lacking, asked.reason, asked.by, asked.key)
+    (transaction_id,), _ = insert_entries(connection, [entry], None)
+    return transaction_id

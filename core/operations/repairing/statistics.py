@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from core.domain.request import Reason, Request
-from core.operations.moving.once import once
-from core.storage.database import Database, allow_time, transaction_time
-from core.storage.operation_keys import Operation
-from core.storage.statistics import count_anew, hold_statistics
+from sqlalchemy import Connection
 
-REPAIR_STATISTICS = "repair_statistics"
+from core.domain.request import Reason, Request
+from core.operations.moving.movement import under_key
+from core.storage.database import allow_time, transaction_time
+from core.storage.statistics import count_anew, hold_statistics
 
 
 class StatisticsRepair(Request):
@@ -31,21 +30,14 @@ class StatisticsRepaired:
     repeated: bool = False
 
 
-def repair_statistics(database: Database, asked: StatisticsRepair) -> StatisticsRepaired:
-    """Makes the mandate's statistics what its transactions give; what is pending stays pending. A replay returns the first result.
+def _held(connection: Connection, _mandate_id: str) -> None:
+    hold_statistics(connection)
+    allow_time(connection)
 
-    Raises:
-        Conflict: the key was used for another repair.
-        StorageUnavailable: it is not known whether it was done, or somebody else counts for long; ask again with the same key.
-        Misconfigured: only an operator can help.
-    """
-    with database.transaction() as connection:
-        hold_statistics(connection)
-        allow_time(connection)
 
-        def repaired() -> StatisticsRepaired:
-            rebuilt = count_anew(connection, asked.mandate_id)
-            time = transaction_time(connection)
-            return StatisticsRepaired(asked.mandate_id, rebuilt.written, rebuilt.removed, asked.by, asked.reason, time)
-
-        return once(connection, Operation(asked.mandate_id, REPAIR_STATISTICS, asked.key, asked.content()), StatisticsRepaired, repaired)
+@under_key(hold=_held)
+def repair_statistics(connection: Connection, _held: None, asked: StatisticsRepair) -> StatisticsRepaired:
+    """Makes the mandate's statistics what its transactions give; what is pending stays pending. A replay returns the first result."""
+    rebuilt = count_anew(connection, asked.mandate_id)
+    time = transaction_time(connection)
+    return StatisticsRepaired(asked.mandate_id, rebuilt.written, rebuilt.removed, asked.by, asked.reason, time)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
 
+from core.domain.kinds import GRANT
 from core.storage.accounts import Holder
 from core.storage.database import transaction_time
 from core.storage.importing.entries import Sums
@@ -66,7 +67,7 @@ _REPLACE_GRANTS = text("""
 """)
 
 # An account's grant is what one that was opened before the import began with.
-_GRANT = """
+_GRANT = f"""
       LEFT JOIN LATERAL (
                SELECT t.amount
                  FROM (SELECT recorded_at FROM operation_keys
@@ -74,7 +75,7 @@ _GRANT = """
                           AND result ->> 'opening' IS NULL OFFSET 0) AS g
                 CROSS JOIN LATERAL (SELECT amount FROM transactions
                                      WHERE account_id = a.id AND recorded_at = g.recorded_at
-                                       AND reference_type = 'SYSTEM' AND balance_account_id = a.id OFFSET 0) AS t
+                                       AND reference_type = '{GRANT.reference_type}' AND balance_account_id = a.id OFFSET 0) AS t
                 OFFSET 0) AS granted ON true
 """
 
@@ -83,11 +84,13 @@ _STANDING = text(f"""
       FROM accounts a {_GRANT} WHERE a.id = ANY(:ids)
 """)
 
-_TAKE_OVER = text("""
-    UPDATE accounts
-       SET balance = :balance, warning_threshold = :warning_threshold, credit_limit = coalesce(CAST(:credit_limit AS numeric), credit_limit),
-           enabled = coalesce(CAST(:enabled AS boolean), enabled), grant_due = false
-     WHERE id = :id
+_TAKE_OVER = text(f"""
+    UPDATE accounts a
+       SET warning_threshold = n.threshold, credit_limit = coalesce(n.credit_limit, a.credit_limit), enabled = coalesce(n.enabled, a.enabled),
+           grant_due = false
+      FROM unnest({unpacked("ids", "bigint")}, {unpacked("thresholds", "numeric")}, {unpacked("limits", "numeric")},
+                  {unpacked("enabled", "boolean")}) AS n(id, threshold, credit_limit, enabled)
+     WHERE a.id = n.id
 """)
 
 _OPENED = text("""
@@ -101,10 +104,9 @@ _OPENED = text("""
 
 
 class TakenOver(NamedTuple):
-    """An account as it is to stand; amounts in CHF. What is None stays."""
+    """What is given of an account beside its balance; amounts in CHF. What is None stays."""
 
     id: int
-    balance: Decimal
     warning_threshold: Decimal
     credit_limit: Decimal | None
     enabled: bool | None
@@ -156,8 +158,10 @@ def standing_of(connection: Connection, account_ids: Sequence[int]) -> dict[int,
 
 
 def take_over_accounts(connection: Connection, accounts: Sequence[TakenOver]) -> None:
-    """Sets accounts that the caller has locked, and marks none of them for a grant; he writes the entries that explain the balances."""
-    connection.execute(_TAKE_OVER, [account._asdict() for account in accounts])
+    """Sets what is given of accounts that the caller has locked and whose balances stand; a grant is due to none of them any more."""
+    if accounts:
+        columns = zip(("ids", "thresholds", "limits", "enabled"), zip(*accounts, strict=True), strict=True)
+        connection.execute(_TAKE_OVER, {name: packed(values) for name, values in columns})
 
 
 def sum_new_openings(connection: Connection, operation: str) -> Sums:

@@ -1,4 +1,4 @@
-"""SQL of imported entries: claimed once, written under ids in their order, read back."""
+"""SQL of imported entries: claimed once under ids in their order, read back."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,13 +8,11 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
-from core.domain.billing import ReferenceType, TransactionType
 from core.domain.payload import HASH_VERSION as PAYLOAD_HASH_VERSION
 from core.storage.event_keys import EventKey, StoredHash
 from core.storage.operation_keys import HASH_VERSION, Operation
 from core.storage.packing import packed, unpacked
 from core.storage.transactions import DELTA
-from core.storage.zones import local_day
 
 IMPORT = "import"  # the kind of its batches: what stands in one is history, and moved nothing
 
@@ -54,29 +52,6 @@ _FIND_EVENTS = text(f"""
      CROSS JOIN LATERAL (SELECT * FROM event_keys WHERE mandate_id = wanted.mandate_id AND event_id = wanted.event_id OFFSET 0) AS k
 """)
 
-_ENTRY = {
-    "id": "bigint",
-    "mandate_id": "text",
-    "account_id": "bigint",
-    "balance_account_id": "bigint",
-    "transaction_type": "text",
-    "amount": "numeric",
-    "reference_type": "text",
-    "description": "text",
-    "created_by_user_id": "text",
-    "operation_key": "text",
-    "settings_version": "int",
-    "batch_id": "bigint",
-}
-
-_INSERT = text(f"""
-    INSERT INTO transactions ({", ".join(_ENTRY)}, occurred_at, recorded_at, local_date)
-    SELECT {", ".join(f"e.{name}" for name in _ENTRY)}, e.occurred_at, now(), {local_day("e.occurred_at", "e.time_zone")}
-      FROM unnest({", ".join(unpacked(name, kind) for name, kind in _ENTRY.items())}, {unpacked("occurred_at", "timestamptz")},
-                  {unpacked("time_zone")}) AS e({", ".join(_ENTRY)}, occurred_at, time_zone)
-     WHERE e.id IS NOT NULL
-""")
-
 _STANDING = text(f"""
     SELECT t.id, {DELTA} AS amount, b.kind IS NOT DISTINCT FROM :kind AS is_history
       FROM transactions t LEFT JOIN batches b ON b.id = t.batch_id
@@ -110,25 +85,6 @@ class EntryStanding(NamedTuple):
     is_history: bool
 
 
-class Entry(NamedTuple):
-    """A ledger entry to be written; `amount` in CHF as in `transactions`. Without balance account it moves nothing."""
-
-    id: int
-    mandate_id: str
-    account_id: int
-    balance_account_id: int | None
-    transaction_type: TransactionType
-    amount: Decimal
-    reference_type: ReferenceType
-    description: str
-    created_by_user_id: str | None
-    operation_key: str
-    settings_version: int
-    batch_id: int | None
-    occurred_at: datetime
-    time_zone: str
-
-
 def claim_operations(connection: Connection, operations: Sequence[Operation], ids: Sequence[int]) -> dict[KeyOfMandate, Claimed]:
     """Claims those that nobody had before, all of one name, each with the id of its entry, and returns how every key stands now.
 
@@ -157,12 +113,6 @@ def claim_past_events(connection: Connection, keys: Sequence[EventKey], hashes: 
         "hash_version": PAYLOAD_HASH_VERSION,
     }
     return {(row[0], row[1]): row[2] for row in connection.execute(_CLAIM_EVENTS, parameters)}
-
-
-def insert_entries(connection: Connection, entries: Sequence[Entry]) -> None:
-    """Writes the entries, each in the local day of its time, under the ids that their keys were claimed with."""
-    columns = zip((*_ENTRY, "occurred_at", "time_zone"), zip(*entries, strict=True), strict=True)
-    connection.execute(_INSERT, {name: packed(values) for name, values in columns})
 
 
 def find_past_events(connection: Connection, keys: Sequence[EventKey]) -> dict[EventKey, StoredHash]:

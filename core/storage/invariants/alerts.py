@@ -21,6 +21,7 @@ nothing is compared.
 
 from sqlalchemy import text
 
+from core.domain.kinds import GRANT, LEG, USAGE
 from core.storage.invariants.invariant import Invariant
 
 _STATES = """
@@ -52,7 +53,7 @@ _STATES = """
     )
 """
 
-_BREACHES = """
+_BREACHES = f"""
     SELECT format('alert %s of account %s', l.id, l.account_id) AS subject,
            CASE WHEN l.billing_model IS NULL THEN format('the history has no settings version %s', l.settings_version)
                 WHEN l.in_batch > 1 THEN format('batch %s has %s alerts of kind %s for its account', l.batch_id, l.in_batch, l.kind)
@@ -84,7 +85,7 @@ _BREACHES = """
                       AND r.transaction_type <> 'DEBIT' AND r.amount > 0
                    UNION ALL
                    SELECT FROM transactions r WHERE r.balance_account_id = l.account_id AND r.balance_account_id <> r.account_id
-                      AND r.reference_type <> 'WORKFLOW' AND r.transaction_type <> 'DEBIT' AND r.amount > 0)))
+                      AND r.reference_type <> '{USAGE.reference_type}' AND r.transaction_type <> 'DEBIT' AND r.amount > 0)))
     UNION ALL
     SELECT format('account %s', p.id),
            format('balance %s CHF (threshold %s CHF) is %s the line of %s, but the last alert says %s', p.balance, p.warning_threshold,
@@ -97,10 +98,12 @@ _BREACHES = """
       FROM payers p
      WHERE p.beyond AND p.opened_span = p.span
        AND NOT EXISTS (SELECT FROM balance_alerts l WHERE l.account_id = p.id AND l.kind = p.kind)
-       AND NOT EXISTS (SELECT FROM transactions g WHERE g.account_id = p.id AND g.recorded_at = p.opened_at AND g.reference_type = 'SWITCH')
+       AND NOT EXISTS (SELECT FROM transactions g WHERE g.account_id = p.id AND g.recorded_at = p.opened_at
+                           AND g.reference_type = '{LEG.reference_type}')
        AND (p.kind = 'ZERO'
             OR EXISTS (SELECT FROM transactions g
-                        WHERE g.balance_account_id = p.id AND g.account_id = p.id AND g.reference_type = 'SYSTEM' AND g.recorded_at = p.opened_at
+                        WHERE g.balance_account_id = p.id AND g.account_id = p.id AND g.recorded_at = p.opened_at
+                          AND g.reference_type = '{GRANT.reference_type}'
                           AND round(g.amount * p.opened_percent / 100, 9) < g.amount))
     UNION ALL
     SELECT format('account %s', coalesce(a.id, n.account_id)),

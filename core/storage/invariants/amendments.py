@@ -1,8 +1,11 @@
 """What holds of amendments: each takes back exactly what stood for its event, and was asked for."""
 
+from core.domain.kinds import AMENDED, REVERSAL
+from core.storage.entry_kinds import is_of
+
 # Part of I1: the chain of an event's entries has no gap and no fork, and each reversal mirrors what it takes back. (OFFSET 0 has its
 # entries looked up: a planner without statistics of amendments takes them for one row, and would read all of them for each one.)
-BROKEN_CHAINS = """
+BROKEN_CHAINS = f"""
     SELECT format('amendment %s of event %s of mandate %s', c.number, c.event_id, c.mandate_id) AS subject,
            CASE WHEN c.number <> c.position THEN 'a number is missing before it'
                 WHEN c.reversed_id IS DISTINCT FROM coalesce(c.debit_before, k.transaction_id)
@@ -21,19 +24,20 @@ BROKEN_CHAINS = """
       LEFT JOIN LATERAL (SELECT * FROM transactions WHERE id = c.reversal_id AND recorded_at = c.recorded_at OFFSET 0) AS r ON true
       LEFT JOIN LATERAL (SELECT * FROM transactions WHERE id = c.debit_id AND recorded_at = c.recorded_at OFFSET 0) AS d
         ON d.mandate_id = c.mandate_id AND d.event_id = c.event_id
-       AND d.transaction_type = 'DEBIT' AND d.reference_type = 'AMENDMENT' AND d.batch_id = r.batch_id
+       AND {is_of([AMENDED], "d")} AND d.batch_id = r.batch_id
       LEFT JOIN (SELECT DISTINCT mandate_id, transaction_id FROM refunds) AS f
         ON f.mandate_id = c.mandate_id AND f.transaction_id = c.reversed_id
      WHERE c.recorded_at >= :since
        AND (c.number <> c.position OR c.reversed_id IS DISTINCT FROM coalesce(c.debit_before, k.transaction_id)
         OR f.transaction_id IS NOT NULL OR d.id IS NULL OR o.id IS NULL
         OR (r.mandate_id, r.transaction_type, r.reference_type, r.reverses_id, r.amount, r.account_id, r.balance_account_id)
-           IS DISTINCT FROM (c.mandate_id, 'ADJUSTMENT', 'AMENDMENT', o.id, o.amount, o.account_id, o.balance_account_id)
+           IS DISTINCT FROM (c.mandate_id, '{REVERSAL.transaction_type}', '{REVERSAL.reference_type}',
+                             o.id, o.amount, o.account_id, o.balance_account_id)
         OR d.balance_account_id IS DISTINCT FROM CASE WHEN o.balance_account_id = o.account_id THEN d.account_id ELSE o.balance_account_id END)
     UNION ALL
     SELECT format('transaction %s of mandate %s', t.id, t.mandate_id), 'it amends an event, but no amendment names it'
       FROM transactions t
-     WHERE t.recorded_at >= :since AND t.reference_type = 'AMENDMENT'
+     WHERE t.recorded_at >= :since AND t.reference_type = '{REVERSAL.reference_type}'
        AND (t.id IN (SELECT reversal_id FROM amendments UNION ALL SELECT debit_id FROM amendments)) IS NOT TRUE
 """
 

@@ -2,6 +2,7 @@
 
 from sqlalchemy import text
 
+from core.domain.kinds import LEG
 from core.storage.invariants.invariant import Invariant
 from core.storage.transactions import DELTA
 
@@ -66,11 +67,11 @@ def switches_conserve() -> Invariant:
     return Invariant(
         "I5",
         "the legs of each model switch sum to zero",
-        text("""
+        text(f"""
             WITH legs AS (
                 SELECT mandate_id, operation_key, count(*) AS legs, sum(amount) AS total, coalesce(sum(amount) FILTER (WHERE amount > 0), 0) AS moved,
                        bool_and(balance_account_id IS NOT NULL AND transaction_type = 'ADJUSTMENT') AS sound
-                  FROM transactions WHERE recorded_at >= :since AND reference_type = 'SWITCH' GROUP BY mandate_id, operation_key
+                  FROM transactions WHERE recorded_at >= :since AND reference_type = '{LEG.reference_type}' GROUP BY mandate_id, operation_key
             ), switches AS (
                 SELECT mandate_id, idempotency_key, CAST(result ->> 'leg_count' AS bigint) AS legs,
                        CAST(result ->> 'settings_version' AS int) AS version, result ->> 'new_model' AS model

@@ -2,9 +2,11 @@
 
 from sqlalchemy import text
 
+from core.domain.kinds import GRANT, kinds
+from core.storage.entry_kinds import listed
 from core.storage.invariants.invariant import Invariant
 
-_GRANTS = """
+_GRANTS = f"""
     SELECT format('account %s', a.id) AS subject,
            format('opened as %s under %s with %s grants, %s grant keys%s%s', a.account_type, coalesce(h.billing_model, 'no settings'),
                   coalesce(g.grants, 0), coalesce(k.keys, 0), CASE WHEN a.grant_due THEN ', one due' ELSE '' END,
@@ -12,9 +14,9 @@ _GRANTS = """
       FROM accounts a
       LEFT JOIN billing_settings_history h ON h.mandate_id = a.mandate_id AND h.version = a.opened_version
       LEFT JOIN (SELECT t.account_id, count(*) AS grants,
-                        bool_and(t.transaction_type = 'CREDIT' AND t.balance_account_id IS NOT DISTINCT FROM t.account_id) AS own
+                        bool_and(t.transaction_type = '{GRANT.transaction_type}' AND t.balance_account_id IS NOT DISTINCT FROM t.account_id) AS own
                    FROM transactions t LEFT JOIN batches b ON b.id = t.batch_id
-                  WHERE t.recorded_at >= :since AND t.reference_type = 'SYSTEM' AND b.kind IS DISTINCT FROM 'import'
+                  WHERE t.recorded_at >= :since AND t.reference_type = '{GRANT.reference_type}' AND b.kind IS DISTINCT FROM 'import'
                   GROUP BY t.account_id) AS g ON g.account_id = a.id
       LEFT JOIN (SELECT mandate_id, idempotency_key, count(*) AS keys, bool_or(result ->> 'opening' IS NOT NULL) AS replaced,
                         bool_or(recorded_at >= :since) AS recent
@@ -41,12 +43,13 @@ _GRANTS = """
 """
 
 # Each movement is there once, as the result under its key says.
-_UNDER_KEYS = """
+_ASKED_FOR = kinds(lambda kind: kind.operation)
+_CASES = " ".join(f"WHEN '{kind.operation}' THEN '{kind.reference_type}'" for kind in _ASKED_FOR)
+_UNDER_KEYS = f"""
     UNION ALL
     SELECT format('%s %s of mandate %s', k.operation, k.idempotency_key, k.mandate_id),
            format('%s entries stand under it, not transaction %s alone', count(t.id), min(k.result ->> 'transaction_id'))
-      FROM (SELECT *, CASE operation WHEN 'top_up' THEN 'PAYMENT' WHEN 'adjust' THEN 'ADJUSTMENT' WHEN 'refund' THEN 'REFUND' END
-                     AS reference_type FROM operation_keys) AS k
+      FROM (SELECT *, CASE operation {_CASES} END AS reference_type FROM operation_keys) AS k
       LEFT JOIN transactions t ON t.mandate_id = k.mandate_id AND t.operation_key = k.idempotency_key AND t.reference_type = k.reference_type
                               AND t.recorded_at >= :since
      WHERE k.reference_type IS NOT NULL AND k.recorded_at >= :since
@@ -55,7 +58,7 @@ _UNDER_KEYS = """
     UNION ALL
     SELECT format('transaction %s of mandate %s', t.id, t.mandate_id), format('nobody asked for it under the key %s', t.operation_key)
       FROM transactions t
-     WHERE t.recorded_at >= :since AND t.reference_type IN ('PAYMENT', 'ADJUSTMENT', 'REFUND') AND t.operation_key IS NOT NULL
+     WHERE t.recorded_at >= :since AND t.reference_type IN {listed(kind.reference_type for kind in _ASKED_FOR)} AND t.operation_key IS NOT NULL
        AND NOT EXISTS (SELECT FROM operation_keys k WHERE k.mandate_id = t.mandate_id AND k.idempotency_key = t.operation_key)
 """
 

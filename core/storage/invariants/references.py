@@ -2,10 +2,12 @@
 
 from sqlalchemy import text
 
+from core.domain.kinds import AMENDED, REFUND, USAGE
+from core.storage.entry_kinds import is_of
 from core.storage.invariants.invariant import Invariant
 from core.storage.schema.books import billing_settings, billing_settings_history
 
-_STRAYS = """
+_STRAYS = f"""
     SELECT format('transaction %s of mandate %s', t.id, t.mandate_id) AS subject,
            CASE WHEN a.id IS NULL THEN format('its account %s does not exist', t.account_id)
                 WHEN a.mandate_id <> t.mandate_id THEN format('its account %s is one of mandate %s', a.id, a.mandate_id)
@@ -19,7 +21,7 @@ _STRAYS = """
      WHERE t.recorded_at >= :since
        AND (a.id IS NULL OR a.mandate_id <> t.mandate_id OR b.mandate_id <> t.mandate_id
             OR (t.balance_account_id IS NOT NULL AND b.id IS NULL)
-            OR ((t.reference_type = 'WORKFLOW' OR (t.reference_type = 'AMENDMENT' AND t.transaction_type = 'DEBIT'))
+            OR ((t.reference_type = '{USAGE.reference_type}' OR {is_of([AMENDED])})
                 AND a.user_id IS DISTINCT FROM t.created_by_user_id))
     UNION ALL
     SELECT format('transaction %s of mandate %s', t.id, t.mandate_id),
@@ -34,14 +36,14 @@ _STRAYS = """
 
 # A refund gives back a part of the entry that it names, where that entry stands, and all parts together are no more than the whole.
 # (One among imported history was made elsewhere.)
-_REFUNDS = """
+_REFUNDS = f"""
     SELECT format('refund %s of mandate %s', coalesce(r.refund_transaction_id, t.id), coalesce(r.mandate_id, t.mandate_id)),
            CASE WHEN r.transaction_id IS NULL THEN 'it is in the ledger alone'
                 WHEN t.id IS NULL THEN 'it is not in the ledger'
                 ELSE format('it does not give %s CHF of transaction %s back where that stands', r.amount, r.transaction_id) END
       FROM (SELECT * FROM refunds WHERE recorded_at >= :since) AS r
       FULL JOIN (SELECT e.* FROM transactions e LEFT JOIN batches b ON b.id = e.batch_id
-                  WHERE e.recorded_at >= :since AND e.reference_type = 'REFUND' AND b.kind IS DISTINCT FROM 'import') AS t
+                  WHERE e.recorded_at >= :since AND e.reference_type = '{REFUND.reference_type}' AND b.kind IS DISTINCT FROM 'import') AS t
         ON t.id = r.refund_transaction_id AND t.mandate_id = r.mandate_id
       LEFT JOIN transactions o ON o.id = r.transaction_id AND o.mandate_id = r.mandate_id
      WHERE r.transaction_id IS NULL OR t.id IS NULL OR t.reverses_id IS DISTINCT FROM o.id
@@ -92,7 +94,7 @@ _VERSIONS_CARRIED = f"""
        AND (h.version IS NULL
             OR t.id <= h.after_id OR t.id > h.until_id
             OR (i.kind = 'import' AND t.balance_account_id IS NOT NULL)
-            OR (t.reference_type = 'WORKFLOW' AND i.kind IS DISTINCT FROM 'import'
+            OR (t.reference_type = '{USAGE.reference_type}' AND i.kind IS DISTINCT FROM 'import'
                 AND NOT CASE h.billing_model WHEN 'UNLIMITED' THEN t.balance_account_id IS NULL
                                              WHEN 'PREPAY_USER' THEN t.balance_account_id IS NOT DISTINCT FROM t.account_id
                                              ELSE coalesce(b.account_type = 'MANDATE', false) END))

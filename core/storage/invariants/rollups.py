@@ -2,6 +2,8 @@
 
 from sqlalchemy import text
 
+from core.domain.kinds import CORRECTIONS, COSTS, REFUND, REVERSAL, USAGE
+from core.storage.entry_kinds import is_of
 from core.storage.invariants.invariant import Invariant
 from core.storage.schema.columns import TOKEN_COLUMNS
 
@@ -25,19 +27,20 @@ def booked(until: str | None = None) -> str:
     return f"""
     booked AS (
         SELECT t.mandate_id, t.account_id, t.local_date, t.provider, t.model, t.feature_code, t.batch_id,
-               CASE t.reference_type WHEN 'WORKFLOW' THEN 1 ELSE 0 END AS events, t.amount AS cost, 0 AS refunded,
+               CASE t.reference_type WHEN '{USAGE.reference_type}' THEN 1 ELSE 0 END AS events, t.amount AS cost, 0 AS refunded,
                t.balance_account_id IS NOT NULL AS billed, 1 AS sign, {", ".join(f"t.{name}" for name in TOKEN_COLUMNS)}
           FROM transactions t
-         WHERE {looked_at} AND t.transaction_type = 'DEBIT' AND t.reference_type IN ('WORKFLOW', 'AMENDMENT')
+         WHERE {looked_at} AND {is_of(COSTS)}
         UNION ALL
         SELECT o.mandate_id, o.account_id, o.local_date, o.provider, o.model, o.feature_code, t.batch_id,
-               0, CASE t.reference_type WHEN 'AMENDMENT' THEN -t.amount ELSE 0 END, CASE t.reference_type WHEN 'REFUND' THEN t.amount ELSE 0 END,
-               o.balance_account_id IS NOT NULL, CASE t.reference_type WHEN 'AMENDMENT' THEN -1 ELSE 0 END,
+               0, CASE t.reference_type WHEN '{REVERSAL.reference_type}' THEN -t.amount ELSE 0 END,
+               CASE t.reference_type WHEN '{REFUND.reference_type}' THEN t.amount ELSE 0 END,
+               o.balance_account_id IS NOT NULL, CASE t.reference_type WHEN '{REVERSAL.reference_type}' THEN -1 ELSE 0 END,
                {", ".join(f"o.{name}" for name in TOKEN_COLUMNS)}
           FROM transactions t
           JOIN transactions o ON o.id = t.reverses_id
-         WHERE {looked_at} AND t.transaction_type = 'ADJUSTMENT' AND t.reference_type IN ('REFUND', 'AMENDMENT')
-           AND o.transaction_type = 'DEBIT' AND o.reference_type IN ('WORKFLOW', 'AMENDMENT')
+         WHERE {looked_at} AND {is_of(CORRECTIONS)}
+           AND {is_of(COSTS, "o")}
     )"""
 
 

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, TextClause, text
 
 from core.domain.exports import Column, Kind, Row
-from core.domain.focus import Bounds, Entry, Tokens, Usage
+from core.domain.focus import Bounds, ChargedEntry, Tokens, Usage
+from core.domain.kinds import REVERSAL
 from core.domain.periods import PeriodType
 from core.storage.reading.local_days import entries_in_days
 from core.storage.reading.names import mandate_name, user_name
@@ -72,12 +73,13 @@ _STATISTIC = (
 TRANSACTION_COLUMNS = tuple(Column(name, kind) for name, kind, _ in _TRANSACTION)
 STATISTIC_COLUMNS = tuple(Column(name, kind) for name, kind, _ in _STATISTIC)
 
+_TAKES_BACK = f"t.reference_type = '{REVERSAL.reference_type}' AND o.id IS NOT NULL"
 _ENTRY = f"""
     SELECT t.id, t.mandate_id, {mandate_name("t.mandate_id")}, t.account_id, a.account_type, {user_name("a.user_id")},
            t.balance_account_id, t.transaction_type, t.amount, t.reference_type, t.description, t.event_id,
            coalesce(t.created_by_user_id, a.user_id), coalesce(o.provider, t.provider), coalesce(o.model, t.model),
            coalesce(o.feature_code, t.feature_code), t.occurred_at, t.recorded_at, t.local_date, t.reverses_id, o.transaction_type, o.reference_type,
-           {", ".join(f"CASE WHEN t.reference_type = 'AMENDMENT' AND o.id IS NOT NULL THEN -o.{name} ELSE t.{name} END" for name in _TOKENS)},
+           {", ".join(f"CASE WHEN {_TAKES_BACK} THEN -o.{name} ELSE t.{name} END" for name in _TOKENS)},
            {{bounds}}
       FROM ({{entries}}) AS t
       {_CORRECTED}
@@ -132,11 +134,11 @@ def read_transactions(connection: Connection, wanted: Wanted) -> Iterator[list[R
         yield [tuple(row) for row in chunk]
 
 
-def read_entries(connection: Connection, wanted: Wanted) -> Iterator[list[Entry]]:
+def read_entries(connection: Connection, wanted: Wanted) -> Iterator[list[ChargedEntry]]:
     """The entries that count for these local days, with all that FOCUS asks of them, by `recorded_at`, then id."""
     statement, parameters = _of_entries(_ENTRY, wanted, _counted_in_days, bounds=_bounds(_COUNTED_ON, "day", "month"))
     for chunk in _read(connection, statement, parameters):
-        yield [Entry._make((*row[:22], Tokens._make(row[22:27]), Bounds._make(row[27:]))) for row in chunk]
+        yield [ChargedEntry._make((*row[:22], Tokens._make(row[22:27]), Bounds._make(row[27:]))) for row in chunk]
 
 
 def read_statistics(connection: Connection, wanted: Wanted, by: PeriodType) -> Iterator[list[Row]]:

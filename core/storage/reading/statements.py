@@ -13,6 +13,8 @@ from typing import NamedTuple
 from sqlalchemy import Connection, text
 
 from core.domain.billing import BillingModel, ReferenceType
+from core.domain.kinds import COSTS, REFUND, REVERSAL, USAGE
+from core.storage.entry_kinds import is_of
 from core.storage.reading.local_days import entries_in_days
 from core.storage.reading.names import mandate_name, user_name
 from core.storage.schema.columns import TOKEN_COLUMNS
@@ -45,8 +47,7 @@ _BALANCES = text("""
 """)
 
 _OF_MANDATE = "t.mandate_id = :mandate_id AND t.recorded_at < :as_of"
-_IS_REVERSAL = "(t.transaction_type = 'ADJUSTMENT' AND t.reference_type = 'AMENDMENT')"
-_IS_USAGE = "t.transaction_type = 'DEBIT' AND t.reference_type IN ('WORKFLOW', 'AMENDMENT')"
+_IS_REVERSAL, _IS_USAGE = is_of([REVERSAL]), is_of(COSTS)
 _IS_POOL = "coalesce(t.balance_account_id = CAST(:pool_id AS bigint), false)"
 
 # The event ids say nothing more, but find the amendments of the few entries that are found by their local day.
@@ -65,11 +66,11 @@ _MOVED = text(f"""
         {
     entries_in_days(
         f"CASE WHEN t.balance_account_id IS NOT NULL THEN {_IS_POOL} END AS is_pool, t.reference_type, {DELTA} AS amount",
-        f"{_OF_MANDATE} AND (t.balance_account_id IS NOT NULL OR t.reference_type = 'REFUND') AND NOT {_IS_REVERSAL}",
+        f"{_OF_MANDATE} AND (t.balance_account_id IS NOT NULL OR t.reference_type = '{REFUND.reference_type}') AND NOT {_IS_REVERSAL}",
     )
 }
         UNION ALL
-        {_taken_back(f"{_IS_POOL}, 'AMENDMENT', t.amount", "t.balance_account_id IS NOT NULL")}
+        {_taken_back(f"{_IS_POOL}, '{REVERSAL.reference_type}', t.amount", "t.balance_account_id IS NOT NULL")}
     ) AS moved GROUP BY is_pool, reference_type
 """)
 
@@ -84,9 +85,9 @@ _NAMES = """
     coalesce(t.feature_code, 'unknown') AS feature_code
 """
 _USED_COLUMNS = f"""
-    {_NAMES}, CASE t.reference_type WHEN 'WORKFLOW' THEN 1 END AS event, t.amount AS cost,
+    {_NAMES}, CASE t.reference_type WHEN '{USAGE.reference_type}' THEN 1 END AS event, t.amount AS cost,
     CASE WHEN t.balance_account_id IS NOT NULL THEN t.amount END AS billed_cost, {", ".join(f"t.{name}" for name in TOKEN_COLUMNS)},
-    CASE WHEN t.reference_type = 'WORKFLOW' AND t.recorded_at >= :ends_at THEN 1 END AS late_event
+    CASE WHEN t.reference_type = '{USAGE.reference_type}' AND t.recorded_at >= :ends_at THEN 1 END AS late_event
 """
 _UNUSED_COLUMNS = f"""
     {_NAMES}, NULL, -t.amount, CASE WHEN t.balance_account_id IS NOT NULL THEN -t.amount END,

@@ -7,7 +7,9 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
+from core.domain.kinds import COSTS, REVERSAL, USAGE
 from core.domain.periods import PeriodType
+from core.storage.entry_kinds import is_of
 
 _TOKENS = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens")
 _SUMS = ("event_count", "cost", "billed_cost", "refunded", *_TOKENS)
@@ -45,15 +47,16 @@ _SINCE = "t.account_id = :account_id AND t.recorded_at >= CAST(:first AS date) -
 
 _COMPUTED = text(f"""
     SELECT coalesce(provider, 'unknown'), coalesce(model, 'unknown'), coalesce(feature_code, 'unknown'), sum(event), sum(cost)
-      FROM (SELECT t.provider, t.model, t.feature_code, CASE t.reference_type WHEN 'WORKFLOW' THEN 1 ELSE 0 END AS event, t.amount AS cost
+      FROM (SELECT t.provider, t.model, t.feature_code, CASE t.reference_type WHEN '{USAGE.reference_type}' THEN 1 ELSE 0 END AS event,
+                   t.amount AS cost
               FROM transactions t
-             WHERE {_SINCE} AND t.transaction_type = 'DEBIT' AND t.reference_type IN ('WORKFLOW', 'AMENDMENT')
+             WHERE {_SINCE} AND {is_of(COSTS)}
                AND t.local_date BETWEEN :first AND :last
             UNION ALL
             SELECT o.provider, o.model, o.feature_code, 0, -t.amount
               FROM transactions t
              CROSS JOIN LATERAL (SELECT * FROM transactions WHERE id = t.reverses_id OFFSET 0) AS o
-             WHERE {_SINCE} AND t.transaction_type = 'ADJUSTMENT' AND t.reference_type = 'AMENDMENT'
+             WHERE {_SINCE} AND {is_of([REVERSAL])}
                AND o.local_date BETWEEN :first AND :last) AS entries
      GROUP BY 1, 2, 3
 """)
