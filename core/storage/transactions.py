@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
+from core.domain.kinds import USAGE
 from core.domain.settings import BillingSettings
 from core.domain.usage_event import TokenUsage, UsageEvent
 from core.storage.event_keys import StoredHash
@@ -38,13 +39,13 @@ _USAGE_COLUMNS = {
     "source": "text",
 }
 
-_VALUES = {"description": "coalesce(d.description, 'AI Usage')"}
+_VALUES = {"description": f"coalesce(d.description, '{USAGE.description}')"}
 
 # The local day is taken here, once and for ever: what a zone means later must not move an entry to another day.
 _RECORD_USAGE = text(f"""
     INSERT INTO transactions ({", ".join(_USAGE_COLUMNS)}, transaction_type, reference_type, recorded_at, local_date, batch_id)
     SELECT {", ".join(_VALUES.get(name, f"d.{name}") for name in _USAGE_COLUMNS)},
-           'DEBIT', 'WORKFLOW', now(), {local_day("d.occurred_at", "d.time_zone")}, :batch_id
+           '{USAGE.transaction_type}', '{USAGE.reference_type}', now(), {local_day("d.occurred_at", "d.time_zone")}, :batch_id
       FROM unnest({", ".join(unpacked(name, kind) for name, kind in _USAGE_COLUMNS.items())}, {unpacked("time_zone")})
            AS d({", ".join(_USAGE_COLUMNS)}, time_zone)
      WHERE d.id IS NOT NULL

@@ -2,6 +2,7 @@
 
 from sqlalchemy import text
 
+from core.domain.kinds import USAGE
 from core.storage.invariants.amendments import BROKEN_CHAINS, UNSAID_ACCEPTANCES
 from core.storage.invariants.invariant import Invariant
 
@@ -17,7 +18,7 @@ PAYLOAD_HASH_V1 = r"""
 _USAGE = f"""
     WITH usage AS NOT MATERIALIZED (
         SELECT t.id, t.mandate_id, t.event_id, t.amount, t.recorded_at, {PAYLOAD_HASH_V1} AS payload_hash_v1
-          FROM transactions t WHERE t.reference_type = 'WORKFLOW'
+          FROM transactions t WHERE t.reference_type = '{USAGE.reference_type}'
     )
 """
 
@@ -63,7 +64,7 @@ def one_debit_per_event() -> Invariant:
         "I1",
         "each accepted event has exactly one usage debit, and each amendment takes back what stood for its event",
         text(
-            """
+            f"""
             SELECT format('event %s of mandate %s', coalesce(k.event_id, d.event_id), coalesce(k.mandate_id, d.mandate_id)) AS subject,
                    CASE WHEN k.event_id IS NULL THEN format('%s usage debits without a key of their time', d.debits)
                         WHEN d.event_id IS NULL THEN 'a key without a usage debit of its time'
@@ -72,7 +73,8 @@ def one_debit_per_event() -> Invariant:
               FROM (SELECT * FROM event_keys WHERE recorded_at >= :since) AS k
               FULL JOIN (SELECT mandate_id, event_id, count(*) AS entries, count(*) FILTER (WHERE transaction_type = 'DEBIT') AS debits,
                                 min(id) AS id, min(recorded_at) AS recorded_at
-                           FROM transactions WHERE recorded_at >= :since AND reference_type = 'WORKFLOW' GROUP BY mandate_id, event_id) AS d
+                           FROM transactions WHERE recorded_at >= :since AND reference_type = '{USAGE.reference_type}'
+                          GROUP BY mandate_id, event_id) AS d
                 ON d.mandate_id = k.mandate_id AND d.event_id = k.event_id
              WHERE k.event_id IS NULL OR d.event_id IS NULL OR d.entries <> 1 OR d.debits <> 1
                 OR k.transaction_id <> d.id OR k.recorded_at <> d.recorded_at

@@ -7,6 +7,7 @@ from decimal import Decimal
 from sqlalchemy import Connection, text
 
 from core.domain.billing import BillingModel
+from core.domain.kinds import USAGE
 from core.storage.transactions import DELTA
 
 RELATED_MAX = 1000  # entries and amendments shown with one entry
@@ -57,7 +58,8 @@ _AFTER_OF_USER = text(
         SELECT {DELTA} AS amount FROM transactions t WHERE t.account_id = :account_id AND t.balance_account_id = :account_id AND {_LATER}
         UNION ALL
         SELECT {DELTA} FROM transactions t
-         WHERE t.balance_account_id = :account_id AND t.balance_account_id <> t.account_id AND t.reference_type <> 'WORKFLOW' AND {_LATER}
+         WHERE t.balance_account_id = :account_id AND t.balance_account_id <> t.account_id
+           AND t.reference_type <> '{USAGE.reference_type}' AND {_LATER}
     """)
 )
 _AFTER_OF_POOL = text(

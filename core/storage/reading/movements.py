@@ -7,6 +7,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, text
 
 from core.domain.billing import BillingModel
+from core.domain.kinds import USAGE
 from core.storage.zones import first_moment
 
 # The newest version that was there before the moment; where a day is given, before that day ended in the version's own zone.
@@ -39,7 +40,7 @@ _OF_USER = text(
         SELECT transaction_type, amount FROM transactions WHERE account_id = :account_id AND balance_account_id = :account_id AND {_SINCE}
         UNION ALL
         SELECT transaction_type, amount FROM transactions
-         WHERE balance_account_id = :account_id AND balance_account_id <> account_id AND reference_type <> 'WORKFLOW' AND {_SINCE}
+         WHERE balance_account_id = :account_id AND balance_account_id <> account_id AND reference_type <> '{USAGE.reference_type}' AND {_SINCE}
     """)
 )
 _OF_POOL = text(

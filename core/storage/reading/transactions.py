@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, TextClause, text
 
+from core.domain.kinds import USAGE
 from core.storage.reading.local_days import ANYBODYS, AT, entries_in_days
 from core.storage.reading.names import join_mandate, join_user, mandate_name, user_name
 
@@ -62,8 +63,8 @@ _IT_PAYS = "CASE WHEN t.balance_account_id = h.id THEN true ELSE false END"
 # What is on a balance and about its account, what is about another one (rare, and with an index of its own), and the usage that a pool pays.
 _ON_BALANCE = (
     f"{_ABOUT_ACCOUNT} AND {_IT_PAYS}",
-    "t.balance_account_id = h.id AND t.balance_account_id <> t.account_id AND t.reference_type <> 'WORKFLOW'",
-    f"{_OF_MANDATE} AND {_IT_PAYS} AND t.reference_type = 'WORKFLOW' AND h.pays_for_others",
+    f"t.balance_account_id = h.id AND t.balance_account_id <> t.account_id AND t.reference_type <> '{USAGE.reference_type}'",
+    f"{_OF_MANDATE} AND {_IT_PAYS} AND t.reference_type = '{USAGE.reference_type}' AND h.pays_for_others",
 )
 
 

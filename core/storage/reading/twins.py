@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from core.domain.kinds import USAGE
 from core.storage.reading.local_days import entries_in_days
 from core.storage.reading.names import join_mandate, join_user, mandate_name, user_name
 
@@ -15,7 +16,8 @@ _ALIKE = ", ".join(("account_id", "provider", "model", *_TOKENS, "amount"))
 _EVENT_IDS_MAX = 10  # of one group, in the order of their times
 
 _USAGE = entries_in_days(
-    f"t.id, t.event_id, t.occurred_at, t.{', t.'.join(_ALIKE.split(', '))}", "t.mandate_id = h.mandate_id AND t.reference_type = 'WORKFLOW'"
+    f"t.id, t.event_id, t.occurred_at, t.{', t.'.join(_ALIKE.split(', '))}",
+    f"t.mandate_id = h.mandate_id AND t.reference_type = '{USAGE.reference_type}'",
 )
 
 # Sorted once by what must be alike and then by time, each event is in the group of the one before it if it came soon enough after it.
