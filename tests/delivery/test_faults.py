@@ -4,12 +4,10 @@ import signal
 import threading
 from collections.abc import Callable
 from decimal import Decimal
-from pathlib import Path
 from random import Random
 
 import pytest
 import redis
-from celery import Celery
 
 from lab.postgres import OWNER, WORKER, PostgresServer
 from lab.process import temporary_dir
