@@ -12,9 +12,9 @@ from cli.output.json_out import print_json
 from cli.output.tables import print_fields, print_table
 from core.domain.kinds import GRANT
 from core.storage.reading.accounts import Account
-from core.storage.reading.transactions import Transaction
 from core.views.explain import Explanation, explain_event
 from core.views.explain import explain as explain_transaction
+from core.views.transactions import Transaction
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 _FREE = ("description", "mandate", "about", "balance of")

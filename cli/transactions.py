@@ -11,8 +11,9 @@ from cli.options import AsJson, FromDay, Limit, Mandates, ToDay, day, moment_and
 from cli.output.json_out import print_json
 from cli.output.tables import print_next_page, print_table
 from core.storage.database import Database
-from core.storage.reading.transactions import Page, Transaction
+from core.views.paging import Page
 from core.views.transactions import (
+    Transaction,
     movements_of_account,
     transactions_of_account,
     transactions_of_mandates,

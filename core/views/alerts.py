@@ -1,39 +1,56 @@
 """Balance alerts, for reading."""
 
-from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
+
+from sqlalchemy import Connection
 
 from core.domain.billing import AlertKind
-from core.domain.rights import Actor, visible_mandates
-from core.storage.database import Database
-from core.storage.reading import alerts
-from core.storage.reading.alerts import Alert
-from core.views.mandates import rows_of_mandates
-from core.views.paging import LIMIT_DEFAULT, rows_of
+from core.domain.request import Moment, RowId
+from core.storage.reading import alerts as sql
+from core.storage.reading.listing import Rows
+from core.views.mandates import Mandates, mandates
+from core.views.paging import LIMIT_DEFAULT, Limit, Offset
+from core.views.view import view
 
 
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One crossing of a line; amounts in CHF. Neither published nor withheld: it waits."""
+
+    id: int
+    mandate_id: str
+    account_id: int
+    account_type: str | None
+    user_id: str | None
+    kind: str
+    recovered: bool
+    balance_before: Decimal
+    balance_after: Decimal
+    threshold: Decimal
+    settings_version: int
+    batch_id: int | None
+    recorded_at: datetime
+    published_at: datetime | None
+    withheld_at: datetime | None
+
+
+@view("view.list_alerts", sees=mandates("list the alerts"))
 def list_alerts(
-    database: Database,
-    actor: Actor,
-    mandate_ids: Collection[str] | None = None,
+    connection: Connection,
+    mandate_ids: Mandates = None,
     *,
     kind: AlertKind | None = None,
-    since: datetime | None = None,
+    since: Moment | None = None,
     waiting: bool = False,
-    limit: int = LIMIT_DEFAULT,
-    offset: int = 0,
-    before: int | None = None,
+    limit: Limit = LIMIT_DEFAULT,
+    offset: Offset = 0,
+    before: RowId | None = None,
 ) -> list[Alert]:
     """Alerts of these mandates, or of all that the actor may see, of this kind, recorded at `since` (aware) or later, newest first; None: any.
 
     With `waiting` only those that are neither published nor withheld; `before` is the id of the last row already seen.
-
-    Raises:
-        Forbidden: the actor may not see those of one of the mandates.
-        NotFound: there is no such mandate.
-        RequestRefused: a limit or offset out of range.
-        StorageUnavailable, Misconfigured: the database can't be asked.
     """
-    visible = visible_mandates(actor, mandate_ids, "list the alerts")
-    page = rows_of(limit, offset, None if before is None else (before,))
-    return rows_of_mandates(database, mandate_ids, lambda connection: alerts.list_alerts(connection, visible, kind, since, waiting, page))
+    each = None if mandate_ids is None else {"mandate_id": mandate_ids}
+    return sql.LIST.rows(connection, Alert, Rows(limit, offset, before), each, kind=kind and kind.value, since=since, waiting=waiting)

@@ -3,13 +3,15 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
+from sqlalchemy import Connection
+
 from core.domain.billing import AlertKind, BillingModel, alerts_at
+from core.domain.contract import Id
 from core.domain.money import ZERO
-from core.domain.rights import Actor, require_member
-from core.storage.database import Database
-from core.storage.reading.accounts import Account, find_account_of, total_of_users
+from core.storage.reading.accounts import TOTAL_OF_USERS, Account, find_account_of
 from core.storage.reading.billing_settings import MandateSettings, find_settings
 from core.views.mandates import member_name, without_settings
+from core.views.view import member, view
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,32 +30,29 @@ class EffectiveBalance:
     credit_limit: Decimal | None
 
 
-def balance(database: Database, actor: Actor, mandate_id: str, user_id: str | None = None) -> EffectiveBalance:
-    """The balance that pays for the user's usage, or for the mandate's.
+@view("view.balance", sees=member("read the balance"))
+def balance(connection: Connection, mandate_id: Id, user_id: Id | None = None) -> EffectiveBalance:
+    """The balance that pays for the user's usage, or for the mandate's; a user may see what pays for their own usage, the pool's too.
 
     PREPAY_USER: the user's own account, or for the mandate the sum over its users, which never warns. PREPAY_MANDATE and
     CREDIT_POSTPAY: the pool. 0 before the account that pays is opened. UNLIMITED: 0, nobody pays. Memberships decide whose usage
     it can be: a disabled member sees nothing of the pool, an enabled one needs no account of their own.
 
     Raises:
-        Forbidden: the actor may not see it; a user may see what pays for their own usage, the pool's too.
         NotFound: the mandate has no billing settings, or the user is no enabled member of it.
-        StorageUnavailable, Misconfigured: the database can't be asked.
     """
-    require_member(actor, mandate_id, user_id, "read the balance")
+    settings = find_settings(connection, mandate_id)
+    if settings is None:
+        raise without_settings(connection, mandate_id)
     payer, total = None, ZERO
-    with database.snapshot() as connection:
-        settings = find_settings(connection, mandate_id)
-        if settings is None:
-            raise without_settings(connection, mandate_id)
-        user_name = None if user_id is None else member_name(connection, mandate_id, user_id)
-        model = settings.billing_model
-        if model.pool_pays:
-            payer = find_account_of(connection, mandate_id, None)
-        elif model is BillingModel.PREPAY_USER and user_id is None:
-            total = total_of_users(connection, mandate_id)
-        elif model is BillingModel.PREPAY_USER:
-            payer = find_account_of(connection, mandate_id, user_id)
+    user_name = None if user_id is None else member_name(connection, mandate_id, user_id)
+    model = settings.billing_model
+    if model.pool_pays:
+        payer = find_account_of(connection, mandate_id, None)
+    elif model is BillingModel.PREPAY_USER and user_id is None:
+        total = connection.execute(TOTAL_OF_USERS, {"mandate_id": mandate_id}).scalar_one()
+    elif model is BillingModel.PREPAY_USER:
+        payer = find_account_of(connection, mandate_id, user_id)
     return _effective(settings, user_id, user_name, payer, total)
 
 

@@ -1,19 +1,25 @@
 """The balance that counted at some moment: the own one or the pool's, by the billing model of that time."""
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from decimal import Decimal
+from typing import NamedTuple
+
+from sqlalchemy import Connection
 
 from core.domain.billing import BillingModel
+from core.domain.contract import Id
 from core.domain.money import ZERO
 from core.domain.rejection import shown
-from core.domain.rights import Actor, require_member
+from core.domain.request import DayOrMoment
 from core.errors import NotFound, RequestRefused
-from core.storage.database import Database
+from core.storage.reading import movements as sql
 from core.storage.reading.accounts import find_account_of
 from core.storage.reading.billing_settings import find_settings
-from core.storage.reading.movements import pool_balance_at, rules_at, user_balance_at, user_balances_at
+from core.storage.reading.movements import pool_balance_at, user_balance_at
+from core.storage.rows import row
 from core.views.mandates import member_name, without_settings
+from core.views.view import member, view
 
 _YEAR_MAX = 9998  # the last day's end must be a time that Python has
 
@@ -30,7 +36,15 @@ class BalanceAt:
     moment: datetime
 
 
-def balance_at(database: Database, actor: Actor, mandate_id: str, user_id: str | None, at: date | datetime) -> BalanceAt:
+class _Rules(NamedTuple):
+    """The billing model that a mandate had right before a moment."""
+
+    billing_model: BillingModel
+    moment: datetime
+
+
+@view("view.balance_at", sees=member("read the balance"))
+def balance_at(connection: Connection, mandate_id: Id, user_id: Id | None, at: DayOrMoment) -> BalanceAt:
     """The balance that paid for the user's usage, or for the mandate's, by all that was recorded before `at`.
 
     It is the sum of the movements whose `recorded_at` lies before the moment, whatever day they are about: what happened earlier
@@ -38,37 +52,33 @@ def balance_at(database: Database, actor: Actor, mandate_id: str, user_id: str |
     the directory tells no earlier memberships.
 
     Args:
-        database: the books.
-        actor: as whom it is asked.
+        connection: to read with.
         mandate_id: whose balance.
         user_id: as in `balance`; None: of the whole mandate.
         at: a moment (aware), or a day, which stands for its end in the mandate's time zone of that day.
 
     Raises:
-        Forbidden: the actor may not see it.
         NotFound: the mandate had no billing settings yet, or the user is no enabled member of it.
         RequestRefused: the day is in the year 9999.
-        StorageUnavailable, Misconfigured: the database can't be asked.
     """
-    require_member(actor, mandate_id, user_id, "read the balance")
     if at.year > _YEAR_MAX:
         raise RequestRefused(f"at: {at.isoformat()} is too far ahead")
-    with database.snapshot() as connection:
-        if find_settings(connection, mandate_id) is None:
-            raise without_settings(connection, mandate_id)
-        rules = rules_at(connection, mandate_id, at)
-        if rules is None:
-            raise NotFound(f"mandate {shown(mandate_id)} had no billing settings yet at {at.isoformat()}")
-        model, moment = rules
-        if user_id is not None:
-            member_name(connection, mandate_id, user_id)
-        payer, balance = None, ZERO
-        if model.pool_pays:
-            payer = find_account_of(connection, mandate_id, None)
-            balance = pool_balance_at(connection, mandate_id, payer.id, moment) if payer else ZERO
-        elif model is BillingModel.PREPAY_USER and user_id is not None:
-            payer = find_account_of(connection, mandate_id, user_id)
-            balance = user_balance_at(connection, payer.id, moment) if payer else ZERO
-        elif model is BillingModel.PREPAY_USER:
-            balance = user_balances_at(connection, mandate_id, moment)
+    if find_settings(connection, mandate_id) is None:
+        raise without_settings(connection, mandate_id)
+    asked = {"moment": at, "day": None} if isinstance(at, datetime) else {"moment": None, "day": at}
+    rules = row(connection, _Rules, sql.RULES, mandate_id=mandate_id, **asked)
+    if rules is None:
+        raise NotFound(f"mandate {shown(mandate_id)} had no billing settings yet at {at.isoformat()}")
+    model, moment = rules
+    if user_id is not None:
+        member_name(connection, mandate_id, user_id)
+    payer, balance = None, ZERO
+    if model.pool_pays:
+        payer = find_account_of(connection, mandate_id, None)
+        balance = pool_balance_at(connection, mandate_id, payer.id, moment) if payer else ZERO
+    elif model is BillingModel.PREPAY_USER and user_id is not None:
+        payer = find_account_of(connection, mandate_id, user_id)
+        balance = user_balance_at(connection, payer.id, moment) if payer else ZERO
+    elif model is BillingModel.PREPAY_USER:
+        balance = connection.execute(sql.OF_ALL_USERS, {"mandate_id": mandate_id, "moment": moment}).scalar_one()
     return BalanceAt(mandate_id, user_id, model, payer.id if payer else None, balance, moment)

@@ -1,87 +1,108 @@
 """Balances over many mandates and users, for reading: one query each, page by page, each page after the last row of the one before."""
 
-from collections.abc import Collection
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
 
-from core.domain.rights import Actor, visible_mandates, visible_mandates_of
-from core.storage.database import Database
-from core.storage.reading import balances
-from core.storage.reading.balances import AccountBalance, MandateBalance, UserBalance
-from core.views.mandates import rows_of_mandates
-from core.views.paging import LIMIT_DEFAULT, check_page
+from sqlalchemy import Connection
+
+from core.domain.billing import AlertKind, BillingModel, alerts_at
+from core.domain.contract import Id, Label
+from core.storage.reading import balances as sql
+from core.storage.rows import rows
+from core.views.mandates import Mandates, mandates, mandates_of_user
+from core.views.paging import LIMIT_DEFAULT, Limit
+from core.views.view import view
 
 
+@dataclass(frozen=True, slots=True)
+class UserBalance:
+    """What pays for a user's usage in one mandate: the own balance or the pool's, by model; amounts in CHF."""
+
+    mandate_id: str
+    mandate_name: str
+    billing_model: BillingModel
+    balance: Decimal
+    warning_threshold: Decimal
+    is_warning: bool
+    credit_limit: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class MandateBalance:
+    """What a mandate has: the sum over its users or the pool, by model, 0 under UNLIMITED; amounts in CHF."""
+
+    mandate_id: str
+    mandate_name: str
+    billing_model: BillingModel
+    total_balance: Decimal
+    user_count: int
+    default_user_credit: Decimal
+    warning_threshold_percent: Decimal
+    block_on_zero_balance: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AccountBalance:
+    """A user's own account in one mandate; amounts in CHF. It warns only where it pays under the mandate's model."""
+
+    account_id: int
+    mandate_id: str
+    mandate_name: str
+    user_id: str
+    user_name: str
+    balance: Decimal
+    warning_threshold: Decimal
+    is_warning: bool
+    enabled: bool
+
+
+@view("view.balances_of_user", sees=mandates_of_user("read the balances"))
 def balances_of_user(
-    database: Database, actor: Actor, user_id: str, mandate_ids: Collection[str] | None = None, *, limit: int = LIMIT_DEFAULT, after: str = ""
+    connection: Connection, user_id: Id, mandate_ids: Mandates = None, *, limit: Limit = LIMIT_DEFAULT, after: Label = ""
 ) -> list[UserBalance]:
     """What pays for the user's usage in each mandate of which they are an enabled member, by mandate id: the own balance or the pool's.
 
     UNLIMITED mandates, such without settings and such whose paying account doesn't exist yet are left out.
 
     Args:
-        database: the books.
-        actor: as whom it is asked.
+        connection: to read with.
         user_id: whose usage.
         mandate_ids: in which mandates; None: in all in which the actor may see them.
         limit: mandates at most.
         after: the mandate id of the last row already seen.
-
-    Raises:
-        Forbidden: the actor may not see the user there.
-        NotFound: there is no such mandate.
-        RequestRefused: the limit is out of range.
-        StorageUnavailable, Misconfigured: the database can't be asked.
     """
-    visible = visible_mandates_of(actor, user_id, mandate_ids, "read the balances")
-    check_page(limit)
-    return rows_of_mandates(database, mandate_ids, lambda connection: balances.list_balances_of_user(connection, user_id, visible, after, limit))
+    return rows(connection, _user_balance, sql.OF_USER, user_id=user_id, mandate_ids=mandate_ids, after=after, limit=limit)
 
 
+@view("view.mandate_balances", sees=mandates("read the balances"))
 def mandate_balances(
-    database: Database, actor: Actor, mandate_ids: Collection[str] | None = None, *, limit: int = LIMIT_DEFAULT, after: str = ""
+    connection: Connection, mandate_ids: Mandates = None, *, limit: Limit = LIMIT_DEFAULT, after: Label = ""
 ) -> list[MandateBalance]:
     """The balance of each mandate that has settings, by mandate id: the sum over its users or the pool; UNLIMITED with 0.
 
-    Args:
-        database: the books.
-        actor: as whom it is asked.
-        mandate_ids: which mandates; None: all that the actor may see.
-        limit: mandates at most.
-        after: the mandate id of the last row already seen.
-
-    Raises:
-        Forbidden: the actor may not see one of them.
-        NotFound: there is no such mandate.
-        RequestRefused: the limit is out of range.
-        StorageUnavailable, Misconfigured: the database can't be asked.
+    `after` is the mandate id of the last row already seen.
     """
-    visible = visible_mandates(actor, mandate_ids, "read the balances")
-    check_page(limit)
-    return rows_of_mandates(database, mandate_ids, lambda connection: balances.list_mandate_balances(connection, visible, after, limit))
+    return rows(connection, MandateBalance, sql.OF_MANDATES, mandate_ids=mandate_ids, after=after, limit=limit)
 
 
+@view("view.user_balances", sees=mandates("list the user balances"))
 def user_balances(
-    database: Database,
-    actor: Actor,
-    mandate_ids: Collection[str] | None = None,
-    *,
-    limit: int = LIMIT_DEFAULT,
-    after: tuple[str, str] = ("", ""),
+    connection: Connection, mandate_ids: Mandates = None, *, limit: Limit = LIMIT_DEFAULT, after: tuple[Label, Label] = ("", "")
 ) -> list[AccountBalance]:
     """The user accounts of these mandates with their own balances, by mandate and user id.
 
-    Args:
-        database: the books.
-        actor: as whom it is asked.
-        mandate_ids: of which mandates; None: of all that the actor may see.
-        limit: accounts at most.
-        after: the mandate and user id of the last row already seen.
-
-    Raises:
-        Forbidden: the actor may not see one of the mandates.
-        NotFound: there is no such mandate.
-        RequestRefused: the limit is out of range.
-        StorageUnavailable, Misconfigured: the database can't be asked.
+    `after` are the mandate and user id of the last row already seen.
     """
-    visible = visible_mandates(actor, mandate_ids, "list the user balances")
-    check_page(limit)
-    return rows_of_mandates(database, mandate_ids, lambda connection: balances.list_account_balances(connection, visible, after, limit))
+    asked = {"mandate_ids": mandate_ids, "after_mandate_id": after[0], "after_user_id": after[1], "limit": limit}
+    return rows(connection, _account_balance, sql.OF_USERS, **asked)
+
+
+def _user_balance(*, warning_threshold_percent: Decimal, billing_model: BillingModel, **shown: Any) -> UserBalance:
+    beyond = alerts_at(billing_model, shown["balance"], shown["warning_threshold"], shown["credit_limit"], warning_threshold_percent)
+    return UserBalance(**shown, billing_model=billing_model, is_warning=AlertKind.WARNING in beyond)
+
+
+def _account_balance(*, warning_threshold_percent: Decimal, billing_model: BillingModel, **shown: Any) -> AccountBalance:
+    beyond = alerts_at(billing_model, shown["balance"], shown["warning_threshold"], None, warning_threshold_percent)
+    return AccountBalance(**shown, is_warning=billing_model is BillingModel.PREPAY_USER and AlertKind.WARNING in beyond)

@@ -1,21 +1,36 @@
 """Batches, for reading."""
 
-from core.domain.rights import Actor, require_root
-from core.storage.database import Database
-from core.storage.reading import batches
-from core.storage.reading.batches import CommittedBatch
-from core.views.paging import LIMIT_DEFAULT, rows_of
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from core.storage.reading import batches as sql
+from core.storage.reading.listing import Rows
+from core.views.paging import LIMIT_DEFAULT, Limit, Offset
+from core.views.view import root, view
 
 
-def list_batches(database: Database, actor: Actor, *, limit: int = LIMIT_DEFAULT, offset: int = 0, before: int | None = None) -> list[CommittedBatch]:
-    """Committed recording transactions, newest first; `before` is the id of the last row already seen.
+@dataclass(frozen=True, slots=True)
+class CommittedBatch:
+    """One committed recording transaction: its outcome counts, in events, and whether the rollup has yet to see it."""
 
-    Raises:
-        Forbidden: the actor is not root.
-        RequestRefused: a limit or offset out of range.
-        StorageUnavailable, Misconfigured: the database can't be asked.
-    """
-    require_root(actor, "list batches")
-    page = rows_of(limit, offset, None if before is None else (before,))
-    with database.snapshot() as connection:
-        return batches.list_batches(connection, page)
+    id: int
+    worker: str
+    kind: str
+    started_at: datetime
+    committed_at: datetime
+    recorded: int
+    duplicate: int
+    conflict: int
+    rejected: int
+    parked: int
+    released: int
+    unknown_user: int
+    rollup_pending: bool
+
+
+@view(None, sees=root("list batches"))
+def list_batches(connection: Connection, *, limit: Limit = LIMIT_DEFAULT, offset: Offset = 0, before: int | None = None) -> list[CommittedBatch]:
+    """Committed recording transactions, newest first; `before` is the id of the last row already seen."""
+    return sql.LIST.rows(connection, CommittedBatch, Rows(limit, offset, before))

@@ -1,79 +1,108 @@
 """Dead letters, for reading."""
 
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection
+
 from core.domain.billing import DeadLetterStatus
 from core.domain.rejection import Reason
-from core.domain.rights import Actor, require_root
 from core.errors import NotFound
-from core.storage.database import Database
 from core.storage.dead_letter_status import Choice, count_letters
-from core.storage.reading import dead_letters
-from core.storage.reading.dead_letters import DeadLetterSummary, Overflow, WholeDeadLetter
-from core.views.paging import LIMIT_DEFAULT, rows_of
+from core.storage.reading import dead_letters as sql
+from core.storage.reading.listing import Rows
+from core.storage.rows import row, rows
+from core.views.paging import LIMIT_DEFAULT, Limit, Offset
+from core.views.view import root, view
 
 
+@dataclass(frozen=True, slots=True)
+class DeadLetterSummary:
+    """A dead letter without its bytes; `body_length` in bytes as it came; `seen_again`: its bytes came after it was resolved."""
+
+    id: int
+    reason: str
+    detail: str
+    status: str
+    mandate_id: str | None
+    event_id: str | None
+    origin: str
+    body_length: int
+    attempts: int
+    first_seen_at: datetime
+    last_seen_at: datetime
+    seen_again: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WholeDeadLetter(DeadLetterSummary):
+    """A dead letter with its bytes: all of them, or of more than 256 KiB the first 256 KiB, and the hash of all of them in hex."""
+
+    body: bytes
+    body_truncated: bool
+    body_sha256: str
+    typed_json: bool
+    difference: dict[str, list[object]] | None
+    batch_id: int | None
+    resolved_at: datetime | None
+    resolved_by: str | None
+    resolution: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Overflow:
+    """Deliveries of one queue that were refused for one reason when there was no room for them: how many, their bytes, the last one's hash in hex."""
+
+    queue: str
+    reason: str
+    letters: int
+    bytes: int
+    last_sha256: str
+    first_seen_at: datetime
+    last_seen_at: datetime
+
+
+@view(None, sees=root("list dead letters"))
 def list_dead_letters(
-    database: Database,
-    actor: Actor,
+    connection: Connection,
     *,
     mandate_id: str | None = None,
     reason: Reason | None = None,
     status: DeadLetterStatus | None = None,
     seen_again: bool = False,
-    limit: int = LIMIT_DEFAULT,
-    offset: int = 0,
+    limit: Limit = LIMIT_DEFAULT,
+    offset: Offset = 0,
     before: int | None = None,
 ) -> list[DeadLetterSummary]:
     """Dead letters without their bytes, newest first, of this mandate, with this reason and status; None: with any.
 
     A message that can't be parsed is of no mandate. With `seen_again` only resolved ones whose bytes came once more.
     `before` is the id of the last row already seen.
-
-    Raises:
-        Forbidden: the actor is not root.
-        RequestRefused: a limit or offset out of range.
-        StorageUnavailable, Misconfigured: the database can't be asked.
     """
-    require_root(actor, "list dead letters")
-    page = rows_of(limit, offset, None if before is None else (before,))
-    with database.snapshot() as connection:
-        return dead_letters.list_dead_letters(connection, mandate_id, reason, status, seen_again, page)
+    page = Rows(limit, offset, before)
+    if mandate_id is None and not seen_again and (status or reason):
+        each = {"status": [status] if status else list(DeadLetterStatus)} | ({"reason": [reason]} if reason else {})
+        return sql.LIST.rows(connection, DeadLetterSummary, page, each)
+    of = None if mandate_id is None else {"mandate_id": [mandate_id]}
+    return sql.LIST.rows(connection, DeadLetterSummary, page, of, reason=reason, status=status, seen_again=seen_again)
 
 
-def dead_letter(database: Database, actor: Actor, dead_letter_id: int) -> WholeDeadLetter:
-    """One dead letter with its bytes, up to 256 KiB of them, exactly as they came.
-
-    Raises:
-        Forbidden: the actor is not root.
-        NotFound: there is none with this id.
-        StorageUnavailable, Misconfigured: the database can't be asked.
-    """
-    require_root(actor, "read a dead letter")
-    with database.snapshot() as connection:
-        found = dead_letters.find_dead_letter(connection, dead_letter_id)
+@view(None, sees=root("read a dead letter"))
+def dead_letter(connection: Connection, dead_letter_id: int) -> WholeDeadLetter:
+    """One dead letter with its bytes, up to 256 KiB of them, exactly as they came."""
+    found = row(connection, WholeDeadLetter, sql.FIND, dead_letter_id=dead_letter_id)
     if found is None:
         raise NotFound(f"there is no dead letter {dead_letter_id}")
     return found
 
 
-def overflow(database: Database, actor: Actor) -> list[Overflow]:
-    """What was refused when there was no room for further letters (`TOLLBOOK_DEAD_LETTERS_MAX`), by queue and reason: only counted.
-
-    Raises:
-        Forbidden: the actor is not root.
-        StorageUnavailable, Misconfigured: the database can't be asked.
-    """
-    require_root(actor, "list dead letters")
-    with database.snapshot() as connection:
-        return dead_letters.list_overflow(connection)
+@view(None, sees=root("list dead letters"))
+def overflow(connection: Connection) -> list[Overflow]:
+    """What was refused when there was no room for further letters (`TOLLBOOK_DEAD_LETTERS_MAX`), by queue and reason: only counted."""
+    return rows(connection, Overflow, sql.OVERFLOW)
 
 
-def count_open(database: Database, actor: Actor, choice: Choice) -> int:
-    """How many open dead letters are meant.
-
-    Raises:
-        Forbidden: the actor is not root.
-        StorageUnavailable, Misconfigured: the database can't be asked.
-    """
-    require_root(actor, "count dead letters")
-    with database.snapshot() as connection:
-        return count_letters(connection, choice)[0]
+@view(None, sees=root("count dead letters"))
+def count_open(connection: Connection, choice: Choice) -> int:
+    """How many open dead letters are meant."""
+    return count_letters(connection, choice)[0]

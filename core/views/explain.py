@@ -2,35 +2,31 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
 from sqlalchemy import Connection
 
-from core.domain.billing import AccountType, TransactionType
+from core.domain.billing import AccountType, BillingModel, TransactionType
+from core.domain.contract import Id, RecordedEventId
 from core.domain.kinds import REVERSAL
 from core.domain.money import ZERO
 from core.domain.rejection import shown
+from core.domain.request import RowId
 from core.domain.rights import Actor, Role, require_mandate, require_root, sees_member
 from core.errors import NotFound
-from core.storage.database import Database
+from core.storage.reading import explanations as sql
 from core.storage.reading.accounts import Account, find_account
-from core.storage.reading.batches import CommittedBatch, find_batch
-from core.storage.reading.explanations import (
-    AmendmentStep,
-    RelatedLetter,
-    RulesThen,
-    amendments_of,
-    balance_after,
-    entries_naming,
-    find_operation,
-    find_rules,
-    find_usage_debit,
-    letters_of,
-)
+from core.storage.reading.batches import FIND as FIND_BATCH
 from core.storage.reading.members import find_member
-from core.storage.reading.transactions import Transaction, list_with_ids
 from core.storage.refunds import refunded_amount
+from core.storage.rows import row, rows
+from core.views.batches import CommittedBatch
+from core.views.transactions import Transaction, transactions_with_ids
+from core.views.view import deciding_view
+
+RELATED_MAX = 1_000  # entries, amendments and dead letters shown with one entry
 
 
 class Relation(StrEnum):
@@ -48,6 +44,41 @@ class Related:
 
     relation: Relation
     transaction: Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class RulesThen:
+    """The settings version that an entry was made under: what decided whose balance it moved, and its local day."""
+
+    version: int
+    billing_model: BillingModel
+    time_zone: str
+    changed_by: str
+    changed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AmendmentStep:
+    """One amendment of an event: the entry that stood for it, the reversal that took that back, and the debit in its place."""
+
+    number: int
+    operation: str
+    key: str
+    reversed_id: int
+    reversal_id: int
+    debit_id: int
+    recorded_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RelatedLetter:
+    """A dead letter with the same event id."""
+
+    id: int
+    reason: str
+    detail: str
+    status: str
+    first_seen_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,40 +106,30 @@ class Explanation:
     dead_letters: list[RelatedLetter]
 
 
-def explain(database: Database, actor: Actor, transaction_id: int) -> Explanation:
+@deciding_view("view.explain")
+def explain(connection: Connection, actor: Actor, transaction_id: RowId) -> Explanation:
     """Where the transaction came from and what became of it, at one moment.
 
     Root sees all of it; a mandate's administrator all but the batch, which has other mandates' events too. A user sees entries
     about their own account, without dead letters, entries about others, and balances of others; the pool's as an enabled member.
-
-    Raises:
-        Forbidden: the actor may not see it. Nobody but root learns whether it exists.
-        NotFound: there is no such transaction.
-        StorageUnavailable, Misconfigured: the database can't be asked.
+    Nobody but root learns whether it exists.
     """
-    with database.snapshot() as connection:
-        found = list_with_ids(connection, [transaction_id])
-        if not found or not _sees(actor, found[0]):
-            require_root(actor, f"read transaction {transaction_id}")
-            raise NotFound(f"there is no transaction {transaction_id}")
-        return _seen_by(connection, actor, _explained(connection, found[0]))
+    found = transactions_with_ids(connection, [transaction_id])
+    if not found or not _sees(actor, found[0]):
+        require_root(actor, f"read transaction {transaction_id}")
+        raise NotFound(f"there is no transaction {transaction_id}")
+    return _seen_by(connection, actor, _explained(connection, found[0]))
 
 
-def explain_event(database: Database, actor: Actor, mandate_id: str, event_id: str) -> Explanation:
-    """As `explain`, of the usage debit that the event was recorded as.
-
-    Raises:
-        Forbidden: the actor may not see it. Only who may see the mandate learns whether it exists.
-        NotFound: the event is not recorded.
-        StorageUnavailable, Misconfigured: the database can't be asked.
-    """
-    with database.snapshot() as connection:
-        transaction_id = find_usage_debit(connection, mandate_id, event_id)
-        found = [] if transaction_id is None else list_with_ids(connection, [transaction_id])
-        if not found or not _sees(actor, found[0]):
-            require_mandate(actor, mandate_id, f"read event {shown(event_id)}")
-            raise NotFound(f"event {shown(event_id)} of mandate {shown(mandate_id)} is not recorded")
-        return _seen_by(connection, actor, _explained(connection, found[0]))
+@deciding_view("view.explain_event")
+def explain_event(connection: Connection, actor: Actor, mandate_id: Id, event_id: RecordedEventId) -> Explanation:
+    """As `explain`, of the usage debit that the event was recorded as. Only who may see the mandate learns whether it exists."""
+    transaction_ids = connection.execute(sql.OF_EVENT, {"mandate_id": mandate_id, "event_id": event_id}).scalars().all()
+    found = transactions_with_ids(connection, transaction_ids) if transaction_ids else []
+    if not found or not _sees(actor, found[0]):
+        require_mandate(actor, mandate_id, f"read event {shown(event_id)}")
+        raise NotFound(f"event {shown(event_id)} of mandate {shown(mandate_id)} is not recorded")
+    return _seen_by(connection, actor, _explained(connection, found[0]))
 
 
 def _sees(actor: Actor, entry: Transaction) -> bool:
@@ -120,14 +141,11 @@ def _explained(connection: Connection, entry: Transaction) -> Explanation:
     assert account is not None  # accounts are never deleted
     payer = None if entry.balance_account_id is None else find_account(connection, entry.balance_account_id)
     moved = ZERO if payer is None else _signed(entry)
-    after = None
-    if payer is not None:
-        is_pool = payer.account_type == AccountType.MANDATE
-        after = balance_after(connection, payer.mandate_id, payer.id, entry.recorded_at, entry.id, is_pool=is_pool)
-    corrected = [] if entry.reverses_id is None else list_with_ids(connection, [entry.reverses_id])
+    after = None if payer is None else _balance_after(connection, payer, entry)
+    corrected = [] if entry.reverses_id is None else transactions_with_ids(connection, [entry.reverses_id])
     event_id = entry.event_id or (corrected[0].event_id if corrected else None)
-    steps = [] if event_id is None else amendments_of(connection, entry.mandate_id, event_id)
-    related = _related(connection, entry, steps)
+    of_event = {"mandate_id": entry.mandate_id, "event_id": event_id, "related_max": RELATED_MAX}
+    steps = [] if event_id is None else rows(connection, AmendmentStep, sql.AMENDMENTS, **of_event)
     return Explanation(
         transaction=entry,
         account=account,
@@ -136,21 +154,31 @@ def _explained(connection: Connection, entry: Transaction) -> Explanation:
         balance_before=None if after is None else after - moved,
         balance_after=after,
         operation=_operation(connection, entry, steps),
-        rules=find_rules(connection, entry.mandate_id, entry.settings_version),
-        batch=None if entry.batch_id is None else find_batch(connection, entry.batch_id),
+        rules=row(connection, RulesThen, sql.SETTINGS, mandate_id=entry.mandate_id, version=entry.settings_version),
+        batch=None if entry.batch_id is None else row(connection, CommittedBatch, FIND_BATCH, batch_id=entry.batch_id),
         refunded=refunded_amount(connection, entry.mandate_id, entry.id),
-        related=related,
+        related=_related(connection, entry, steps),
         amendments=steps,
-        dead_letters=[] if event_id is None else letters_of(connection, entry.mandate_id, event_id),
+        dead_letters=[] if event_id is None else rows(connection, RelatedLetter, sql.LETTERS, **of_event),
     )
 
 
+def _balance_after(connection: Connection, payer: Account, entry: Transaction) -> Decimal:
+    """The balance (CHF) of the account right after this entry on it, in the order of `recorded_at` and id."""
+    asked = {"account_id": payer.id, "recorded_at": entry.recorded_at, "transaction_id": entry.id}
+    if payer.account_type == AccountType.MANDATE:
+        balance: Decimal = connection.execute(sql.AFTER_OF_POOL, {"mandate_id": payer.mandate_id, **asked}).scalar_one()
+    else:
+        balance = connection.execute(sql.AFTER_OF_USER, asked).scalar_one()
+    return balance
+
+
 def _related(connection: Connection, entry: Transaction, steps: Sequence[AmendmentStep]) -> list[Related]:
-    naming = set(entries_naming(connection, entry.id))
+    naming = set(connection.execute(sql.NAMING, {"transaction_id": entry.id, "related_max": RELATED_MAX}).scalars())
     ids = {i for step in steps for i in (step.reversed_id, step.reversal_id, step.debit_id)} | naming
     ids |= set() if entry.reverses_id is None else {entry.reverses_id}
     found = []
-    for other in list_with_ids(connection, ids - {entry.id}):
+    for other in transactions_with_ids(connection, ids - {entry.id}):
         if other.id == entry.reverses_id:
             relation = Relation.CORRECTED
         elif other.id in naming:
@@ -167,7 +195,9 @@ def _operation(connection: Connection, entry: Transaction, steps: Sequence[Amend
     for step in steps:  # an amendment's key may have been kept before its entries were written
         if entry.id in (step.reversal_id, step.debit_id):
             return step.operation
-    return find_operation(connection, entry.mandate_id, entry.operation_key, entry.recorded_at)
+    key = {"mandate_id": entry.mandate_id, "key": entry.operation_key, "recorded_at": entry.recorded_at}
+    operation: str | None = connection.execute(sql.OPERATION, key).scalar_one()
+    return operation
 
 
 def _seen_by(connection: Connection, actor: Actor, whole: Explanation) -> Explanation:

@@ -24,9 +24,9 @@ from core.storage.reading.exports import (
     read_transactions,
     read_usage,
 )
-from core.storage.reading.statistics import statistics_as_of
 from core.views.mandates import require_known
-from core.views.paging import check_days
+from core.views.paging import check_page
+from core.views.statistics import statistics_as_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ def statistics_export(
 
 
 def _wanted(actor: Actor, mandate_ids: Sequence[str] | None, first: date | None, last: date | None, asked: str) -> Wanted:
-    check_days(first or date.min, last or date.max)
+    check_page(first=first or date.min, last=last or date.max)
     return Wanted(visible_mandates(actor, mandate_ids, asked), first, last)
 
 

@@ -1,43 +1,53 @@
 """Scheduled jobs, for reading."""
 
+from dataclasses import dataclass
 from datetime import datetime
 
-from core.domain.rights import Actor, require_root
-from core.storage.database import Database
-from core.storage.reading import jobs
-from core.storage.reading.jobs import JobAge, JobRun
-from core.views.paging import LIMIT_DEFAULT, rows_of
+from sqlalchemy import Connection
+
+from core.storage.reading import jobs as sql
+from core.storage.reading.listing import Rows
+from core.storage.rows import rows
+from core.views.paging import LIMIT_DEFAULT, Limit, Offset
+from core.views.view import root, view
 
 
+@dataclass(frozen=True, slots=True)
+class JobRun:
+    """One job in one period: not ended yet, done, or failed with an error; what it counted."""
+
+    job: str
+    period: str
+    worker: str
+    started_at: datetime
+    ended_at: datetime | None
+    counts: dict[str, int]
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobAge:
+    """How long ago a job was last done, in seconds, if it ever was, and whether its latest run failed."""
+
+    job: str
+    age_seconds: float | None
+    failed: bool
+
+
+@view(None, sees=root("list jobs"))
 def list_job_runs(
-    database: Database,
-    actor: Actor,
+    connection: Connection,
     *,
     job: str | None = None,
-    limit: int = LIMIT_DEFAULT,
-    offset: int = 0,
+    limit: Limit = LIMIT_DEFAULT,
+    offset: Offset = 0,
     before: tuple[datetime, str, str] | None = None,
 ) -> list[JobRun]:
-    """Runs of scheduled jobs, the latest first; `before` is `started_at`, job and period of the last row already seen.
-
-    Raises:
-        Forbidden: the actor is not root.
-        RequestRefused: a limit or offset out of range.
-        StorageUnavailable, Misconfigured: the database can't be asked.
-    """
-    require_root(actor, "list jobs")
-    page = rows_of(limit, offset, before)
-    with database.snapshot() as connection:
-        return jobs.list_job_runs(connection, job, page)
+    """Runs of scheduled jobs, the latest first; `before` is `started_at`, job and period of the last row already seen."""
+    return sql.LIST.rows(connection, JobRun, Rows(limit, offset, before), None if job is None else {"job": [job]})
 
 
-def job_ages(database: Database, actor: Actor) -> list[JobAge]:
-    """How long ago each job was last done: the one number that tells whether beat and the maintenance workers are at work.
-
-    Raises:
-        Forbidden: the actor is not root.
-        StorageUnavailable, Misconfigured: the database can't be asked.
-    """
-    require_root(actor, "list jobs")
-    with database.snapshot() as connection:
-        return jobs.job_ages(connection)
+@view(None, sees=root("list jobs"))
+def job_ages(connection: Connection) -> list[JobAge]:
+    """How long ago each job was last done: the one number that tells whether beat and the maintenance workers are at work."""
+    return rows(connection, JobAge, sql.LATEST)

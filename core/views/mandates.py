@@ -1,31 +1,33 @@
 """Which mandates there are: what the views say of one that isn't there, or has no billing settings yet."""
 
 from collections.abc import Callable, Collection, Iterable
-from typing import TypeVar
+from typing import Annotated
 
+from pydantic import Field, GetPydanticSchema
 from sqlalchemy import Connection
 
+from core.domain.contract import Id
 from core.domain.rejection import shown
+from core.domain.rights import Actor, visible_mandates, visible_mandates_of
 from core.errors import NotFound
-from core.storage.database import Database
 from core.storage.directory.mirror import mandate_states
 from core.storage.reading.mandates import unknown_mandates
 from core.storage.reading.members import find_member
+from core.views.view import Arguments, Sees
 
-Row = TypeVar("Row")
+_List = Annotated[list[Id], Field(min_length=1)]
+# Which mandates; None: all that the actor may see. The view itself is given those that they may: a list, or None for every one.
+Mandates = Annotated[Collection[str], GetPydanticSchema(lambda _, handler: handler(_List))] | None
 
 
-def rows_of_mandates(database: Database, mandate_ids: Collection[str] | None, read: Callable[[Connection], list[Row]]) -> list[Row]:
-    """What `read` finds of the named mandates, each of which must exist; None: of all.
+def mandates(asked: str) -> Sees:
+    """Who may see all of each of the `mandate_ids`, which must exist; without any, who is root or an administrator."""
+    return _narrowed(lambda actor, given: visible_mandates(actor, given["mandate_ids"], asked))
 
-    Raises:
-        NotFound: there is no such mandate.
-        StorageUnavailable, Misconfigured: the database can't be asked.
-    """
-    with database.snapshot() as connection:
-        if mandate_ids is not None:
-            require_known(connection, mandate_ids)
-        return read(connection)
+
+def mandates_of_user(asked: str) -> Sees:
+    """Who may see `user_id` in each of the `mandate_ids`, which must exist; without any, all but other users."""
+    return _narrowed(lambda actor, given: visible_mandates_of(actor, given["user_id"], given["mandate_ids"], asked))
 
 
 def require_known(connection: Connection, mandate_ids: Iterable[str]) -> None:
@@ -59,3 +61,12 @@ def without_settings(connection: Connection, mandate_id: str) -> NotFound:
     return NotFound(
         f"mandate {shown(mandate_id)} is {known}, and has no billing settings yet: they come with {usage}, or with `tollbook settings update`"
     )
+
+
+def _narrowed(visible: Callable[[Actor, Arguments], list[str] | None]) -> Sees:
+    def sees(actor: Actor, given: Arguments) -> Callable[[Connection], None] | None:
+        named = given["mandate_ids"]
+        given["mandate_ids"] = visible(actor, given)
+        return None if named is None else lambda connection: require_known(connection, named)
+
+    return sees

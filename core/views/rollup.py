@@ -1,17 +1,27 @@
 """How far the statistics have come, for reading."""
 
-from core.domain.rights import Actor, require_root
-from core.storage.database import Database
-from core.storage.reading.rollup import RollupStatus, find_rollup_status
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from sqlalchemy import Connection
+
+from core.storage.reading import rollup as sql
+from core.storage.rows import rows
+from core.views.view import root, view
 
 
-def rollup_status(database: Database, actor: Actor) -> RollupStatus:
-    """What the statistics lack, and up to which day they are closed.
+@dataclass(frozen=True, slots=True)
+class RollupStatus:
+    """Batches that the statistics lack and the usage in them, since when the oldest waits, its age in seconds, and the last closed day."""
 
-    Raises:
-        Forbidden: the actor is not root.
-        StorageUnavailable, Misconfigured: the database can't be asked.
-    """
-    require_root(actor, "read the status of the rollup")
-    with database.snapshot() as connection:
-        return find_rollup_status(connection)
+    pending_batches: int
+    pending_events: int
+    oldest_committed_at: datetime | None
+    oldest_seconds: float
+    closed_until: date | None
+
+
+@view(None, sees=root("read the status of the rollup"))
+def rollup_status(connection: Connection) -> RollupStatus:
+    """What the statistics lack, and up to which day they are closed."""
+    return rows(connection, RollupStatus, sql.STATUS)[0]

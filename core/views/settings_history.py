@@ -4,12 +4,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
+from typing import NamedTuple
 
-from core.domain.rights import Actor, require_mandate
-from core.storage.database import Database
-from core.storage.reading.billing_settings import KeptSettings, list_versions
+from sqlalchemy import Connection
+
+from core.domain.contract import Id
+from core.domain.request import RowId
+from core.storage.reading.billing_settings import HISTORY
+from core.storage.reading.listing import Rows
 from core.views.mandates import without_settings
-from core.views.paging import LIMIT_DEFAULT, rows_of
+from core.views.paging import LIMIT_DEFAULT, Limit, Offset
+from core.views.view import mandate, view
+
+
+class _Kept(NamedTuple):
+    """One version of a mandate's settings, as the history has it: who made it, when, and every field."""
+
+    version: int
+    changed_by: str
+    changed_at: datetime
+    fields: Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,29 +36,24 @@ class SettingsChange:
     changes: dict[str, list[object]]
 
 
+@view("view.settings_history", sees=mandate("read the history of the settings"))
 def settings_history(
-    database: Database, actor: Actor, mandate_id: str, *, limit: int = LIMIT_DEFAULT, offset: int = 0, before: int | None = None
+    connection: Connection, mandate_id: Id, *, limit: Limit = LIMIT_DEFAULT, offset: Offset = 0, before: RowId | None = None
 ) -> list[SettingsChange]:
-    """The changes of the mandate's settings, newest first; `before` is the version of the last row already seen.
-
-    Raises:
-        Forbidden: the actor may not see them.
-        NotFound: it has no settings.
-        RequestRefused: a limit or offset out of range.
-        StorageUnavailable, Misconfigured: the database can't be asked.
-    """
-    require_mandate(actor, mandate_id, "read the history of the settings")
-    page = rows_of(limit, offset, None if before is None else (before,))
-    with database.snapshot() as connection:
-        versions: list[KeptSettings | None] = [*list_versions(connection, mandate_id, page._replace(limit=limit + 1))]
-        if not versions and offset == 0 and before is None:
-            raise without_settings(connection, mandate_id)
+    """The changes of the mandate's settings, newest first; `before` is the version of the last row already seen."""
+    versions: list[_Kept | None] = [*HISTORY.rows(connection, _kept, Rows(limit + 1, offset, before), mandate_id=mandate_id)]
+    if not versions and offset == 0 and before is None:
+        raise without_settings(connection, mandate_id)
     if len(versions) <= limit:
         versions.append(None)  # nothing was before the first one
     return [_change(newer, older) for newer, older in pairwise(versions) if newer is not None]
 
 
-def _change(newer: KeptSettings, older: KeptSettings | None) -> SettingsChange:
+def _kept(*, version: int, changed_by: str, changed_at: datetime, **fields: object) -> _Kept:
+    return _Kept(version, changed_by, changed_at, fields)
+
+
+def _change(newer: _Kept, older: _Kept | None) -> SettingsChange:
     before, after = _flat(older.fields) if older else {}, _flat(newer.fields)
     changes = {name: [before.get(name), after.get(name)] for name in {**before, **after} if name not in before or before[name] != after.get(name)}
     return SettingsChange(newer.version, newer.changed_at, newer.changed_by, changes)

@@ -7,36 +7,30 @@ later moment may know of more.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from sqlalchemy import Connection
 
 from core.domain.billing import BillingModel
+from core.domain.contract import Id
 from core.domain.kinds import LINES
 from core.domain.money import ZERO
 from core.domain.periods import days_of
 from core.domain.rejection import shown
-from core.domain.rights import Actor, require_mandate
+from core.domain.request import Day, Moment
 from core.errors import NotFound, RequestRefused
-from core.storage.database import Database, allow_time
+from core.storage.database import allow_time
+from core.storage.reading import statements as sql
 from core.storage.reading.billing_settings import find_settings
-from core.storage.reading.statements import (
-    Moved,
-    Scope,
-    StatedMandate,
-    UsageSum,
-    billing_models,
-    find_stated_mandate,
-    moved,
-    moved_since,
-    present_balances,
-    used,
-)
+from core.storage.reading.statements import Balances, Moved, Scope, StatedMandate, UsageSum
+from core.storage.rows import row, rows
 from core.storage.schema.columns import TOKEN_COLUMNS
 from core.views.mandates import without_settings
+from core.views.question import INSIDE_ONLY
+from core.views.view import mandate, view
 
 _YEARS = range(1, 9999)  # the day after the last one must be a day that Python has
 
@@ -154,58 +148,56 @@ class _Moves(NamedTuple):
     unbilled_refunds: Decimal
 
 
-def statement(database: Database, actor: Actor, mandate_id: str, month: date, as_of: datetime | None = None, *, patient: bool = False) -> Statement:
+@view("view.statement", sees=mandate("read the statement"))
+def statement(
+    connection: Connection, mandate_id: Id, month: Day, as_of: Moment | None = None, *, patient: Annotated[bool, INSIDE_ONLY] = False
+) -> Statement:
     """What moved the mandate's balances and what it used on the local days of a month, at one moment.
 
     The same moment gives the same figures for ever; only of the seconds right before it something may still be on its way into
     the books. Names are those of today.
 
     Args:
-        database: the books.
-        actor: as whom it is asked: root or the mandate's administrator.
+        connection: to read with.
         mandate_id: whose.
         month: any day of it.
         as_of: only what was recorded before this moment (aware) counts; without one, or of one ahead, it is now.
         patient: whoever asks waits as long as it takes; without, each query ends after `TOLLBOOK_STATEMENT_TIMEOUT_SECONDS`.
 
     Raises:
-        Forbidden: the actor may not see it.
         NotFound: the mandate has no billing settings, or had none yet at that moment.
         RequestRefused: the year is 9999.
-        StorageUnavailable, Misconfigured: the database can't be asked, or not within the time.
     """
-    require_mandate(actor, mandate_id, "read the statement")
     if month.year not in _YEARS:
         raise RequestRefused(f"month: {month.isoformat()[:7]} is too far ahead")
     first, last = days_of(month.year, month.month)
-    with database.snapshot() as connection:
-        if patient:
-            allow_time(connection)
-        mandate = find_stated_mandate(connection, mandate_id, last, as_of)
-        if mandate is None:
-            if as_of is None or find_settings(connection, mandate_id) is None:
-                raise without_settings(connection, mandate_id)
-            raise NotFound(f"mandate {shown(mandate_id)} had no billing settings yet at {as_of.isoformat()}")
-        scope = Scope(mandate_id, first, last, mandate.as_of)
-        models = billing_models(connection, scope)
-        moves = _moves(connection, scope)
-        sums = used(connection, scope, mandate.ends_at)
-    return _stated(scope, mandate, models, moves, sums)
+    if patient:
+        allow_time(connection)
+    stated = row(connection, StatedMandate, sql.MANDATE, mandate_id=mandate_id, last=last, as_of=as_of)
+    if stated is None:
+        if as_of is None or find_settings(connection, mandate_id) is None:
+            raise without_settings(connection, mandate_id)
+        raise NotFound(f"mandate {shown(mandate_id)} had no billing settings yet at {as_of.isoformat()}")
+    scope = Scope(mandate_id, first, last, stated.as_of)
+    models = [(BillingModel(version.billing_model), version.day) for version in connection.execute(sql.MODELS, scope._asdict())]
+    connection.execute(sql.PREPARE)
+    moves = _moves(connection, scope)
+    return _stated(scope, stated, models, moves, rows(connection, UsageSum, sql.USED, **scope._asdict(), ends_at=stated.ends_at))
 
 
-def _stated(scope: Scope, mandate: StatedMandate, models: list[tuple[BillingModel, date]], moves: _Moves, sums: list[UsageSum]) -> Statement:
-    by_day = sorted((DayUsage(**_figures(s), day=s.day) for s in sums if s.day is not None), key=lambda row: row.day)
+def _stated(scope: Scope, stated: StatedMandate, models: list[tuple[BillingModel, date]], moves: _Moves, sums: list[UsageSum]) -> Statement:
+    by_day = sorted((DayUsage(**_figures(s), day=s.day) for s in sums if s.day is not None), key=lambda usage: usage.day)
     total = _total(by_day)
     return Statement(
         scope.mandate_id,
-        mandate.mandate_name,
-        mandate.billing_address,
-        mandate.settings_version,
-        mandate.time_zone,
+        stated.mandate_name,
+        stated.billing_address,
+        stated.settings_version,
+        stated.time_zone,
         scope.first,
         scope.last,
-        mandate.as_of >= mandate.ends_at,
-        mandate.as_of,
+        stated.as_of >= stated.ends_at,
+        stated.as_of,
         _models_in(models, scope, total.billed_cost),
         _added(moves.pool, moves.users),
         moves.pool,
@@ -222,10 +214,11 @@ def _stated(scope: Scope, mandate: StatedMandate, models: list[tuple[BillingMode
 
 def _moves(connection: Connection, scope: Scope) -> _Moves:
     """The pool and the users' accounts together, read off what they hold now: less what counts later, less the month itself."""
-    present = present_balances(connection, scope.mandate_id)
-    after = replace(scope, first=scope.last + timedelta(days=1), last=date.max)
-    within = moved(connection, scope, present.pool_id)
-    later = [*moved(connection, after, present.pool_id), *moved_since(connection, scope.mandate_id, scope.as_of, present.pool_id)]
+    present = rows(connection, Balances, sql.BALANCES, mandate_id=scope.mandate_id)[0]
+    of = scope._asdict() | {"pool_id": present.pool_id}
+    after = of | {"first": scope.last + timedelta(days=1), "last": date.max}
+    within = rows(connection, Moved, sql.MOVED, **of)
+    later = [*rows(connection, Moved, sql.MOVED, **after), *rows(connection, Moved, sql.MOVED_SINCE, **of)]
     pool, users = _month_of(present.pool, within, later, is_pool=True), _month_of(present.users, within, later, is_pool=False)
     return _Moves(pool, users, sum((m.amount for m in within if m.is_pool is None), ZERO))
 
@@ -243,11 +236,11 @@ def _added(one: BalanceMonth, other: BalanceMonth) -> BalanceMonth:
     return BalanceMonth(**{field.name: getattr(one, field.name) + getattr(other, field.name) for field in fields(BalanceMonth)})
 
 
-def _figures(row: UsageSum) -> dict[str, Any]:
+def _figures(usage: UsageSum) -> dict[str, Any]:
     """The fields of `UsageFigures`."""
-    tokens = zip(TOKEN_COLUMNS, map(int, row.tokens), strict=True)
-    costs = {"cost": row.cost, "billed_cost": row.billed_cost, "unbilled_cost": row.cost - row.billed_cost}
-    return {"event_count": row.event_count, **costs, **dict(tokens)}
+    tokens = zip(TOKEN_COLUMNS, map(int, usage.tokens), strict=True)
+    costs = {"cost": usage.cost, "billed_cost": usage.billed_cost, "unbilled_cost": usage.cost - usage.billed_cost}
+    return {"event_count": usage.event_count, **costs, **dict(tokens)}
 
 
 def _total(days: Iterable[DayUsage]) -> UsageFigures:

@@ -8,30 +8,59 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Annotated
 
+from pydantic import Field
 from sqlalchemy import Connection
 
+from core.domain.contract import Id, Label
 from core.domain.money import ZERO
 from core.domain.periods import PeriodType, days_of
 from core.domain.rejection import shown
-from core.domain.rights import Actor, require_member
+from core.domain.request import Day, RowId
 from core.errors import NotFound, RequestRefused
-from core.storage.database import Database
+from core.storage.reading import statistics as sql
 from core.storage.reading.accounts import find_account_of
 from core.storage.reading.members import find_member
-from core.storage.reading.statistics import (
-    StatisticsPage,
-    UsageStatistic,
-    compute_costs,
-    list_statistics_of_account,
-    list_statistics_of_holders,
-    statistics_as_of,
-)
-from core.views.accounts import readable_account
+from core.storage.rows import rows
+from core.views.accounts import of_account
 from core.views.mandates import require_known
-from core.views.paging import check_days, check_page
+from core.views.paging import Limit
+from core.views.view import member, view
 
-StatisticKey = tuple[date, str, str, str]  # period_start, provider, model and feature_code of the last row already seen
+Year = Annotated[int, Field(strict=True, ge=1, le=9999)]
+MonthNumber = Annotated[int, Field(strict=True, ge=1, le=12)]
+StatisticKey = tuple[Day, Label, Label, Label]  # period_start, provider, model and feature_code of the last row already seen
+
+
+@dataclass(frozen=True, slots=True)
+class UsageStatistic:
+    """Usage of one period by provider, model and feature (`unknown` where the events didn't say); amounts in CHF, tokens summed."""
+
+    period_start: date
+    provider: str
+    model: str
+    feature_code: str
+    event_count: int
+    cost: Decimal
+    billed_cost: Decimal
+    refunded: Decimal
+    input_tokens: int
+    output_tokens: int
+    cached_input_tokens: int
+    cache_write_tokens: int
+    reasoning_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class _CostGroup:
+    """Usage events of one provider, model and feature, and their cost in CHF."""
+
+    provider: str
+    model: str
+    feature_code: str
+    event_count: int
+    cost: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +87,15 @@ class Statistics:
     rows: list[UsageStatistic]
 
 
+@view("view.statistics_of_account", sees=of_account)
 def statistics_of_account(
-    database: Database,
-    actor: Actor,
-    account_id: int,
+    connection: Connection,
+    account_id: RowId,
     period_type: PeriodType,
-    year: int,
-    month: int | None = None,
+    year: Year,
+    month: MonthNumber | None = None,
     *,
-    limit: int | None = None,
+    limit: Limit | None = None,
     after: StatisticKey | None = None,
 ) -> list[UsageStatistic]:
     """The statistics stored for usage about the account, of a year or (DAY only) of one of its months, ascending by period.
@@ -74,33 +103,19 @@ def statistics_of_account(
     All of them, or the first `limit` after the row with this key.
 
     Raises:
-        Forbidden: the actor may not see them.
-        NotFound: there is no such account.
-        RequestRefused: there is no such year or month, a month is asked of other rows than days, or the limit is out of range.
-        StorageUnavailable, Misconfigured: the database can't be asked.
+        RequestRefused: there is no such year or month, or a month is asked of other rows than days.
     """
     if month is not None and period_type is not PeriodType.DAY:
         raise RequestRefused(f"month: only days are of a month (got {month} and {period_type})")
     first, last = days_in(year, month)
-    page = _page(limit, after)
-    with database.snapshot() as connection:
-        readable_account(connection, actor, account_id)
-        return list_statistics_of_account(connection, account_id, period_type, first, last, page)
+    asked = {"account_id": account_id, "period_type": period_type.value, "first": first, "last": last}
+    return rows(connection, UsageStatistic, sql.OF_ACCOUNT, **asked, **_page(limit, after))
 
 
-def computed_statistics(database: Database, actor: Actor, account_id: int, first: date, last: date) -> ComputedStatistics:
-    """What the transactions about the account on the local days from `first` to `last`, both included, come to at this moment.
-
-    Raises:
-        Forbidden: the actor may not see them.
-        NotFound: there is no such account.
-        RequestRefused: `last` is before `first`.
-        StorageUnavailable, Misconfigured: the database can't be asked.
-    """
-    check_days(first, last)
-    with database.snapshot() as connection:
-        readable_account(connection, actor, account_id)
-        groups = compute_costs(connection, account_id, first, last)
+@view("view.computed_statistics", sees=of_account)
+def computed_statistics(connection: Connection, account_id: RowId, first: Day, last: Day) -> ComputedStatistics:
+    """What the transactions about the account on the local days from `first` to `last`, both included, come to at this moment."""
+    groups = rows(connection, _CostGroup, sql.COMPUTED, account_id=account_id, first=first, last=last)
     return ComputedStatistics(
         sum((group.cost for group in groups), ZERO),
         sum(group.event_count for group in groups),
@@ -110,16 +125,16 @@ def computed_statistics(database: Database, actor: Actor, account_id: int, first
     )
 
 
+@view("view.statistics_of", sees=member("read the statistics"))
 def statistics_of(
-    database: Database,
-    actor: Actor,
-    mandate_id: str,
-    user_id: str | None,
+    connection: Connection,
+    mandate_id: Id,
+    user_id: Id | None,
     by: PeriodType,
-    first: date,
-    last: date,
+    first: Day,
+    last: Day,
     *,
-    limit: int | None = None,
+    limit: Limit | None = None,
     after: StatisticKey | None = None,
 ) -> Statistics:
     """The statistics stored for the mandate's usage, or one user's, on the local days from `first` to `last`, both included.
@@ -127,23 +142,23 @@ def statistics_of(
     A month or year that lies in that range in part counts in part. All rows, or the first `limit` after the one with this key.
 
     Raises:
-        Forbidden: the actor may not see them.
         NotFound: there is no such mandate, or the user has no account in it and is no enabled member.
-        RequestRefused: `last` is before `first`, or the limit is out of range.
-        StorageUnavailable, Misconfigured: the database can't be asked.
     """
-    check_days(first, last)
-    require_member(actor, mandate_id, user_id, "read the statistics")
-    page = _page(limit, after)
     whole = by is not PeriodType.DAY and first == by.start(first) and _ends(by, last)
-    with database.snapshot() as connection:
-        rows = list_statistics_of_holders(connection, mandate_id, user_id, by, by if whole else PeriodType.DAY, first, last, page)
-        as_of = statistics_as_of(connection)
-        if not rows:
-            require_known(connection, [mandate_id])
-            if user_id is not None and not _is_there(connection, mandate_id, user_id):
-                raise NotFound(f"mandate {shown(mandate_id)} has no account of user {shown(user_id)}")
-    return Statistics(mandate_id, user_id, by, first, last, as_of, rows)
+    asked = {"by": by.value.lower(), "period_type": (by if whole else PeriodType.DAY).value, "first": first, "last": last}
+    found = rows(connection, UsageStatistic, sql.OF_HOLDERS, mandate_id=mandate_id, user_id=user_id, **asked, **_page(limit, after))
+    as_of = statistics_as_of(connection)
+    if not found:
+        require_known(connection, [mandate_id])
+        if user_id is not None and not _is_there(connection, mandate_id, user_id):
+            raise NotFound(f"mandate {shown(mandate_id)} has no account of user {shown(user_id)}")
+    return Statistics(mandate_id, user_id, by, first, last, as_of, found)
+
+
+def statistics_as_of(connection: Connection) -> datetime:
+    """Up to when everything that was recorded is in the statistics."""
+    moment: datetime = connection.execute(sql.AS_OF).scalar_one()
+    return moment
 
 
 def days_in(year: int, month: int | None = None) -> tuple[date, date]:
@@ -167,10 +182,9 @@ def summed(costs: Iterable[tuple[str, Decimal]]) -> dict[str, Decimal]:
     return dict(sorted(sums.items()))
 
 
-def _page(limit: int | None, after: StatisticKey | None) -> StatisticsPage:
-    if limit is not None:
-        check_page(limit)
-    return StatisticsPage(limit, after)
+def _page(limit: int | None, after: StatisticKey | None) -> dict[str, object]:
+    names = ("after_start", "after_provider", "after_model", "after_feature")
+    return {"limit": limit} | dict(zip(names, after or (None, "", "", ""), strict=True))
 
 
 def _is_there(connection: Connection, mandate_id: str, user_id: str) -> bool:

@@ -4,94 +4,106 @@ Newest first is `recorded_at`, then id, descending; the next page comes before t
 """
 
 from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
 
-from core.domain.rights import Actor, require_mandate, visible_mandates, visible_mandates_of
-from core.storage.database import Database
-from core.storage.reading import transactions
-from core.storage.reading.transactions import Cursor, Page, Transaction
-from core.views.accounts import readable_account
-from core.views.mandates import rows_of_mandates
-from core.views.paging import check_days, check_page
+from sqlalchemy import Connection, TextClause
 
-FIRST_PAGE = Page()
+from core.domain.contract import Id
+from core.domain.request import RowId
+from core.storage.reading import transactions as sql
+from core.storage.rows import rows
+from core.views.accounts import of_account
+from core.views.mandates import Mandates, mandates, mandates_of_user, require_known
+from core.views.paging import FIRST_PAGE, Cursor, Page
+from core.views.view import mandate, view
 
 
-def transactions_of_account(database: Database, actor: Actor, account_id: int, page: Page = FIRST_PAGE) -> list[Transaction]:
-    """The transactions about the account (`account_id`), whoever paid; nothing for an account that has none.
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """One ledger entry; the amount in CHF, signed only for an ADJUSTMENT. `user_id` is who acted, else the account's user.
 
-    Raises:
-        Forbidden: the actor may not see the account.
-        NotFound: there is no such account.
-        RequestRefused: the page can't be read.
-        StorageUnavailable, Misconfigured: the database can't be asked.
+    `account_user_id` is whom it is about, nobody where it is about the pool.
     """
-    _check(page)
-    with database.snapshot() as connection:
-        readable_account(connection, actor, account_id)
-        return transactions.list_about_account(connection, account_id, page)
+
+    id: int
+    mandate_id: str
+    mandate_name: str
+    event_id: str | None
+    account_id: int
+    account_type: str
+    account_user_id: str | None
+    user_id: str | None
+    user_name: str | None
+    balance_account_id: int | None
+    transaction_type: str
+    amount: Decimal
+    reference_type: str
+    description: str
+    workflow_id: str | None
+    feature_instance_id: str | None
+    feature_code: str | None
+    provider: str | None
+    model: str | None
+    input_tokens: int | None
+    output_tokens: int | None
+    cached_input_tokens: int | None
+    cache_write_tokens: int | None
+    reasoning_tokens: int | None
+    occurred_at: datetime
+    recorded_at: datetime
+    local_date: date
+    settings_version: int
+    batch_id: int | None
+    reverses_id: int | None
+    operation_key: str | None
 
 
-def movements_of_account(database: Database, actor: Actor, account_id: int, page: Page = FIRST_PAGE) -> list[Transaction]:
-    """The movements of the account: the transactions that moved its balance (`balance_account_id`), whomever they are about.
-
-    Raises:
-        As `transactions_of_account`.
-    """
-    _check(page)
-    with database.snapshot() as connection:
-        readable_account(connection, actor, account_id)
-        return transactions.list_on_balance(connection, account_id, page)
+@view("view.transactions_of_account", sees=of_account)
+def transactions_of_account(connection: Connection, account_id: RowId, page: Page = FIRST_PAGE) -> list[Transaction]:
+    """The transactions about the account (`account_id`), whoever paid; nothing for an account that has none."""
+    return _newest(connection, "about_account", page, account_id=account_id)
 
 
-def transactions_of_mandate(database: Database, actor: Actor, mandate_id: str, page: Page = FIRST_PAGE) -> list[Transaction]:
-    """The transactions of the mandate; nothing for a mandate that has none.
-
-    Raises:
-        As `transactions_of_mandates`.
-    """
-    require_mandate(actor, mandate_id, "list the transactions")
-    return transactions_of_mandates(database, actor, [mandate_id], page)
+@view("view.movements_of_account", sees=of_account)
+def movements_of_account(connection: Connection, account_id: RowId, page: Page = FIRST_PAGE) -> list[Transaction]:
+    """The movements of the account: the transactions that moved its balance (`balance_account_id`), whomever they are about."""
+    return _newest(connection, "on_balance", page, account_id=account_id)
 
 
-def transactions_of_mandates(
-    database: Database, actor: Actor, mandate_ids: Collection[str] | None = None, page: Page = FIRST_PAGE
-) -> list[Transaction]:
-    """The transactions of these mandates, or of all that the actor may see.
-
-    Raises:
-        Forbidden: the actor may not see one of them.
-        NotFound: there is no such mandate.
-        RequestRefused: the page can't be read.
-        StorageUnavailable, Misconfigured: the database can't be asked.
-    """
-    visible = visible_mandates(actor, mandate_ids, "list the transactions")
-    _check(page)
-    return rows_of_mandates(database, mandate_ids, lambda connection: transactions.list_of_mandates(connection, visible, page))
+@view("view.transactions_of_mandate", sees=mandate("list the transactions"))
+def transactions_of_mandate(connection: Connection, mandate_id: Id, page: Page = FIRST_PAGE) -> list[Transaction]:
+    """The transactions of the mandate; nothing for a mandate that has none."""
+    require_known(connection, [mandate_id])
+    return _of_mandates(connection, [mandate_id], page)
 
 
-def transactions_of_user(
-    database: Database, actor: Actor, user_id: str, mandate_ids: Collection[str] | None = None, page: Page = FIRST_PAGE
-) -> list[Transaction]:
-    """The transactions about the user's accounts in these mandates, or in all in which the actor may see him.
-
-    Raises:
-        Forbidden: the actor may not see the user there.
-        NotFound, RequestRefused, StorageUnavailable, Misconfigured: as `transactions_of_mandates`.
-    """
-    visible = visible_mandates_of(actor, user_id, mandate_ids, "list the transactions")
-    _check(page)
-    return rows_of_mandates(database, mandate_ids, lambda connection: transactions.list_about_user(connection, user_id, visible, page))
+@view("view.transactions_of_mandates", sees=mandates("list the transactions"))
+def transactions_of_mandates(connection: Connection, mandate_ids: Mandates = None, page: Page = FIRST_PAGE) -> list[Transaction]:
+    """The transactions of these mandates, or of all that the actor may see."""
+    return _of_mandates(connection, mandate_ids, page)
 
 
-def user_transactions(database: Database, actor: Actor, mandate_ids: Collection[str] | None = None, page: Page = FIRST_PAGE) -> list[Transaction]:
+@view("view.transactions_of_user", sees=mandates_of_user("list the transactions"))
+def transactions_of_user(connection: Connection, user_id: Id, mandate_ids: Mandates = None, page: Page = FIRST_PAGE) -> list[Transaction]:
+    """The transactions about the user's accounts in these mandates, or in all in which the actor may see them."""
+    if mandate_ids is not None:
+        return _newest(connection, "about_user_in_mandates", page, user_id=user_id, mandate_ids=mandate_ids)
+    if page.first is None and page.last is None:
+        found = _page(connection, sql.AMONG_NEWEST, page, user_id=user_id)
+        if len(found) == page.limit:
+            return found
+    return _newest(connection, "about_user", page, user_id=user_id)
+
+
+@view("view.user_transactions", sees=mandates("list the transactions"))
+def user_transactions(connection: Connection, mandate_ids: Mandates = None, page: Page = FIRST_PAGE) -> list[Transaction]:
     """The transactions of these mandates, or of all that the actor may see, about users and about pools; who acted wins over whom it is about.
 
     It is what `transactions_of_mandates` shows, which names both: `user_id` and `user_name` are of who acted, else of the account's user.
-
-    Raises:
-        As `transactions_of_mandates`.
     """
-    return transactions_of_mandates(database, actor, mandate_ids, page)
+    return _of_mandates(connection, mandate_ids, page)
 
 
 def next_page(page: list[Transaction]) -> Cursor | None:
@@ -99,7 +111,23 @@ def next_page(page: list[Transaction]) -> Cursor | None:
     return (page[-1].recorded_at, page[-1].id) if page else None
 
 
-def _check(page: Page) -> None:
-    check_page(page.limit)
-    if page.first is not None and page.last is not None:
-        check_days(page.first, page.last)
+def transactions_with_ids(connection: Connection, transaction_ids: Collection[int]) -> list[Transaction]:
+    """Those of the transactions that there are, by id."""
+    return rows(connection, Transaction, sql.WITH_IDS, ids=list(transaction_ids))
+
+
+def _of_mandates(connection: Connection, mandate_ids: Mandates, page: Page) -> list[Transaction]:
+    if mandate_ids is None:
+        return _newest(connection, "of_all", page)
+    return _newest(connection, "of_mandates", page, mandate_ids=mandate_ids)
+
+
+def _newest(connection: Connection, which: str, page: Page, **of: object) -> list[Transaction]:
+    ranged = page.first is not None or page.last is not None
+    days = {"first": page.first or date.min, "last": page.last or date.max} if ranged else {}
+    return _page(connection, sql.NEWEST[which][ranged], page, **of, **days)
+
+
+def _page(connection: Connection, statement: TextClause, page: Page, **of: object) -> list[Transaction]:
+    time, transaction_id = page.before or (None, None)
+    return rows(connection, Transaction, statement, limit=page.limit, before_time=time, before_id=transaction_id, **of)

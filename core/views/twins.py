@@ -1,39 +1,74 @@
 """Likely twins, for reading: usage that a producer may have sent twice under two ids, which no ledger can tell from two calls."""
 
-from collections.abc import Collection
-from datetime import date
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated
 
-from core.domain.rights import Actor, visible_mandates
+from pydantic import Field
+from sqlalchemy import Connection
+
+from core.domain.contract import Label
+from core.domain.request import Day
 from core.errors import RequestRefused
-from core.storage.database import Database
-from core.storage.reading.twins import Twins, list_twins
-from core.views.mandates import rows_of_mandates
-from core.views.paging import LIMIT_DEFAULT, check_days, check_page
+from core.storage.reading import twins as sql
+from core.storage.rows import rows
+from core.views.mandates import Mandates, mandates
+from core.views.paging import LIMIT_DEFAULT, Limit, Offset
+from core.views.view import view
 
 DAYS_MAX = 31
 SECONDS_DEFAULT, SECONDS_MAX = 10, 3600
 AT_LEAST_DEFAULT = 2
 
 
+@dataclass(frozen=True, slots=True)
+class Twins:
+    """Events that look like one call sent under several ids: as many as `event_count`, each `price` CHF, `first_at` to `last_at`.
+
+    `excess` is what all but one of them cost, `refunded` what was given back of them, in CHF. `event_ids` are the first ten;
+    `transaction_id` is the smallest of their debits' ids.
+    """
+
+    mandate_id: str
+    mandate_name: str
+    user_id: str
+    user_name: str
+    provider: str | None
+    model: str | None
+    input_tokens: int | None
+    output_tokens: int | None
+    cached_input_tokens: int | None
+    cache_write_tokens: int | None
+    reasoning_tokens: int | None
+    price: Decimal
+    event_count: int
+    excess: Decimal
+    refunded: Decimal
+    first_at: datetime
+    last_at: datetime
+    event_ids: list[str]
+    transaction_id: int
+
+
+@view("view.twins", sees=mandates("list the likely twins"))
 def twins(
-    database: Database,
-    actor: Actor,
-    mandate_ids: Collection[str] | None = None,
+    connection: Connection,
+    mandate_ids: Mandates = None,
     *,
-    first: date,
-    last: date,
-    seconds: int = SECONDS_DEFAULT,
-    at_least: int = AT_LEAST_DEFAULT,
-    limit: int = LIMIT_DEFAULT,
-    after: tuple[str, int] = ("", 0),
+    first: Day,
+    last: Day,
+    seconds: Annotated[int, Field(strict=True)] = SECONDS_DEFAULT,
+    at_least: Annotated[int, Field(strict=True, le=2**63 - 1)] = AT_LEAST_DEFAULT,
+    limit: Limit = LIMIT_DEFAULT,
+    after: tuple[Label, Offset] = ("", 0),
 ) -> list[Twins]:
     """Usage of one user with the same provider, model, token counts and price, each event within seconds of the one before.
 
     They may be honest calls all the same: it shows where to look. By mandate, and then by transaction id.
 
     Args:
-        database: the books.
-        actor: as whom it is asked.
+        connection: to read with.
         mandate_ids: of which mandates; None: of all that the actor may see.
         first: from this local day on.
         last: up to this local day, itself included; 31 days at most.
@@ -43,14 +78,8 @@ def twins(
         after: the mandate and transaction id of the last group already seen.
 
     Raises:
-        Forbidden: the actor may not see one of the mandates.
-        NotFound: there is no such mandate.
         RequestRefused: a number or the range of days is out of range.
-        StorageUnavailable, Misconfigured: the database can't be asked.
     """
-    visible = visible_mandates(actor, mandate_ids, "list the likely twins")
-    check_page(limit)
-    check_days(first, last)
     if (last - first).days >= DAYS_MAX:
         raise RequestRefused(f"to: {last.isoformat()} is more than {DAYS_MAX} days after {first.isoformat()}: ask for fewer")
     if not 1 <= seconds <= SECONDS_MAX:
@@ -58,4 +87,4 @@ def twins(
     if at_least < AT_LEAST_DEFAULT:
         raise RequestRefused(f"at_least must be {AT_LEAST_DEFAULT} or more (got {at_least})")
     how = {"first": first, "last": last, "seconds": seconds, "at_least": at_least, "limit": limit}
-    return rows_of_mandates(database, mandate_ids, lambda connection: list_twins(connection, visible, after, **how))
+    return rows(connection, Twins, sql.FIND, mandate_ids=mandate_ids, after_mandate_id=after[0], after_id=after[1], **how)

@@ -1,12 +1,18 @@
 """Whether time zones mean what they meant: those that aren't known, and entries that stand on days which today's rules don't give."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
-from core.domain.rights import Actor, require_root
+from sqlalchemy import Connection
+
 from core.domain.time_zones import likely_offset, show_offset
-from core.storage.database import Database, allow_time
-from core.storage.reading.zones import FormerOffset, OffDays, UnknownZones, find_off_days, find_unknown_zones, list_accepted
+from core.storage.database import allow_time
+from core.storage.invariants.invariant import EVER
+from core.storage.reading import zones as sql
+from core.storage.reading.zones import UnknownZones, find_unknown_zones
+from core.storage.rows import rows
+from core.views.view import root, view
 
 MANDATES_MAX = 1_000
 
@@ -28,6 +34,19 @@ class FormerRules:
 
 
 @dataclass(frozen=True, slots=True)
+class FormerOffset:
+    """An offset from UTC under which entries of a zone, recorded before a time, may stand: who accepted it, and why."""
+
+    time_zone: str
+    offset_seconds: int
+    occurred_from: datetime
+    occurred_until: datetime
+    recorded_before: datetime
+    accepted_by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class ZoneReport:
     """What is wrong with time zones, and which former offsets were accepted."""
 
@@ -41,33 +60,21 @@ class ZoneReport:
         return not self.unknown.total and not self.former
 
 
-def unknown_zones(database: Database, actor: Actor, *, rows_max: int = MANDATES_MAX) -> UnknownZones:
-    """Mandates whose zone this program or the database doesn't know, or didn't when their settings were made.
-
-    Raises:
-        Forbidden: the actor is not root.
-        StorageUnavailable, Misconfigured: the database can't be asked.
-    """
-    require_root(actor, "look after time zones")
-    with database.snapshot() as connection:
-        return find_unknown_zones(connection, rows_max)
+@view(None, sees=root("look after time zones"))
+def unknown_zones(connection: Connection, *, rows_max: int = MANDATES_MAX) -> UnknownZones:
+    """Mandates whose zone this program or the database doesn't know, or didn't when their settings were made."""
+    return find_unknown_zones(connection, rows_max)
 
 
-def check_zones(database: Database, actor: Actor) -> ZoneReport:
-    """All that is wrong with time zones. It reads the whole books and writes nothing.
-
-    Raises:
-        Forbidden: the actor is not root.
-        StorageUnavailable, Misconfigured: the database can't be asked.
-    """
-    require_root(actor, "look after time zones")
-    with database.snapshot() as connection:
-        allow_time(connection)
-        former = [_former_rules(found) for found in find_off_days(connection)]
-        return ZoneReport(find_unknown_zones(connection, MANDATES_MAX), former, list_accepted(connection))
+@view(None, sees=root("look after time zones"))
+def check_zones(connection: Connection) -> ZoneReport:
+    """All that is wrong with time zones. It reads the whole books."""
+    allow_time(connection)
+    former = rows(connection, _former_rules, sql.OFF_DAYS, since=EVER)
+    return ZoneReport(find_unknown_zones(connection, MANDATES_MAX), former, rows(connection, FormerOffset, sql.ACCEPTED))
 
 
-def _former_rules(found: OffDays) -> FormerRules:
-    likely = likely_offset(found.present, found.at_least, found.less_than)
-    about = (found.time_zone, found.mandates, found.entries, found.first, found.last)
-    return FormerRules(*about, show_offset(found.present), None if likely is None else show_offset(likely))
+def _former_rules(*, present: timedelta, at_least: timedelta, less_than: timedelta, **about: Any) -> FormerRules:
+    """An offset from UTC of `at_least` and `less_than` these explains the days of all the entries, if there is one; today's is `present`."""
+    likely = likely_offset(present, at_least, less_than)
+    return FormerRules(**about, present_offset=show_offset(present), likely_offset=None if likely is None else show_offset(likely))

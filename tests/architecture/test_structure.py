@@ -63,6 +63,18 @@ def test_every_test_states_its_fact() -> None:
     assert silent == []
 
 
+def test_sql_is_written_in_the_storage_alone() -> None:
+    """No other module of the program imports SQLAlchemy's `text`."""
+    writing = [
+        str(path)
+        for path, tree in modules()
+        if path.parts[0] in ("core", "tasks", "worker", "cli") and path.parts[:2] != ("core", "storage")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sqlalchemy") and "text" in [alias.name for alias in node.names]
+    ]
+    assert writing == []
+
+
 def test_the_oracle_knows_nothing_of_the_program() -> None:
     """The oracle imports the standard library and itself alone."""
     known = {*sys.stdlib_module_names, "lab.oracle"}

@@ -26,8 +26,8 @@ from core.operations.set_credit_limit import CreditLimit, set_credit_limit
 from core.operations.switch_billing_model import ModelSwitch, switch_billing_model
 from core.operations.top_up import TopUp, top_up
 from core.storage.database import Database
-from core.storage.reading.transactions import Page
 from core.views.accounts import holder_account
+from core.views.paging import Page
 from core.views.transactions import transactions_of_mandate
 from tests.conftest import IsolatedConfiguration
 from tests.events import event, raw

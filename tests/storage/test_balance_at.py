@@ -111,7 +111,7 @@ def test_what_was_not_there_yet_is_named(story: None, at: At, database: Database
         balance_at(database, ROOT, "nobody", None, date(2026, 2, 1))
 
 
-@pytest.mark.parametrize("statement", [movements._OF_USER, movements._OF_POOL, movements._OF_ALL_USERS], ids=["user", "pool", "all users"])
+@pytest.mark.parametrize("statement", [movements._OF_USER, movements._OF_POOL, movements.OF_ALL_USERS], ids=["user", "pool", "all users"])
 def test_no_balance_reads_other_mandates_entries(statement: object, story: None, owner_database: Database) -> None:
     """Every partition is read through an index."""
     with owner_database.transaction() as connection:

@@ -261,7 +261,7 @@ def test_what_is_not_there_is_named(database: Database, put_settings: PutSetting
             explain_event(database, actor, "acme", "e1")
 
 
-@pytest.mark.parametrize("query", [explanations._AFTER_OF_USER, explanations._AFTER_OF_POOL], ids=["user", "pool"])
+@pytest.mark.parametrize("query", [explanations.AFTER_OF_USER, explanations.AFTER_OF_POOL], ids=["user", "pool"])
 def test_no_balance_reads_other_entries(query: object, owner_database: Database) -> None:
     """Every partition is read through an index."""
     parameters = {"mandate_id": "acme", "account_id": 1, "recorded_at": "2026-01-01T00:00:00Z", "transaction_id": 1}

@@ -17,7 +17,6 @@ from core.domain.rejection import Reason
 from core.domain.rights import ROOT, administrator
 from core.storage.balance_marks import make_marks
 from core.storage.database import Database
-from core.storage.reading.transactions import Page
 from core.views.accounts import accounts_of
 from core.views.alerts import list_alerts
 from core.views.balance_at import balance_at
@@ -28,6 +27,7 @@ from core.views.dead_letters import list_dead_letters
 from core.views.explain import explain
 from core.views.findings import list_findings
 from core.views.jobs import list_job_runs
+from core.views.paging import Page
 from core.views.parked_events import list_parked
 from core.views.settings_history import settings_history
 from core.views.statistics import statistics_of_account

@@ -19,8 +19,7 @@ from core.operations.recording.work import KnownAccounts
 from core.operations.roll_up_usage import roll_up_usage
 from core.storage import checkpoint
 from core.storage.database import Database
-from core.storage.reading.findings import Finding
-from core.views.findings import list_findings
+from core.views.findings import Finding, list_findings
 from core.views.jobs import list_job_runs
 from lab.postgres import PostgresServer
 from tests.conftest import DatabaseUrls, Record, Rows, own_database

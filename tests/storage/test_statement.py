@@ -399,7 +399,7 @@ def test_amendments_of_other_months_are_not_followed(owner_database: Database) -
     assert read[1] == 0
 
 
-@pytest.mark.parametrize("query", [statements._MOVED, statements._MOVED_SINCE, statements._USED], ids=["moved", "since", "used"])
+@pytest.mark.parametrize("query", [statements.MOVED, statements.MOVED_SINCE, statements.USED], ids=["moved", "since", "used"])
 def test_no_statement_reads_other_mandates_entries(query: object, owner_database: Database, put_settings: PutSettings) -> None:
     """Every partition is read through an index."""
     put_settings()

@@ -13,8 +13,7 @@ from core.domain.rights import ROOT, administrator
 from core.errors import Forbidden, RequestRefused
 from core.operations.refund import Refund, refund
 from core.storage.database import Database
-from core.storage.reading.twins import Twins
-from core.views.twins import twins
+from core.views.twins import Twins, twins
 from tests.conftest import Record, Rows
 from tests.events import event
 from tests.storage.conftest import PutSettings

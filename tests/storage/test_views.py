@@ -11,9 +11,9 @@ from core.domain.rights import ROOT
 from core.errors import NotFound, RequestRefused
 from core.storage.database import Database
 from core.storage.directory.mirror import Mandate, User, put_mandates, put_users
-from core.storage.reading.transactions import Page
 from core.views import accounts, batches, billing_settings, dead_letters, parked_events, transactions
 from core.views.balance import balance
+from core.views.paging import Page
 from tests.conftest import Record, Rows
 from tests.events import event
 from tests.storage.conftest import PutAccount, PutMandate, PutSettings

@@ -14,13 +14,13 @@ from core.domain.rights import ROOT
 from core.errors import NotFound, RequestRefused
 from core.storage.database import Database
 from core.storage.directory.mirror import User, put_users
-from core.storage.reading.balances import AccountBalance, MandateBalance, UserBalance
-from core.storage.reading.transactions import Page, Transaction
 from core.views import transactions
 from core.views.accounts import holder_account
 from core.views.alerts import list_alerts
-from core.views.balances import balances_of_user, mandate_balances, user_balances
+from core.views.balances import AccountBalance, MandateBalance, UserBalance, balances_of_user, mandate_balances, user_balances
 from core.views.billing_settings import list_settings
+from core.views.paging import Page
+from core.views.transactions import Transaction
 from tests.conftest import Record
 from tests.events import event
 from tests.storage.conftest import PutAccount, PutMandate, PutSettings

@@ -16,7 +16,7 @@ from core.operations.refund import Refund
 from core.operations.set_credit_limit import CreditLimit
 from core.operations.switch_billing_model import ModelSwitch
 from core.operations.top_up import TopUp
-from tasks.views import TwinsAfter
+from tasks.views import VIEWS
 
 ASKED: dict[str, Any] = {"mandate_id": "acme", "key": "k", "by": "olga"}
 TOP_UP = {**ASKED, "account_id": 1, "amount": "1"}
@@ -62,7 +62,7 @@ def test_another_request_has_another_content(spelled: dict[str, Any]) -> None:
         (Adjustment, {**ADJUSTMENT, "account_id": None}, "account_id: is missing"),
         (CreditLimit, {**ASKED, "account_id": 1}, "credit_limit: is missing"),
         (TopUp, {**TOP_UP, "price": None}, "price: is not a field of this request"),
-        (TwinsAfter, {"actor": None, "first": None, "last": "2026-01-31"}, "actor: is missing; first: is missing"),
+        (VIEWS["view.twins"][0], {"actor": None, "first": None, "last": "2026-01-31"}, "actor: is missing; first: is missing"),
         (OldAccount, {"mandate_id": "acme", "balance": None}, "balance: is missing"),
         (OldAccount, {"mandate_id": "acme", "balance": "1", "x": None}, "x: is not a field of an account"),
         (NewPrice, {"mandate_id": "acme", "event_id": "e", "price_chf": None}, "price_chf: is missing"),

@@ -6,8 +6,8 @@ from decimal import Decimal
 
 from sqlalchemy import Connection, text
 
-from core.storage.reading.listing import Rows
 from core.storage.reading.names import join_mandate, join_user, mandate_name, user_name
+from core.storage.rows import row
 
 _SHOWN = f"""
     SELECT a.id, a.mandate_id, {mandate_name("a.mandate_id")} AS mandate_name, a.account_type, a.user_id,
@@ -25,7 +25,7 @@ _POOL = text(_ACCOUNT_OF_ROW + " WHERE a.mandate_id = :mandate_id AND a.user_id 
 
 # The pool stands beside the users, since the index has it behind them. No user's id is empty. The mandate is told as a range, or the
 # planner would go by the index of users.
-_OF_MANDATE = text(f"""
+OF_MANDATE = text(f"""
     {_SHOWN} FROM (SELECT * FROM ((SELECT * FROM accounts WHERE mandate_id = :mandate_id AND user_id IS NULL AND CAST(:after AS text) IS NULL)
                                   UNION ALL
                                   (SELECT * FROM accounts
@@ -35,7 +35,7 @@ _OF_MANDATE = text(f"""
     {_NAMES} ORDER BY a.user_id NULLS FIRST
 """)
 
-_TOTAL_OF_USERS = text("SELECT coalesce(sum(balance), 0) FROM accounts WHERE mandate_id = :mandate_id AND user_id IS NOT NULL")
+TOTAL_OF_USERS = text("SELECT coalesce(sum(balance), 0) FROM accounts WHERE mandate_id = :mandate_id AND user_id IS NOT NULL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,24 +59,11 @@ class Account:
 
 def find_account(connection: Connection, account_id: int) -> Account | None:
     """The account with this id, if there is one."""
-    row = connection.execute(_BY_ID, {"account_id": account_id}).one_or_none()
-    return None if row is None else Account(*row)
+    return row(connection, Account, _BY_ID, account_id=account_id)
 
 
 def find_account_of(connection: Connection, mandate_id: str, user_id: str | None) -> Account | None:
     """The user's account in the mandate, or the mandate's pool without a user, if there is one."""
-    row = connection.execute(_POOL if user_id is None else _OF_USER, {"mandate_id": mandate_id, "user_id": user_id}).one_or_none()
-    return None if row is None else Account(*row)
-
-
-def list_accounts(connection: Connection, mandate_id: str, page: Rows) -> list[Account]:
-    """The mandate's accounts: the pool first, then its users' by user id; the cursor is a user id, after the pool an empty one."""
-    (after,) = page.cursor or (None,)
-    rows = connection.execute(_OF_MANDATE, {"mandate_id": mandate_id, "after": after, "limit": page.limit, "offset": page.offset})
-    return [Account(*row) for row in rows]
-
-
-def total_of_users(connection: Connection, mandate_id: str) -> Decimal:
-    """The sum of the balances of the mandate's user accounts, in CHF."""
-    total: Decimal = connection.execute(_TOTAL_OF_USERS, {"mandate_id": mandate_id}).scalar_one()
-    return total
+    if user_id is None:
+        return row(connection, Account, _POOL, mandate_id=mandate_id)
+    return row(connection, Account, _OF_USER, mandate_id=mandate_id, user_id=user_id)

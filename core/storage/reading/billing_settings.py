@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 
 from core.domain.billing import BillingModel
-from core.storage.reading.listing import Listing, Rows
+from core.storage.reading.listing import Listing
 from core.storage.reading.names import join_mandate, mandate_name
+from core.storage.rows import row
 
 _SHOWN = f"""
     r.mandate_id, {mandate_name("r.mandate_id")} AS mandate_name, r.billing_model, r.default_user_credit,
@@ -19,7 +19,7 @@ _SHOWN = f"""
 _NAMES = join_mandate("r.mandate_id")
 _FIND = text(f"SELECT {_SHOWN} FROM billing_settings r {_NAMES} WHERE r.mandate_id = :mandate_id")
 
-_LIST = Listing(
+LIST = Listing(
     "billing_settings",
     _SHOWN,
     ("mandate_id",),
@@ -28,7 +28,7 @@ _LIST = Listing(
     conditions={"mandate_ids": "r.mandate_id = ANY(:mandate_ids)"},
 )
 
-_HISTORY = Listing(
+HISTORY = Listing(
     "billing_settings_history",
     """
     r.version, r.changed_by, r.changed_at, r.billing_model, r.default_user_credit, r.warning_threshold_percent, r.block_on_zero_balance,
@@ -37,16 +37,6 @@ _HISTORY = Listing(
     ("version",),
     conditions={"mandate_id": "r.mandate_id = :mandate_id"},
 )
-
-
-@dataclass(frozen=True, slots=True)
-class KeptSettings:
-    """One version of a mandate's settings, as the history has it: who made it, when, and every field; amounts in CHF."""
-
-    version: int
-    changed_by: str
-    changed_at: datetime
-    fields: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,22 +64,4 @@ class MandateSettings:
 
 def find_settings(connection: Connection, mandate_id: str) -> MandateSettings | None:
     """The mandate's settings, if it has some."""
-    row = connection.execute(_FIND, {"mandate_id": mandate_id}).one_or_none()
-    return None if row is None else _settings(row)
-
-
-def list_settings(connection: Connection, mandate_ids: list[str] | None, page: Rows) -> list[MandateSettings]:
-    """The settings of these mandates, None: of every one, by mandate id."""
-    return [_settings(row) for row in _LIST.rows(connection, page, mandate_ids=mandate_ids)]
-
-
-def list_versions(connection: Connection, mandate_id: str, page: Rows) -> list[KeptSettings]:
-    """The versions of the mandate's settings, newest first."""
-    rows = _HISTORY.rows(connection, page, mandate_id=mandate_id).mappings()
-    kept = [dict(row) for row in rows]
-    return [KeptSettings(fields.pop("version"), fields.pop("changed_by"), fields.pop("changed_at"), fields) for fields in kept]
-
-
-def _settings(row: Row[Any]) -> MandateSettings:
-    columns: list[Any] = list(row)
-    return MandateSettings(columns[0], columns[1], BillingModel(columns[2]), *columns[3:])
+    return row(connection, MandateSettings, _FIND, mandate_id=mandate_id)

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, TextClause, text
+from sqlalchemy import Row as Found
 
 from core.domain.exports import Column, Kind, Row
 from core.domain.focus import Bounds, ChargedEntry, Tokens, Usage
@@ -73,13 +75,16 @@ _STATISTIC = (
 TRANSACTION_COLUMNS = tuple(Column(name, kind) for name, kind, _ in _TRANSACTION)
 STATISTIC_COLUMNS = tuple(Column(name, kind) for name, kind, _ in _STATISTIC)
 
-_TAKES_BACK = f"t.reference_type = '{REVERSAL.reference_type}' AND o.id IS NOT NULL"
+# What takes an entry back shows the tokens of that entry with the sign turned.
+_COUNTED = f"CASE WHEN t.reference_type = '{REVERSAL.reference_type}' AND o.id IS NOT NULL THEN -o.{{0}} ELSE t.{{0}} END AS {{0}}"
 _ENTRY = f"""
-    SELECT t.id, t.mandate_id, {mandate_name("t.mandate_id")}, t.account_id, a.account_type, {user_name("a.user_id")},
-           t.balance_account_id, t.transaction_type, t.amount, t.reference_type, t.description, t.event_id,
-           coalesce(t.created_by_user_id, a.user_id), coalesce(o.provider, t.provider), coalesce(o.model, t.model),
-           coalesce(o.feature_code, t.feature_code), t.occurred_at, t.recorded_at, t.local_date, t.reverses_id, o.transaction_type, o.reference_type,
-           {", ".join(f"CASE WHEN {_TAKES_BACK} THEN -o.{name} ELSE t.{name} END" for name in _TOKENS)},
+    SELECT t.id, t.mandate_id, {mandate_name("t.mandate_id")} AS mandate_name, t.account_id, a.account_type,
+           {user_name("a.user_id")} AS account_user_name, t.balance_account_id, t.transaction_type, t.amount, t.reference_type,
+           t.description, t.event_id, coalesce(t.created_by_user_id, a.user_id) AS user_id,
+           coalesce(o.provider, t.provider) AS provider, coalesce(o.model, t.model) AS model,
+           coalesce(o.feature_code, t.feature_code) AS feature_code, t.occurred_at, t.recorded_at, t.local_date, t.reverses_id,
+           o.transaction_type AS reversed_transaction_type, o.reference_type AS reversed_reference_type,
+           {", ".join(_COUNTED.format(name) for name in _TOKENS)},
            {{bounds}}
       FROM ({{entries}}) AS t
       {_CORRECTED}
@@ -105,8 +110,9 @@ _CORRECTIONS_IN_DAYS = f"""
 """
 
 _USAGE = f"""
-    SELECT s.mandate_id, {mandate_name("s.mandate_id")}, s.account_id, {user_name("a.user_id")}, s.period_type, s.period_start,
-           s.provider, s.model, s.feature_code, s.event_count, s.cost, s.billed_cost, s.refunded, {", ".join(f"s.{name}" for name in _TOKENS)},
+    SELECT s.mandate_id, {mandate_name("s.mandate_id")} AS mandate_name, s.account_id, {user_name("a.user_id")} AS account_user_name,
+           s.period_type, s.period_start, s.provider, s.model, s.feature_code, s.event_count, s.cost, s.billed_cost, s.refunded,
+           {", ".join(f"s.{name}" for name in _TOKENS)},
            {{bounds}}
 """
 _STATISTICS = """
@@ -138,7 +144,8 @@ def read_entries(connection: Connection, wanted: Wanted) -> Iterator[list[Charge
     """The entries that count for these local days, with all that FOCUS asks of them, by `recorded_at`, then id."""
     statement, parameters = _of_entries(_ENTRY, wanted, _counted_in_days, bounds=_bounds(_COUNTED_ON, "day", "month"))
     for chunk in _read(connection, statement, parameters):
-        yield [ChargedEntry._make((*row[:22], Tokens._make(row[22:27]), Bounds._make(row[27:]))) for row in chunk]
+        own, tokens, bounds = _picks(chunk[0], ChargedEntry._fields[:-2], Tokens._fields, Bounds._fields)
+        yield [ChargedEntry._make((*own(row), Tokens._make(tokens(row)), Bounds._make(bounds(row)))) for row in chunk]
 
 
 def read_statistics(connection: Connection, wanted: Wanted, by: PeriodType) -> Iterator[list[Row]]:
@@ -153,14 +160,20 @@ def read_usage(connection: Connection, wanted: Wanted, by: PeriodType) -> Iterat
     billed = "year" if by is PeriodType.YEAR else "month"
     columns = _USAGE.format(bounds=_bounds("s.period_start", by.value.lower(), billed))
     for chunk in _read(connection, *_of_statistics(columns, wanted, by)):
-        yield [Usage._make((*row[:13], Tokens._make(row[13:18]), Bounds._make(row[18:]))) for row in chunk]
+        own, tokens, bounds = _picks(chunk[0], Usage._fields[:-2], Tokens._fields, Bounds._fields)
+        yield [Usage._make((*own(row), Tokens._make(tokens(row)), Bounds._make(bounds(row)))) for row in chunk]
 
 
-def _read(connection: Connection, statement: TextClause, parameters: Mapping[str, object]) -> Iterator[Sequence[Sequence[Any]]]:
+def _read(connection: Connection, statement: TextClause, parameters: Mapping[str, object]) -> Iterator[Sequence[Found[Any]]]:
     """The rows of the statement through a cursor on the server: neither side ever holds them all."""
     connection.execute(_PREPARE)
     with connection.execute(statement, parameters, execution_options={"stream_results": True}) as result:
         yield from result.yield_per(CHUNK_ROWS).partitions()
+
+
+def _picks(row: Found[Any], *names: Sequence[str]) -> list[Callable[[Found[Any]], tuple[Any, ...]]]:
+    """What picks the columns of each of these lists out of such a row, by their names: found once for all rows of a chunk."""
+    return [itemgetter(*map(row._fields.index, of)) for of in names]
 
 
 def _of_entries(shown: str, wanted: Wanted, in_days: Callable[[str], str], **parts: str) -> tuple[TextClause, dict[str, object]]:
@@ -201,8 +214,8 @@ def _days(wanted: Wanted) -> dict[str, object]:
 
 def _bounds(day: str, charge: str, billing: str) -> str:
     """SQL for where the periods around a local day begin and end: in the time zone of the settings `h`, where there are such."""
-    bounds = []
+    bounds: list[str] = []
     for unit in (charge, billing):
         start = f"date_trunc('{unit}', CAST({day} AS timestamp))"
         bounds += [first_moment(f"({start}{step})", "coalesce(h.time_zone, 'UTC')") for step in ("", f" + interval '1 {unit}'")]
-    return ", ".join(bounds)
+    return ", ".join(f"{bound} AS {name}" for bound, name in zip(bounds, Bounds._fields, strict=True))

@@ -3,21 +3,21 @@
 A page costs what it holds, however far down it begins. Rows left out by an `offset` are read all the same.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import Connection, CursorResult, text
+from sqlalchemy import Connection, text
 
-Cursor = tuple[object, ...]
+from core.storage.rows import Made, rows
 
 
 class Rows(NamedTuple):
-    """Which rows of a list: `limit` of those after the cursor, once `offset` are left out."""
+    """Which rows of a list: `limit` of those after the cursor, the sort key of a row, once `offset` are left out."""
 
     limit: int
     offset: int = 0
-    cursor: Cursor | None = None
+    cursor: object = None
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,13 @@ class Listing:
     conditions: Mapping[str, str] = field(default_factory=dict)
 
     def rows(
-        self, connection: Connection, page: Rows, each: Mapping[str, Sequence[str]] | None = None, **given: object
-    ) -> CursorResult[*tuple[Any, ...]]:
+        self, connection: Connection, kind: Callable[..., Made], page: Rows, /, each: Mapping[str, Collection[str]] | None = None, **given: object
+    ) -> list[Made]:
         """The rows of the page under those conditions whose parameter is given: neither None nor False.
 
         Args:
             connection: to ask.
+            kind: what each row is made, as in `core.storage.rows`.
             page: which rows.
             each: values, one of which each of these columns has; there must be an index of these columns and the key.
             given: the parameters of the conditions.
@@ -56,9 +57,9 @@ class Listing:
         if page.cursor is not None:
             places = [f"after_{n}" for n in range(len(self.key))]
             conditions.append(f"({self._columns()}) {'>' if self.ascending else '<'} ({', '.join(f':{place}' for place in places)})")
-            parameters |= dict(zip(places, page.cursor, strict=True))
+            parameters |= dict(zip(places, page.cursor if isinstance(page.cursor, tuple) else (page.cursor,), strict=True))
         parameters |= {"limit": page.limit, "offset": page.offset} | {f"each_{column}": list(values) for column, values in (each or {}).items()}
-        return connection.execute(text(self._statement(conditions, list(each or ()))), parameters)
+        return rows(connection, kind, text(self._statement(conditions, list(each or ()))), **parameters)
 
     def _statement(self, conditions: Sequence[str], each: Sequence[str]) -> str:
         """Of a choice of values, the first rows under each are merged.

@@ -1,17 +1,15 @@
 """SQL that adds up what moved balances until a moment: from the entries and marks before it, never from the present balance."""
 
-from datetime import date, datetime
+from datetime import datetime
 from decimal import Decimal
-from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
-from core.domain.billing import BillingModel
 from core.domain.kinds import USAGE
 from core.storage.zones import first_moment
 
 # The newest version that was there before the moment; where a day is given, before that day ended in the version's own zone.
-_RULES = text(f"""
+RULES = text(f"""
     SELECT h.billing_model, m.moment
       FROM billing_settings_history h
      CROSS JOIN LATERAL (SELECT coalesce(CAST(:moment AS timestamptz),
@@ -48,24 +46,10 @@ _OF_POOL = text(
         SELECT transaction_type, amount FROM transactions WHERE mandate_id = :mandate_id AND balance_account_id = :account_id AND {_SINCE}
     """)
 )
-_OF_ALL_USERS = text(f"""
+OF_ALL_USERS = text(f"""
     {_SUM} transactions t JOIN accounts a ON a.id = t.balance_account_id
      WHERE t.mandate_id = :mandate_id AND a.user_id IS NOT NULL AND t.recorded_at < :moment
 """)
-
-
-class RulesAt(NamedTuple):
-    """The billing model that a mandate had right before a moment."""
-
-    billing_model: BillingModel
-    moment: datetime
-
-
-def rules_at(connection: Connection, mandate_id: str, at: date | datetime) -> RulesAt | None:
-    """The mandate's model right before a moment, or before a day's end in its own time zone; None where it had no settings yet."""
-    moment, day = (at, None) if isinstance(at, datetime) else (None, at)
-    row = connection.execute(_RULES, {"mandate_id": mandate_id, "moment": moment, "day": day}).one_or_none()
-    return None if row is None else RulesAt(BillingModel(row.billing_model), row.moment)
 
 
 def user_balance_at(connection: Connection, account_id: int, moment: datetime) -> Decimal:
@@ -78,10 +62,4 @@ def pool_balance_at(connection: Connection, mandate_id: str, account_id: int, mo
     """The sum (CHF) of the movements on the mandate's pool that were recorded before the moment."""
     parameters = {"mandate_id": mandate_id, "account_id": account_id, "moment": moment}
     balance: Decimal = connection.execute(_OF_POOL, parameters).scalar_one()
-    return balance
-
-
-def user_balances_at(connection: Connection, mandate_id: str, moment: datetime) -> Decimal:
-    """The sum (CHF) of the movements on all user accounts of the mandate that were recorded before the moment."""
-    balance: Decimal = connection.execute(_OF_ALL_USERS, {"mandate_id": mandate_id, "moment": moment}).scalar_one()
     return balance

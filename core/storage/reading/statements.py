@@ -10,9 +10,9 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import NamedTuple
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
-from core.domain.billing import BillingModel, ReferenceType
+from core.domain.billing import ReferenceType
 from core.domain.kinds import COSTS, REFUND, REVERSAL, USAGE
 from core.storage.entry_kinds import is_of
 from core.storage.reading.local_days import entries_in_days
@@ -21,8 +21,9 @@ from core.storage.schema.columns import TOKEN_COLUMNS
 from core.storage.transactions import DELTA
 from core.storage.zones import first_moment, local_day
 
-_MANDATE = text(f"""
-    SELECT least(now(), CAST(:as_of AS timestamptz)) AS as_of, h.version, h.billing_address, h.time_zone,
+# As of a moment, at the latest this transaction's beginning, which it is without one; nothing before the mandate had settings.
+MANDATE = text(f"""
+    SELECT least(now(), CAST(:as_of AS timestamptz)) AS as_of, h.version AS settings_version, h.billing_address, h.time_zone,
            {mandate_name("h.mandate_id")} AS mandate_name,
            {first_moment("CAST(CAST(:last AS date) + 1 AS timestamp)", "h.time_zone")} AS ends_at
       FROM billing_settings_history h
@@ -31,7 +32,8 @@ _MANDATE = text(f"""
      ORDER BY h.version DESC LIMIT 1
 """)
 
-_MODELS = text(f"""
+# The first model, and those until the last day, each with the local day since which it holds.
+MODELS = text(f"""
     SELECT billing_model, day
       FROM (SELECT version, billing_model, {local_day("changed_at", "time_zone")} AS day,
                    lag(billing_model) OVER (ORDER BY version) AS model_before
@@ -40,9 +42,9 @@ _MODELS = text(f"""
      ORDER BY version
 """)
 
-_BALANCES = text("""
-    SELECT max(id) FILTER (WHERE user_id IS NULL), coalesce(sum(balance) FILTER (WHERE user_id IS NULL), 0.000000000),
-           coalesce(sum(balance) FILTER (WHERE user_id IS NOT NULL), 0.000000000)
+BALANCES = text("""
+    SELECT max(id) FILTER (WHERE user_id IS NULL) AS pool_id, coalesce(sum(balance) FILTER (WHERE user_id IS NULL), 0.000000000) AS pool,
+           coalesce(sum(balance) FILTER (WHERE user_id IS NOT NULL), 0.000000000) AS users
       FROM accounts WHERE mandate_id = :mandate_id
 """)
 
@@ -61,8 +63,10 @@ def _taken_back(columns: str, condition: str = "true") -> str:
     return entries_in_days(columns, of, entries=_TAKEN_BACK, recorded_at="m.reversed_recorded_at")
 
 
-_MOVED = text(f"""
-    SELECT is_pool, reference_type, sum(amount) FROM (
+# What counts for these days and moved a balance, by kind, and refunds that moved none. An AMENDMENT is what reversals gave back and new
+# debits took.
+MOVED = text(f"""
+    SELECT is_pool, reference_type AS kind, sum(amount) AS amount FROM (
         {
     entries_in_days(
         f"CASE WHEN t.balance_account_id IS NOT NULL THEN {_IS_POOL} END AS is_pool, t.reference_type, {DELTA} AS amount",
@@ -74,8 +78,9 @@ _MOVED = text(f"""
     ) AS moved GROUP BY is_pool, reference_type
 """)
 
-_MOVED_SINCE = text(f"""
-    SELECT {_IS_POOL} AS is_pool, t.reference_type, sum({DELTA}) FROM transactions t
+# What was recorded at `:as_of` or later, of whatever day, and moved a balance, by kind.
+MOVED_SINCE = text(f"""
+    SELECT {_IS_POOL} AS is_pool, t.reference_type AS kind, sum({DELTA}) AS amount FROM transactions t
      WHERE t.mandate_id = :mandate_id AND t.recorded_at >= :as_of AND t.balance_account_id IS NOT NULL
      GROUP BY 1, 2
 """)
@@ -94,7 +99,8 @@ _UNUSED_COLUMNS = f"""
     {", ".join(f"-t.{name}" for name in TOKEN_COLUMNS)}, NULL
 """
 
-_USED = text(f"""
+# The usage of these days as amended, added up four times: by day, model, feature and user; the dearest first.
+USED = text(f"""
     WITH sums AS (
         SELECT local_date, provider, model, feature_code, account_id, count(event) AS event_count, sum(cost) AS cost,
                coalesce(sum(billed_cost), 0.000000000) AS billed_cost,
@@ -104,17 +110,17 @@ _USED = text(f"""
                 {_taken_back(_UNUSED_COLUMNS)}) AS used
          GROUP BY GROUPING SETS ((local_date), (provider, model), (feature_code), (account_id))
     )
-    SELECT s.local_date, s.provider, s.model, s.feature_code, a.user_id,
+    SELECT s.local_date AS day, s.provider, s.model, s.feature_code, a.user_id,
            {user_name("a.user_id")} AS user_name,
-           s.event_count, s.cost, s.billed_cost, s.late_event_count, ARRAY[{", ".join(f"s.{name}" for name in TOKEN_COLUMNS)}]
+           s.event_count, s.cost, s.billed_cost, s.late_event_count, ARRAY[{", ".join(f"s.{name}" for name in TOKEN_COLUMNS)}] AS tokens
       FROM sums s
       LEFT JOIN accounts a ON a.id = s.account_id
       LEFT JOIN directory_users u ON u.id = a.user_id
      ORDER BY s.cost DESC, s.local_date, s.provider, s.model, s.feature_code, a.user_id
 """)
 
-# A month of a large mandate is summed up without a file; compiling the statement would take longer than running it.
-_PREPARE = text("SELECT set_config('work_mem', '64MB', true), set_config('jit', 'off', true)")
+# Before MOVED and USED: a month of a large mandate is summed up without a file; compiling the statement would take longer than running it.
+PREPARE = text("SELECT set_config('work_mem', '64MB', true), set_config('jit', 'off', true)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,57 +168,10 @@ class UsageSum:
     tokens: list[Decimal]  # by kind, as in `TOKEN_COLUMNS`
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(NamedTuple):
     """Which entries count: of the mandate, by their local day from `first` to `last`, recorded before `as_of`."""
 
     mandate_id: str
     first: date
     last: date
     as_of: datetime
-
-
-def find_stated_mandate(connection: Connection, mandate_id: str, last: date, as_of: datetime | None) -> StatedMandate | None:
-    """The mandate as of a moment, at the latest this transaction's beginning, which it is without one; None before it had settings."""
-    row = connection.execute(_MANDATE, {"mandate_id": mandate_id, "last": last, "as_of": as_of}).one_or_none()
-    return None if row is None else StatedMandate(*row)
-
-
-def billing_models(connection: Connection, scope: Scope) -> list[tuple[BillingModel, date]]:
-    """The first billing model, and those until the scope's last day, each with the local day since which it holds."""
-    rows = connection.execute(_MODELS, {"mandate_id": scope.mandate_id, "last": scope.last, "as_of": scope.as_of})
-    return [(BillingModel(model), day) for model, day in rows]
-
-
-def present_balances(connection: Connection, mandate_id: str) -> Balances:
-    """The sums of the balances of the mandate's pool and of its users, now."""
-    return Balances(*connection.execute(_BALANCES, {"mandate_id": mandate_id}).one())
-
-
-def moved(connection: Connection, scope: Scope, pool_id: int | None) -> list[Moved]:
-    """What counts for these days and moved a balance, by kind; an AMENDMENT is what reversals gave back and new debits took.
-
-    And refunds that moved none.
-    """
-    connection.execute(_PREPARE)
-    rows = connection.execute(_MOVED, {**_parameters(scope), "pool_id": pool_id})
-    return [Moved(is_pool, ReferenceType(kind), amount) for is_pool, kind, amount in rows]
-
-
-def moved_since(connection: Connection, mandate_id: str, as_of: datetime, pool_id: int | None) -> list[Moved]:
-    """What was recorded at `as_of` or later, of whatever day, and moved a balance, by kind."""
-    rows = connection.execute(_MOVED_SINCE, {"mandate_id": mandate_id, "as_of": as_of, "pool_id": pool_id})
-    return [Moved(is_pool, ReferenceType(kind), amount) for is_pool, kind, amount in rows]
-
-
-def used(connection: Connection, scope: Scope, ends_at: datetime) -> list[UsageSum]:
-    """The usage of these days as amended, added up four times: by day, model, feature and user; the dearest first.
-
-    `late_event_count` are those recorded at `ends_at` or later.
-    """
-    connection.execute(_PREPARE)
-    return [UsageSum(*row) for row in connection.execute(_USED, {**_parameters(scope), "ends_at": ends_at})]
-
-
-def _parameters(scope: Scope) -> dict[str, object]:
-    return {"mandate_id": scope.mandate_id, "first": scope.first, "last": scope.last, "as_of": scope.as_of}

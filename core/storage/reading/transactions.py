@@ -3,19 +3,11 @@
 Each query reads, for every account or mandate that it is about, no more than the page can need.
 """
 
-from collections.abc import Collection
-from dataclasses import dataclass
-from datetime import date, datetime
-from decimal import Decimal
-from typing import NamedTuple
-
-from sqlalchemy import Connection, TextClause, text
+from sqlalchemy import TextClause, text
 
 from core.domain.kinds import USAGE
 from core.storage.reading.local_days import ANYBODYS, AT, entries_in_days
 from core.storage.reading.names import join_mandate, join_user, mandate_name, user_name
-
-Cursor = tuple[datetime, int]  # recorded_at and id of the last transaction already seen
 
 # The acting user wins over the account's: an operator's movement on somebody's account was made by the operator.
 _SHOWN = f"""
@@ -98,7 +90,7 @@ def _of_many(holders: str, condition: str) -> _Statements:
 
 
 # Of a user with very many accounts: his among the newest entries of all, each of which is looked up. Nothing of other users.
-_AMONG_NEWEST = _shown(
+AMONG_NEWEST = _shown(
     f"""
     (SELECT t.*, {AT} AS at FROM transactions t
       WHERE (SELECT count(*) FROM (SELECT FROM accounts WHERE user_id = :user_id LIMIT {_ACCOUNTS_MANY}) AS a) = {_ACCOUNTS_MANY} AND {_BEFORE_OF_ALL}
@@ -108,7 +100,8 @@ _AMONG_NEWEST = _shown(
     "ORDER BY t.at DESC, t.id DESC LIMIT",
 )
 
-_STATEMENTS = {
+# Each without and with a range of days.
+NEWEST = {
     "about_account": _of_holders(_ACCOUNT, _ABOUT_ACCOUNT),
     "on_balance": _of_holders(_ACCOUNT, *_ON_BALANCE),
     "about_user": _of_many(_USER, _ABOUT_ACCOUNT),
@@ -119,98 +112,4 @@ _STATEMENTS = {
         True: _shown(f"({entries_in_days('t.*', ANYBODYS, f'AND {_BEFORE_OF_ALL} {_NEWEST_OF_ALL} :limit')}) AS t"),
     },
 }
-_WITH_IDS = text(f"{_SHOWN} FROM transactions t {_NAMES} WHERE t.id = ANY(:ids) ORDER BY t.id")
-
-
-@dataclass(frozen=True, slots=True)
-class Transaction:
-    """One ledger entry; the amount in CHF, signed only for an ADJUSTMENT. `user_id` is who acted, else the account's user.
-
-    `account_user_id` is whom it is about, nobody where it is about the pool.
-    """
-
-    id: int
-    mandate_id: str
-    mandate_name: str
-    event_id: str | None
-    account_id: int
-    account_type: str
-    account_user_id: str | None
-    user_id: str | None
-    user_name: str | None
-    balance_account_id: int | None
-    transaction_type: str
-    amount: Decimal
-    reference_type: str
-    description: str
-    workflow_id: str | None
-    feature_instance_id: str | None
-    feature_code: str | None
-    provider: str | None
-    model: str | None
-    input_tokens: int | None
-    output_tokens: int | None
-    cached_input_tokens: int | None
-    cache_write_tokens: int | None
-    reasoning_tokens: int | None
-    occurred_at: datetime
-    recorded_at: datetime
-    local_date: date
-    settings_version: int
-    batch_id: int | None
-    reverses_id: int | None
-    operation_key: str | None
-
-
-class Page(NamedTuple):
-    """The newest `limit` transactions before the cursor, of the local days from `first` to `last`, both included; None: no bound."""
-
-    limit: int = 100
-    before: Cursor | None = None
-    first: date | None = None
-    last: date | None = None
-
-
-def list_about_account(connection: Connection, account_id: int, page: Page) -> list[Transaction]:
-    """The newest transactions about the account."""
-    return _transactions(connection, "about_account", page, account_id=account_id)
-
-
-def list_on_balance(connection: Connection, account_id: int, page: Page) -> list[Transaction]:
-    """The newest movements of the account: the transactions that moved its balance."""
-    return _transactions(connection, "on_balance", page, account_id=account_id)
-
-
-def list_about_user(connection: Connection, user_id: str, mandate_ids: list[str] | None, page: Page) -> list[Transaction]:
-    """The newest transactions about the user's accounts in these mandates, None: in all."""
-    if mandate_ids is not None:
-        return _transactions(connection, "about_user_in_mandates", page, user_id=user_id, mandate_ids=mandate_ids)
-    if page.first is None and page.last is None:
-        found = _rows(connection, _AMONG_NEWEST, page, {"user_id": user_id})
-        if len(found) == page.limit:
-            return found
-    return _transactions(connection, "about_user", page, user_id=user_id)
-
-
-def list_of_mandates(connection: Connection, mandate_ids: list[str] | None, page: Page) -> list[Transaction]:
-    """The newest transactions of these mandates, None: of all."""
-    if mandate_ids is None:
-        return _transactions(connection, "of_all", page)
-    return _transactions(connection, "of_mandates", page, mandate_ids=mandate_ids)
-
-
-def list_with_ids(connection: Connection, transaction_ids: Collection[int]) -> list[Transaction]:
-    """Those of the transactions that there are, by id."""
-    return [Transaction(*row) for row in connection.execute(_WITH_IDS, {"ids": list(transaction_ids)})]
-
-
-def _transactions(connection: Connection, which: str, page: Page, **of: object) -> list[Transaction]:
-    ranged = page.first is not None or page.last is not None
-    days = {"first": page.first or date.min, "last": page.last or date.max} if ranged else {}
-    return _rows(connection, _STATEMENTS[which][ranged], page, of | days)
-
-
-def _rows(connection: Connection, statement: TextClause, page: Page, parameters: dict[str, object]) -> list[Transaction]:
-    time, transaction_id = page.before or (None, None)
-    rows = connection.execute(statement, {"limit": page.limit, "before_time": time, "before_id": transaction_id, **parameters})
-    return [Transaction(*row) for row in rows]
+WITH_IDS = text(f"{_SHOWN} FROM transactions t {_NAMES} WHERE t.id = ANY(:ids) ORDER BY t.id")

@@ -1,11 +1,6 @@
 """SQL of likely twins: usage that differs in its event id and, by seconds, in its time, and in nothing else that is billed."""
 
-from dataclasses import dataclass
-from datetime import datetime
-from decimal import Decimal
-from typing import Any
-
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from core.domain.kinds import USAGE
 from core.storage.reading.local_days import entries_in_days
@@ -22,7 +17,7 @@ _USAGE = entries_in_days(
 
 # Sorted once by what must be alike and then by time, each event is in the group of the one before it if it came soon enough after it.
 # The mandates come in the order of the page, so that no more of them are looked at than it needs.
-_FIND = text(f"""
+FIND = text(f"""
     SELECT h.mandate_id, {mandate_name("h.mandate_id")} AS mandate_name, a.user_id, {user_name("a.user_id")} AS user_name,
            g.provider, g.model, {", ".join(f"g.{name}" for name in _TOKENS)}, g.amount AS price, g.event_count,
            g.amount * (g.event_count - 1) AS excess,
@@ -47,45 +42,3 @@ _FIND = text(f"""
       {join_user("a.user_id")}
      ORDER BY h.mandate_id, g.transaction_id LIMIT :limit
 """)
-
-
-@dataclass(frozen=True, slots=True)
-class Twins:
-    """Events that look like one call sent under several ids: as many as `event_count`, each `price` CHF, `first_at` to `last_at`.
-
-    `excess` is what all but one of them cost, `refunded` what was given back of them, in CHF. `event_ids` are the first ten;
-    `transaction_id` is the smallest of their debits' ids.
-    """
-
-    mandate_id: str
-    mandate_name: str
-    user_id: str
-    user_name: str
-    provider: str | None
-    model: str | None
-    input_tokens: int | None
-    output_tokens: int | None
-    cached_input_tokens: int | None
-    cache_write_tokens: int | None
-    reasoning_tokens: int | None
-    price: Decimal
-    event_count: int
-    excess: Decimal
-    refunded: Decimal
-    first_at: datetime
-    last_at: datetime
-    event_ids: list[str]
-    transaction_id: int
-
-
-def list_twins(connection: Connection, mandate_ids: list[str] | None, after: tuple[str, int], **how: Any) -> list[Twins]:
-    """The groups of twins by mandate and transaction id, from after that one on.
-
-    Args:
-        connection: to read with.
-        mandate_ids: of these mandates; None: of all.
-        after: mandate and transaction id of the last group already seen.
-        how: `first` and `last` local day, `seconds` from one event to the next, `at_least` so many events, `limit` groups.
-    """
-    rows = connection.execute(_FIND, {"mandate_ids": mandate_ids, "after_mandate_id": after[0], "after_id": after[1], **how})
-    return [Twins(**row) for row in rows.mappings()]

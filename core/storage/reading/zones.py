@@ -1,13 +1,14 @@
 """SQL that finds where time zones give trouble: those that aren't known, and entries on days that today's rules don't give."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import Connection, text
 
 from core.storage.invariants.invariant import EVER
 from core.storage.invariants.local_days import UNEXPLAINED
 from core.storage.known_zones import known_zones
+from core.storage.rows import rows
 
 _NAMES = text("""
     SELECT time_zone FROM billing_settings UNION SELECT time_zone FROM directory_mandates WHERE time_zone <> ''
@@ -25,7 +26,7 @@ _TROUBLED = text("""
 """)
 
 # By whole days of difference, since one offset can't explain both an earlier and a later day.
-_OFF_DAYS = text(f"""
+OFF_DAYS = text(f"""
     SELECT time_zone, count(DISTINCT mandate_id) AS mandates, count(*) AS entries, min(occurred_at) AS first, max(occurred_at) AS last,
            min(present - (occurred_at AT TIME ZONE 'UTC')) AS present,
            max(CAST(local_date AS timestamp) - (occurred_at AT TIME ZONE 'UTC')) AS at_least,
@@ -48,7 +49,7 @@ _ACCEPT = text("""
     RETURNING recorded_before
 """)
 
-_ACCEPTED = text("""
+ACCEPTED = text("""
     SELECT time_zone, offset_seconds, occurred_from, occurred_until, recorded_before, accepted_by, reason FROM former_offsets ORDER BY id
 """)
 
@@ -75,23 +76,6 @@ class UnknownZones:
 
 
 @dataclass(frozen=True, slots=True)
-class OffDays:
-    """Entries of a zone whose stored day is not that of today's rules, on the same side of it.
-
-    An offset from UTC of `at_least` and `less_than` these explains the days of all of them, if there is one; today's is `present`.
-    """
-
-    time_zone: str
-    mandates: int
-    entries: int
-    first: datetime
-    last: datetime
-    present: timedelta
-    at_least: timedelta
-    less_than: timedelta
-
-
-@dataclass(frozen=True, slots=True)
 class Explained:
     """Entries whose stored day an offset gives: how many, and when the first and the last of them happened."""
 
@@ -100,37 +84,18 @@ class Explained:
     last: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class FormerOffset:
-    """An offset from UTC under which entries of a zone, recorded before a time, may stand: who accepted it, and why."""
-
-    time_zone: str
-    offset_seconds: int
-    occurred_from: datetime
-    occurred_until: datetime
-    recorded_before: datetime
-    accepted_by: str
-    reason: str
-
-
 def find_unknown_zones(connection: Connection, rows_max: int) -> UnknownZones:
     """Mandates whose zone this program or the database doesn't know, or didn't when their settings were made, by mandate id."""
     names = set(connection.execute(_NAMES).scalars())
     unknown = names - known_zones(connection, names)
-    rows = connection.execute(_TROUBLED, {"unknown": sorted(unknown), "rows_max": rows_max}).all()
-    known = known_zones(connection, {row.named for row in rows})
-    return UnknownZones([UnknownZone(row.mandate_id, row.named, row.taken, row.named in known) for row in rows], rows[0].altogether if rows else 0)
-
-
-def find_off_days(connection: Connection) -> list[OffDays]:
-    """All entries that break I16 in a zone that the database knows, by zone and side. It reads the whole books."""
-    return [OffDays(*row) for row in connection.execute(_OFF_DAYS, {"since": EVER})]
+    found = connection.execute(_TROUBLED, {"unknown": sorted(unknown), "rows_max": rows_max}).all()
+    known = known_zones(connection, {row.named for row in found})
+    return UnknownZones([UnknownZone(row.mandate_id, row.named, row.taken, row.named in known) for row in found], found[0].altogether if found else 0)
 
 
 def find_explained(connection: Connection, time_zone: str, offset_seconds: int) -> Explained:
     """Which of the zone's entries that break I16 stand on the day that this offset gives."""
-    row = connection.execute(_EXPLAINED, {"since": EVER, "time_zone": time_zone, "offset_seconds": offset_seconds}).one()
-    return Explained(row.entries, row.first, row.last)
+    return rows(connection, Explained, _EXPLAINED, since=EVER, time_zone=time_zone, offset_seconds=offset_seconds)[0]
 
 
 def accept_offset(connection: Connection, time_zone: str, offset_seconds: int, explained: Explained, by: str, reason: str) -> datetime:
@@ -138,8 +103,3 @@ def accept_offset(connection: Connection, time_zone: str, offset_seconds: int, e
     values = {"time_zone": time_zone, "offset_seconds": offset_seconds, "first": explained.first, "last": explained.last, "by": by, "reason": reason}
     recorded_before: datetime = connection.execute(_ACCEPT, values).scalar_one()
     return recorded_before
-
-
-def list_accepted(connection: Connection) -> list[FormerOffset]:
-    """All that was accepted, the oldest first."""
-    return [FormerOffset(*row) for row in connection.execute(_ACCEPTED)]
