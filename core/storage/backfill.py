@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
+from core.storage.rows import rows
+
 # OFFSET 0 has what may be missing looked up for each row of a page. Without it a planner that doesn't know how long a page is, or how
 # many rows there are, reads the other table whole for each page, or even for each row.
 
@@ -31,7 +33,7 @@ _POOLS = text("""
 """)
 
 _GRANTS_DUE = text("""
-    SELECT a.id, a.mandate_id, a.balance FROM accounts a
+    SELECT a.id AS account_id, a.mandate_id, a.balance FROM accounts a
      WHERE a.id > :after AND a.grant_due
        AND EXISTS (SELECT FROM billing_settings s WHERE s.mandate_id = a.mandate_id AND s.billing_model = 'PREPAY_USER' OFFSET 0)
        AND (:everybody_known OR EXISTS (SELECT FROM directory_memberships m
@@ -68,15 +70,13 @@ class DueGrant(NamedTuple):
 
 def page_of_mandates(connection: Connection, after: Mandate | None, rows_max: int) -> list[Mandate]:
     """The next mandates of the directory by id."""
-    rows = connection.execute(_MANDATES, {"after": after.id if after else "", "rows_max": rows_max})
-    return [Mandate._make(row) for row in rows]
+    return rows(connection, Mandate, _MANDATES, after=after.id if after else "", rows_max=rows_max)
 
 
 def page_of_members(connection: Connection, after: Member | None, rows_max: int) -> list[Member]:
     """The next memberships of the directory by mandate and user."""
     mandate_id, user_id = (after.mandate_id, after.user_id) if after else ("", "")
-    rows = connection.execute(_MEMBERS, {"mandate_id": mandate_id, "user_id": user_id, "rows_max": rows_max})
-    return [Member._make(row) for row in rows]
+    return rows(connection, Member, _MEMBERS, mandate_id=mandate_id, user_id=user_id, rows_max=rows_max)
 
 
 def mandates_without_pool(connection: Connection, after: str | None, rows_max: int) -> list[str]:
@@ -86,8 +86,8 @@ def mandates_without_pool(connection: Connection, after: str | None, rows_max: i
 
 def page_of_due_grants(connection: Connection, after: DueGrant | None, rows_max: int, *, everybody_known: bool) -> list[DueGrant]:
     """The next accounts by id whose grant is due and can be made."""
-    parameters = {"after": after.account_id if after else 0, "rows_max": rows_max, "everybody_known": everybody_known}
-    return [DueGrant._make(row) for row in connection.execute(_GRANTS_DUE, parameters)]
+    after_id = after.account_id if after else 0
+    return rows(connection, DueGrant, _GRANTS_DUE, after=after_id, rows_max=rows_max, everybody_known=everybody_known)
 
 
 def clear_grants_due(connection: Connection, account_ids: list[int]) -> None:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, text
 
 from core.storage.accounts import LockedAccount
+from core.storage.rows import rows
 
 # OFFSET 0 has each member looked up: a planner that has never heard of the mandate would read all of its accounts for each one.
 _MEMBERS_WITHOUT_ACCOUNT = """
@@ -60,12 +61,12 @@ def open_mandate_accounts(connection: Connection, mandate_id: str, *, with_pool:
 
 def lock_mandate_accounts(connection: Connection, mandate_id: str) -> list[MandateAccount]:
     """All accounts of the mandate by id; nobody else can move them before the transaction ends."""
-    return [MandateAccount._make(row) for row in connection.execute(_LOCK, {"mandate_id": mandate_id})]
+    return rows(connection, MandateAccount, _LOCK, mandate_id=mandate_id)
 
 
 def read_mandate_accounts(connection: Connection, mandate_id: str) -> list[MandateAccount]:
     """All accounts of the mandate by id, as they are now."""
-    return [MandateAccount._make(row) for row in connection.execute(_READ, {"mandate_id": mandate_id})]
+    return rows(connection, MandateAccount, _READ, mandate_id=mandate_id)
 
 
 def members_without_account(connection: Connection, mandate_id: str) -> list[str]:
