@@ -14,8 +14,8 @@ from cli.output.json_out import print_json
 from cli.output.progress import progress
 from cli.output.tables import print_table
 from cli.output.text import counted, printable
+from core.domain.contract import ALIASES
 from core.domain.new_price import NewPrice
-from core.domain.parsing import ALIASES
 from core.errors import RequestRefused
 from core.operations.amend_prices import amend_prices, check_prices
 from core.operations.amending.prices import PriceTotals

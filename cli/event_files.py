@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from core.domain.contract import EventContract, TokenCounts
-from core.domain.parsing import ALIASES
+from core.domain.contract import ALIASES, EventContract, TokenCounts
 from core.storage.record_files import Columns, FileFormat, RecordLine, read_records, text, whole_number
 
 _TOKENS = frozenset(TokenCounts.model_fields)

@@ -1,7 +1,7 @@
 """`tollbook settings`: billing settings of mandates."""
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -10,22 +10,11 @@ from cli.context import find_servers, open_database
 from cli.options import AsJson, By, Limit, Offset, login
 from cli.output.json_out import print_json
 from cli.output.tables import cell, print_fields, print_next_page, print_table
-from cli.settings_options import (
-    AddressLine,
-    Blocks,
-    Company,
-    Emails,
-    NewModel,
-    Notifies,
-    TimeZone,
-    UserCredit,
-    WarningPercent,
-    given_settings,
-)
+from cli.settings_options import NewModel, given_settings, naming_settings
+from core.domain.settings import MandateSettings
 from core.operations.create_settings import create_settings
 from core.operations.get_or_create_settings import get_or_create_settings
 from core.operations.update_settings import update_settings
-from core.storage.reading.billing_settings import MandateSettings
 from core.views import billing_settings
 from core.views.settings_history import settings_history
 
@@ -87,36 +76,16 @@ def history(mandate: Mandate, limit: Limit = 100, offset: Offset = 0, before: Be
 
 
 @app.command(epilog="Example: tollbook settings create acme --billing-model PREPAY_MANDATE --company 'Acme AG'")
+@naming_settings
 def create(
     mandate: Mandate,
     *,
-    billing_model: NewModel = None,
-    default_user_credit: UserCredit = None,
-    warning_threshold_percent: WarningPercent = None,
-    block_on_zero_balance: Blocks = None,
-    notify_on_warning: Notifies = None,
-    notification_email: Emails = None,
-    time_zone: TimeZone = None,
-    company: Company = None,
-    street: AddressLine = None,
-    postal_code: AddressLine = None,
-    city: AddressLine = None,
-    country: AddressLine = None,
-    vat_number: AddressLine = None,
+    named: Any,
     by: By = None,
     as_json: AsJson = False,
 ) -> None:
     """Make settings for a mandate of the directory that has none yet, and show them. What isn't named gets its default."""
-    options = {
-        "billing_model": billing_model,
-        "default_user_credit": default_user_credit,
-        "warning_threshold_percent": warning_threshold_percent,
-        "block_on_zero_balance": block_on_zero_balance,
-        "notify_on_warning": notify_on_warning,
-        "time_zone": time_zone,
-    }
-    address = {"company": company, "street": street, "postal_code": postal_code, "city": city, "country": country, "vat_number": vat_number}
-    given = given_settings(options, notification_email, address, by or login())
+    given = given_settings(named, by or login())
     config = find_servers()
     with open_database() as database:
         _print(create_settings(database, acting(), mandate, given, created_by=by or login(), config=config), as_json=as_json)
@@ -132,22 +101,11 @@ def get_or_create(mandate: Mandate, *, billing_model: NewModel = None, by: By = 
 
 
 @app.command(epilog="Example: tollbook settings update acme --default-user-credit 25 --time-zone Europe/Zurich")
+@naming_settings
 def update(
     mandate: Mandate,
     *,
-    billing_model: NewModel = None,
-    default_user_credit: UserCredit = None,
-    warning_threshold_percent: WarningPercent = None,
-    block_on_zero_balance: Blocks = None,
-    notify_on_warning: Notifies = None,
-    notification_email: Emails = None,
-    time_zone: TimeZone = None,
-    company: Company = None,
-    street: AddressLine = None,
-    postal_code: AddressLine = None,
-    city: AddressLine = None,
-    country: AddressLine = None,
-    vat_number: AddressLine = None,
+    named: Any,
     expected_version: Annotated[int | None, typer.Option(help="Refuse if the settings have another version by now.")] = None,
     changed_by: Annotated[str | None, typer.Option("--by", help="Who changes them, for the history. Default: your login.")] = None,
     as_json: AsJson = False,
@@ -156,17 +114,8 @@ def update(
 
     Of a mandate that the directory knows, enabled or not, the defaults are made first where there are none.
     """
-    options = {
-        "billing_model": billing_model,
-        "default_user_credit": default_user_credit,
-        "warning_threshold_percent": warning_threshold_percent,
-        "block_on_zero_balance": block_on_zero_balance,
-        "notify_on_warning": notify_on_warning,
-        "time_zone": time_zone,
-    }
-    address = {"company": company, "street": street, "postal_code": postal_code, "city": city, "country": country, "vat_number": vat_number}
     by = changed_by or login()
-    given = given_settings(options, notification_email, address, by)
+    given = given_settings(named, by)
     if not given:
         raise typer.BadParameter("name at least one setting to change")
     config = find_servers()

@@ -1,13 +1,16 @@
 """The options that name billing settings, and what they say together."""
 
-from collections.abc import Mapping
-from typing import Annotated
+import inspect
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Annotated, Any
 
 import typer
 
 from core.domain.billing import BillingModel
+from core.domain.settings import SETTINGS, BillingAddress
+from core.domain.settings_changes import wrong_settings
 from core.errors import RequestRefused
-from core.operations.update_settings import wrong_settings
 
 NewModel = Annotated[
     BillingModel | None,
@@ -32,17 +35,43 @@ Company = Annotated[str | None, typer.Option(help="Billing address; an empty val
 AddressLine = Annotated[str | None, typer.Option(help="Billing address.")]
 
 
-def given_settings(options: Mapping[str, object], emails: list[str] | None, address: Mapping[str, str | None], changed_by: str) -> dict[str, object]:
+OPTIONS: dict[str, Any] = {
+    "billing_model": NewModel,
+    "default_user_credit": UserCredit,
+    "warning_threshold_percent": WarningPercent,
+    "block_on_zero_balance": Blocks,
+    "notify_on_warning": Notifies,
+    "notification_email": Emails,
+    "time_zone": TimeZone,
+    **{line: Company if line == "company" else AddressLine for line in BillingAddress.model_fields},
+}
+
+
+def naming_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """A command whose parameter `named` comes from `OPTIONS`: typer, which reads the signature, sees these in its place."""
+    signature = inspect.signature(command)
+    options = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind) for name, kind in OPTIONS.items()]
+    parameters = [p for parameter in signature.parameters.values() for p in (options if parameter.name == "named" else [parameter])]
+
+    @wraps(command)
+    def run(*args: Any, **given: Any) -> None:
+        command(*args, named={name: given.pop(name) for name in OPTIONS}, **given)
+
+    vars(run).update(__signature__=signature.replace(parameters=parameters), __annotations__={p.name: p.annotation for p in parameters})
+    return run
+
+
+def given_settings(named: Mapping[str, Any], changed_by: str) -> dict[str, object]:
     """The settings that the options name: what is not None. Of the address, empty lines are taken out.
 
     Raises:
         RequestRefused: names every wrong option and its value.
     """
-    given = {name: value for name, value in options.items() if value is not None}
-    if emails:
+    given = {name: value for name, value in named.items() if value is not None and name in SETTINGS}
+    if emails := named["notification_email"]:
         given["notification_emails"] = [email for email in emails if email]
-    if given_address := {name: value or None for name, value in address.items() if value is not None}:
-        given["billing_address"] = given_address
+    if address := {line: named[line] or None for line in BillingAddress.model_fields if named[line] is not None}:
+        given["billing_address"] = address
     if wrong := wrong_settings(given, changed_by):
         raise RequestRefused("; ".join(f"{_option(field)}: {problem}" for field, problem in wrong))
     return given

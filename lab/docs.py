@@ -13,8 +13,7 @@ from pydantic.fields import FieldInfo
 
 from core.config import Configuration
 from core.domain.alert_message import AlertMessage
-from core.domain.contract import EventContract
-from core.domain.parsing import ALIASES
+from core.domain.contract import ALIASES, EventContract
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGURATION, PRODUCERS, SCHEMA, ENVIRONMENT = "docs/configuration.md", "docs/producers.md", "docs/event-v1.schema.json", ".env.example"

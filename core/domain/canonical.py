@@ -5,48 +5,35 @@ it says nothing, and the slow way decides and tells what is wrong. A property te
 """
 
 import re
+from collections.abc import Collection
 from decimal import Decimal
 from operator import attrgetter
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, UnsetType
 
 from core.domain.money import QUANTUM, quantize_price
-from core.domain.usage_event import ID_LENGTH_MAX, NO_TOKENS, TOKENS_MAX, TokenUsage, UsageEvent, parse_time
+from core.domain.usage_event import EVENT_TEXTS, NO_TOKENS, TOKEN_KINDS, TokenUsage, UsageEvent, parse_time
 
-_Id = Annotated[str, Meta(min_length=1, max_length=ID_LENGTH_MAX)]
-_Label = Annotated[str, Meta(max_length=128)] | None | UnsetType
-_Tokens = Annotated[int, Meta(ge=0, le=TOKENS_MAX)] | None | UnsetType
+_AS_SENT: dict[str, Any] = {"price_chf": Any, "occurred_at": str, "schema_version": Literal[1] | None}
 
 
-class _Usage(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    input_tokens: _Tokens = UNSET
-    output_tokens: _Tokens = UNSET
-    cached_input_tokens: _Tokens = UNSET
-    cache_write_tokens: _Tokens = UNSET
-    reasoning_tokens: _Tokens = UNSET
+def _sent(kind: type[msgspec.Struct], as_sent: dict[str, Any], left_out: Collection[str] = ()) -> type[msgspec.Struct]:
+    """A struct to decode what was sent for `kind`: the same fields within the same bounds, UNSET where an optional one wasn't given."""
+    fields = [
+        (f.name, as_sent.get(f.name, f.type)) if f.required else (f.name, as_sent.get(f.name, f.type) | UnsetType, UNSET)
+        for f in msgspec.structs.fields(kind)
+        if f.name not in left_out
+    ]
+    return msgspec.defstruct("_Sent", fields, forbid_unknown_fields=True, gc=False)
 
 
-class _Event(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    event_id: Annotated[str, Meta(min_length=1, max_length=128)]
-    mandate_id: _Id
-    user_id: _Id
-    price_chf: Any
-    occurred_at: str
-    provider: _Label = UNSET
-    model: _Label = UNSET
-    feature_code: _Label = UNSET
-    feature_instance_id: _Label = UNSET
-    workflow_id: _Label = UNSET
-    description: Annotated[str, Meta(max_length=500)] | UnsetType | None = UNSET
-    usage: _Usage | UnsetType | None = UNSET
-    schema_version: Literal[1] | UnsetType | None = UNSET
-
-
-_DECODER = msgspec.json.Decoder(_Event, float_hook=Decimal)
-_texts_of = attrgetter("provider", "model", "feature_code", "feature_instance_id", "workflow_id", "description")
-_counts_of = attrgetter("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens")
+_Usage = _sent(TokenUsage, {})
+_DECODER = msgspec.json.Decoder(_sent(UsageEvent, {**_AS_SENT, "usage": _Usage | None}, ("source",)), float_hook=Decimal)
+_texts_of = attrgetter(*EVENT_TEXTS)
+_counts_of = attrgetter(*TOKEN_KINDS)
+_KINDS = len(TOKEN_KINDS)
 _PRICE = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,9})?", re.ASCII)
 
 
@@ -55,7 +42,7 @@ def read_canonical(body: bytes) -> UsageEvent | None:
     if b"\\" in body or b"\x7f" in body or not body.isascii():  # so that no text in it can hold a character that is forbidden
         return None
     try:
-        event = _DECODER.decode(body)
+        event: Any = _DECODER.decode(body)
         price, occurred_at = _price(event.price_chf), parse_time(event.occurred_at)
     except (ValueError, ArithmeticError, RecursionError):
         return None
@@ -74,7 +61,7 @@ def read_canonical(body: bytes) -> UsageEvent | None:
         marks += 2
         if event.usage is not None:
             counts = _counts_of(event.usage)
-            marks += 2 * (5 - counts.count(UNSET))
+            marks += 2 * (_KINDS - counts.count(UNSET))
             usage = TokenUsage(*[None if count is UNSET else count for count in counts])
     version = event.schema_version
     if version is UNSET:
@@ -83,7 +70,6 @@ def read_canonical(body: bytes) -> UsageEvent | None:
         marks += 2
     if marks != body.count(b'"'):
         return None
-    # six texts: from provider to description
     return UsageEvent(event.event_id, event.mandate_id, event.user_id, price, occurred_at, *texts, usage, version)  # type: ignore[call-arg]
 
 

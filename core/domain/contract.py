@@ -8,7 +8,18 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidat
 
 from core.domain.money import PRICE_MAX
 from core.domain.rejection import Reason, Rejection, shown
-from core.domain.usage_event import ID_LENGTH_MAX, SOURCE_LENGTH_MAX, TOKENS_MAX, TokenUsage, UsageEvent, parse_price, parse_time
+from core.domain.usage_event import (
+    DESCRIPTION_LENGTH_MAX,
+    EVENT_ID_LENGTH_MAX,
+    ID_LENGTH_MAX,
+    LABEL_LENGTH_MAX,
+    SOURCE_LENGTH_MAX,
+    TOKENS_MAX,
+    TokenUsage,
+    UsageEvent,
+    parse_price,
+    parse_time,
+)
 
 # No control character (C0, DEL, C1), no noncharacter; a lone surrogate never gets as far as a str of Rust.
 _NONCHARACTERS = r"\u{FDD0}-\u{FDEF}" + "".join(rf"\u{{{plane:X}FFFE}}\u{{{plane:X}FFFF}}" for plane in range(1, 17)) + r"\u{FFFE}\u{FFFF}"
@@ -20,9 +31,10 @@ def _text(length_max: int, length_min: int = 0) -> StringConstraints:
 
 
 Id = Annotated[str, _text(ID_LENGTH_MAX, 1)]
-EventId = Annotated[str, _text(128, 1)]
-RecordedEventId = Annotated[str, _text(SOURCE_LENGTH_MAX + 1 + 128, 1)]  # books may know a CloudEvent by its source, a blank and its id
-Label = Annotated[str, _text(128)]
+EventId = Annotated[str, _text(EVENT_ID_LENGTH_MAX, 1)]
+# Books may know a CloudEvent by its source, a blank and its id.
+RecordedEventId = Annotated[str, _text(SOURCE_LENGTH_MAX + 1 + EVENT_ID_LENGTH_MAX, 1)]
+Label = Annotated[str, _text(LABEL_LENGTH_MAX)]
 Tokens = Annotated[int, Field(strict=True, ge=0, le=TOKENS_MAX)]
 Price = Annotated[
     Decimal,
@@ -58,6 +70,20 @@ class TokenCounts(BaseModel):
 
 _NO_COUNTS = TokenCounts()
 
+# What else a producer may call a field.
+ALIASES = {
+    "eventId": "event_id",
+    "mandateId": "mandate_id",
+    "userId": "user_id",
+    "priceCHF": "price_chf",
+    "occurredAt": "occurred_at",
+    "aicoreProvider": "provider",
+    "aicoreModel": "model",
+    "featureCode": "feature_code",
+    "featureInstanceId": "feature_instance_id",
+    "workflowId": "workflow_id",
+}
+
 
 def _counts(value: object) -> object:
     return _NO_COUNTS if value is None else value
@@ -78,7 +104,7 @@ class EventContract(BaseModel):
     feature_code: Label | None = None
     feature_instance_id: Label | None = None
     workflow_id: Label | None = None
-    description: Annotated[str, _text(500)] | None = None
+    description: Annotated[str, _text(DESCRIPTION_LENGTH_MAX)] | None = None
     usage: Annotated[TokenCounts, BeforeValidator(_counts, json_schema_input_type=TokenCounts | None)] = _NO_COUNTS
     schema_version: Annotated[int, Field(strict=True, ge=1, le=1)] | None = None
 

@@ -14,6 +14,7 @@ from core.domain.billing import AccountType, TransactionType
 from core.domain.exports import Column, Kind, Row
 from core.domain.kinds import USAGE, ChargeCategory, Counted, kind_of
 from core.domain.money import ZERO
+from core.domain.usage_event import TOKEN_KINDS
 
 _USAGE_SERVICE = "AI and Machine Learning"
 _MONEY_SERVICE = ("Other", "Tollbook", "Balance")  # category, provider and name: FOCUS wants each for every row
@@ -21,14 +22,7 @@ _UNKNOWN = "unknown"
 _UNIT = "Requests"
 
 
-class Tokens(NamedTuple):
-    """Token counts; negative where an amendment takes them back."""
-
-    input_tokens: int | Decimal | None
-    output_tokens: int | Decimal | None
-    cached_input_tokens: int | Decimal | None
-    cache_write_tokens: int | Decimal | None
-    reasoning_tokens: int | Decimal | None
+Tokens = tuple[int | Decimal | None, ...]  # a count per kind, as in `TOKEN_KINDS`; negative where an amendment takes them back
 
 
 class Bounds(NamedTuple):
@@ -132,8 +126,7 @@ def _columns(amounts: Kind) -> tuple[Column, ...]:
 
 
 def _token_columns(kind: Kind) -> tuple[Column, ...]:
-    names = ("x_InputTokens", "x_OutputTokens", "x_CachedInputTokens", "x_CacheWriteTokens", "x_ReasoningTokens")
-    return tuple(Column(name, kind) for name in names)
+    return tuple(Column(f"x_{name.title().replace('_', '')}", kind) for name in TOKEN_KINDS)
 
 
 ENTRY_COLUMNS = (

@@ -6,7 +6,7 @@ from decimal import MAX_EMAX, MIN_EMIN, ROUND_HALF_EVEN, Context, Decimal
 QUANTUM = Decimal("0.000000001")
 ZERO = Decimal("0.000000000")
 PRICE_MAX = Decimal(1_000_000)  # CHF
-AMOUNT_MAX = 10_000_000_000  # CHF, what a movement may be and how far from zero it may take a balance
+AMOUNT_MAX = 10_000_000_000  # CHF, what a column of the books holds
 
 # Decimal() alone also takes "NaN", "1_000", full-width digits and surrounding blanks.
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,6})?")

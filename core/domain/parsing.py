@@ -8,25 +8,13 @@ from typing import Any
 import msgspec
 
 from core.domain.canonical import read_canonical
-from core.domain.contract import EventContract
+from core.domain.contract import ALIASES, EventContract
 from core.domain.json_exact import decode_json
 from core.domain.rejection import Reason, Rejection, shown
-from core.domain.usage_event import ID_LENGTH_MAX, SOURCE_LENGTH_MAX, UsageEvent, parse_price, parse_time
+from core.domain.usage_event import EVENT_ID_LENGTH_MAX, ID_LENGTH_MAX, SOURCE_LENGTH_MAX, UsageEvent, parse_price, parse_time
 
 EVENT_BYTES_MAX = 64 * 1024
 
-ALIASES = {
-    "eventId": "event_id",
-    "mandateId": "mandate_id",
-    "userId": "user_id",
-    "priceCHF": "price_chf",
-    "occurredAt": "occurred_at",
-    "aicoreProvider": "provider",
-    "aicoreModel": "model",
-    "featureCode": "feature_code",
-    "featureInstanceId": "feature_instance_id",
-    "workflowId": "workflow_id",
-}
 _FIELDS = frozenset(EventContract.model_fields)
 _CLOUD_FIELDS = {"id": "event_id", "time": "occurred_at"}
 _CLOUD_ATTRIBUTE = re.compile(r"[a-z0-9]+")
@@ -102,7 +90,7 @@ def _source(fields: Mapping[str, object]) -> str:
 
 def _about(fields: Mapping[str, object], rejection: Rejection) -> Rejection:
     """The rejection, with the ids that could be read."""
-    rejection.mandate_id, rejection.event_id = _id(fields.get("mandate_id"), ID_LENGTH_MAX), _id(fields.get("event_id"), 128)
+    rejection.mandate_id, rejection.event_id = _id(fields.get("mandate_id"), ID_LENGTH_MAX), _id(fields.get("event_id"), EVENT_ID_LENGTH_MAX)
     return rejection
 
 

@@ -2,23 +2,26 @@
 
 from collections.abc import Callable
 from hashlib import sha256
+from operator import attrgetter
 
 import msgspec
 
-from core.domain.usage_event import UsageEvent
+from core.domain.usage_event import TOKEN_KINDS, UsageEvent
 
 HASH_VERSION = 1
 _JSON = msgspec.json.Encoder().encode
 _SEPARATOR, _ABSENT = "\x1f", "\x1e"  # texts of an event hold no control characters, so neither can occur in one
 
-# Not part of it: description, schema_version, the aliases and the envelope that the producer used.
-_TEXTS = ("mandate_id", "event_id", "user_id", "provider", "model", "feature_code", "feature_instance_id", "workflow_id")
-_COUNTS = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens")
+# What version 1 hashes, in this order, for ever: these texts, the price, the time, and the first five kinds of tokens. What comes later is
+# part of a later version. Not part of it: description, schema_version, the aliases and the envelope that the producer used.
+TEXTS_V1 = ("mandate_id", "event_id", "user_id", "provider", "model", "feature_code", "feature_instance_id", "workflow_id")
+COUNTS_V1 = TOKEN_KINDS[:5]
+_counts_of = attrgetter(*COUNTS_V1)
 
 
 def payload_hash_v1(event: UsageEvent) -> bytes:
     """SHA-256 (32 bytes) of the billed fields; `core/storage/invariants/events.py` computes the same in SQL from a transaction."""
-    e, u = event, event.usage
+    e, moment = event, event.occurred_at
     fields = (
         e.mandate_id,
         e.event_id,
@@ -29,12 +32,8 @@ def payload_hash_v1(event: UsageEvent) -> bytes:
         e.feature_instance_id,
         e.workflow_id,
         format(e.price_chf, ".9f"),
-        f"{_JSON(e.occurred_at)[1:20].decode()}.{e.occurred_at.microsecond:06}",  # as isoformat, in half the time
-        u.input_tokens,
-        u.output_tokens,
-        u.cached_input_tokens,
-        u.cache_write_tokens,
-        u.reasoning_tokens,
+        f"{_JSON(moment)[1:20].decode()}.{moment.microsecond:06}",  # as isoformat, in half the time
+        *_counts_of(e.usage),
     )
     return sha256(_SEPARATOR.join([_ABSENT if f is None else str(f) for f in fields]).encode()).digest()
 
@@ -58,6 +57,6 @@ def difference(first: dict[str, object], second: dict[str, object]) -> dict[str,
 
 def billed_fields(event: UsageEvent) -> dict[str, object]:
     """The fields that payload equality compares, as JSON values."""
-    counts = {name: getattr(event.usage, name) for name in _COUNTS}
-    texts = {name: getattr(event, name) for name in _TEXTS}
+    counts = {name: getattr(event.usage, name) for name in COUNTS_V1}
+    texts = {name: getattr(event, name) for name in TEXTS_V1}
     return {**texts, "price_chf": format(event.price_chf, ".9f"), "occurred_at": event.occurred_at.isoformat(timespec="microseconds"), **counts}

@@ -7,19 +7,21 @@ from sqlalchemy import Connection
 from core.config import Configuration
 from core.domain.rejection import shown
 from core.domain.rights import Actor, require_root
+from core.domain.settings import MandateSettings
+from core.domain.settings_changes import checked_settings, merged_address
 from core.errors import Conflict
-from core.operations.update_settings import checked_settings, merged_address, named_zone, require_known_zone
-from core.storage.billing_settings import default_settings, insert_settings
+from core.operations.update_settings import named_zone, require_known_zone
+from core.storage.billing_settings import default_settings, open_as_given
 from core.storage.database import Database
 from core.storage.known_zones import zones_to_take
 from core.storage.locks import hold_mandates
-from core.storage.reading.billing_settings import MandateSettings, find_settings
+from core.storage.reading.billing_settings import find_settings
 
 
 def create_settings(
     database: Database, actor: Actor, mandate_id: str, values: Mapping[str, object], *, created_by: str, config: Configuration
 ) -> MandateSettings:
-    """Gives the mandate settings, version 1: `values` (any fields of `SettingsChanges`), and the defaults for the rest.
+    """Gives the mandate settings, version 1: `values` (any of `core.domain.settings.SETTINGS`), and the defaults for the rest.
 
     Of many callers at once one creates them.
 
@@ -55,7 +57,8 @@ def created_settings(
     zone = zones_to_take(connection, {mandate_id: named}, config.default_time_zone)[mandate_id]
     new = {**default_settings(zone), **checked}
     new["billing_address"] = merged_address({}, checked.get("billing_address", {}))
-    insert_settings(connection, mandate_id, new, created_by)
+    opened = open_as_given(connection, {mandate_id: new}, created_by)
+    assert opened, "nobody else makes settings of a mandate that is held"
     created = find_settings(connection, mandate_id)
     assert created is not None, "settings just made are there"
     return created

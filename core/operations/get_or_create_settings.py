@@ -3,11 +3,12 @@
 from core.config import Configuration
 from core.domain.billing import BillingModel
 from core.domain.rights import Actor, require_root
+from core.domain.settings import MandateSettings
+from core.domain.settings_changes import checked_settings
 from core.operations.create_settings import created_settings
-from core.operations.update_settings import checked_settings
 from core.storage.database import Database
 from core.storage.locks import hold_mandates
-from core.storage.reading.billing_settings import MandateSettings, find_settings
+from core.storage.reading.billing_settings import find_settings
 
 
 def get_or_create_settings(

@@ -9,6 +9,7 @@ from core.domain.billing import BillingModel
 from core.domain.entry import Entry
 from core.domain.kinds import LEG
 from core.domain.request import Request, RowId
+from core.domain.settings import MandateSettings
 from core.operations.moving.accounts import require_version, whole_settings
 from core.operations.moving.crossed import alerts_between
 from core.operations.moving.movement import movement, under_key
@@ -18,7 +19,6 @@ from core.storage.billing_settings import change_settings, find_billed_model, lo
 from core.storage.database import transaction_time
 from core.storage.locks import hold_mandates
 from core.storage.mandate_accounts import lock_mandate_accounts, open_mandate_accounts
-from core.storage.reading.billing_settings import MandateSettings
 
 
 class ModelSwitch(Request):

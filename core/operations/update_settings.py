@@ -2,19 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from decimal import Decimal
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 from sqlalchemy import Connection
 
 from core.config import Configuration
 from core.domain.billing import BillingModel
-from core.domain.contract import Label
-from core.domain.money import AMOUNT_MAX, parse_decimal
 from core.domain.rejection import shown
 from core.domain.rights import Actor, require_root
-from core.domain.time_zones import is_time_zone
+from core.domain.settings import SETTINGS, MandateSettings
+from core.domain.settings_changes import checked_settings, merged_address
 from core.errors import NotFound, RequestRefused
 from core.operations.moving.accounts import require_version
 from core.operations.moving.crossed import alerts_between
@@ -26,85 +23,7 @@ from core.storage.database import Database
 from core.storage.directory.mirror import mandate_states
 from core.storage.known_zones import known_zones
 from core.storage.locks import hold_mandates
-from core.storage.reading.billing_settings import MandateSettings, find_settings
-
-_EMAILS_MAX = 50
-_OUT_OF_RANGE = frozenset({"greater_than_equal", "less_than_equal"})
-
-
-def _exact(value: object) -> Decimal:
-    if isinstance(value, str):
-        value = parse_decimal(value)
-    if isinstance(value, bool) or not isinstance(value, int | Decimal):
-        raise ValueError("is not a decimal number")  # noqa: TRY004 - pydantic turns a ValueError into a finding
-    return Decimal(value)
-
-
-def _iana(value: str) -> str:
-    if not is_time_zone(value):
-        raise ValueError("is not an IANA time zone")
-    return value
-
-
-Email = Annotated[str, StringConstraints(strict=True, max_length=254, pattern=r"^[^\s\p{Cc}@]+@[^\s\p{Cc}@]+$")]
-
-
-class BillingAddress(BaseModel):
-    """Where invoices go; a field that is None is taken out of the address."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    company: Label | None = None
-    street: Label | None = None
-    postal_code: Label | None = None
-    city: Label | None = None
-    country: Label | None = None
-    vat_number: Label | None = None
-
-
-class SettingsChanges(BaseModel):
-    """What is to change; a field that isn't given stays as it is, and of the address only the fields given change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    billing_model: BillingModel = BillingModel.PREPAY_USER
-    default_user_credit: Annotated[Decimal, BeforeValidator(_exact), Field(ge=0, le=AMOUNT_MAX, decimal_places=9)] = Decimal(0)
-    warning_threshold_percent: Annotated[Decimal, BeforeValidator(_exact), Field(ge=0, le=100, decimal_places=3)] = Decimal(0)
-    block_on_zero_balance: Annotated[bool, Field(strict=True)] = True
-    notify_on_warning: Annotated[bool, Field(strict=True)] = True
-    notification_emails: Annotated[list[Email], Field(max_length=_EMAILS_MAX)] = []
-    billing_address: BillingAddress = BillingAddress()
-    time_zone: Annotated[str, Field(strict=True), AfterValidator(_iana)] = "UTC"
-
-
-_EXPECTED = {
-    "billing_model": f"is none of {', '.join(BillingModel)}",
-    "default_user_credit": "is not an amount in CHF with at most nine decimal places",
-    "warning_threshold_percent": "is not a percentage with at most three decimal places",
-    "block_on_zero_balance": "is not true or false",
-    "notify_on_warning": "is not true or false",
-    "notification_emails": "is not an e-mail address of at most 254 characters",
-    "billing_address": "is not a line of at most 128 characters without control characters",
-    "time_zone": "is not an IANA time zone",
-    "changed_by": "is not a name of at most 128 characters without control characters",
-}
-_RANGES = {"default_user_credit": f"is not between 0 and {AMOUNT_MAX} CHF", "warning_threshold_percent": "is not between 0 and 100 percent"}
-_CHANGED_BY: TypeAdapter[str] = TypeAdapter(Label)
-
-
-def wrong_settings(changes: Mapping[str, object], changed_by: str = "") -> list[tuple[str, str]]:
-    """What is wrong with them: each wrong field (of the address `billing_address.city`), and its value with why, in words."""
-    wrong = []
-    try:
-        SettingsChanges.model_validate(dict(changes))
-    except ValidationError as error:
-        problems = error.errors(include_url=False, include_context=False)
-        wrong += [_problem(tuple(map(str, p["loc"])), p["type"], p["input"]) for p in problems]
-    try:
-        _CHANGED_BY.validate_python(changed_by)
-    except ValidationError:
-        wrong.append(("changed_by", f"{shown(changed_by)} {_EXPECTED['changed_by']}"))
-    return wrong
+from core.storage.reading.billing_settings import find_settings
 
 
 def update_settings(
@@ -127,7 +46,7 @@ def update_settings(
         database: under the worker's login.
         actor: as whom it is asked.
         mandate_id: whose settings.
-        changes: any fields of `SettingsChanges`; amounts in CHF, exact.
+        changes: any of `core.domain.settings.SETTINGS`; amounts in CHF, exact.
         expected_version: the version that the caller has seen; None: whatever it is.
         changed_by: who asks for it, kept in the history.
         config: its default time zone and rule for unknown mandates are used where the settings are opened.
@@ -160,7 +79,7 @@ def update_settings(
 
 def _changed(current: MandateSettings, changes: Mapping[str, Any]) -> dict[str, Any]:
     """Every field as it is to be."""
-    after = {name: getattr(current, name) for name in (*SettingsChanges.model_fields, "time_zone_missing")} | dict(changes)
+    after = {name: getattr(current, name) for name in (*SETTINGS, "time_zone_missing")} | dict(changes)
     after["billing_address"] = merged_address(current.billing_address, changes.get("billing_address", {}))
     if "time_zone" in changes:
         after["time_zone_missing"] = None  # somebody has chosen
@@ -219,17 +138,6 @@ def _model_switch_needed(current: MandateSettings, wanted: BillingModel) -> str:
     )
 
 
-def checked_settings(changes: Mapping[str, object], changed_by: str) -> dict[str, Any]:
-    """The fields that `changes` gives, each as its column takes it.
-
-    Raises:
-        RequestRefused: names every wrong field and its value.
-    """
-    if wrong := wrong_settings(changes, changed_by):
-        raise RequestRefused("; ".join(f"{field}: {problem}" for field, problem in wrong))
-    return SettingsChanges.model_validate(dict(changes)).model_dump(exclude_unset=True)
-
-
 def named_zone(connection: Connection, mandate_id: str, config: Configuration) -> str | None:
     """The time zone that the directory names for the mandate, if it does.
 
@@ -240,18 +148,3 @@ def named_zone(connection: Connection, mandate_id: str, config: Configuration) -
     if state is None and config.unknown_mandates == "park":
         raise NotFound(f"mandate {shown(mandate_id)} has no billing settings, and the directory does not know it")
     return state.time_zone if state else None
-
-
-def merged_address(address: Mapping[str, str], changes: Mapping[str, str | None]) -> dict[str, str]:
-    """The address with these lines changed; a line that becomes None is taken out."""
-    return {name: value for name, value in {**address, **changes}.items() if value is not None}
-
-
-def _problem(location: tuple[str, ...], kind: str, value: object) -> tuple[str, str]:
-    setting, field = location[0], ".".join(location)
-    if kind == "extra_forbidden":
-        return field, f"is not a field of billing settings (got {shown(value)})"
-    if kind == "too_long" and location == ("notification_emails",):
-        return field, f"has more than {_EMAILS_MAX} addresses"
-    expected = _RANGES[setting] if kind in _OUT_OF_RANGE else _EXPECTED[setting]
-    return field, f"{shown(value)} {expected}"

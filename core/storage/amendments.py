@@ -4,18 +4,15 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, text
 
-from core.domain.usage_event import TokenUsage, UsageEvent
+from core.domain.usage_event import UsageEvent
+from core.storage.event_columns import event_columns, event_of
 from core.storage.locks import Lock, hold_text
 
-_ENTRY = """
-    t.id, t.recorded_at, t.account_id, t.balance_account_id, t.event_id, t.mandate_id, t.created_by_user_id AS user_id, t.amount AS price_chf,
-    t.occurred_at, t.provider, t.model, t.feature_code, t.feature_instance_id, t.workflow_id, t.description,
-    t.input_tokens, t.output_tokens, t.cached_input_tokens, t.cache_write_tokens, t.reasoning_tokens
-"""
+_ENTRY = f"t.id, t.recorded_at, t.account_id, t.balance_account_id, {event_columns('t')}"
 
 _PRESENT = text(f"""
     SELECT coalesce(a.number, 0) AS number, {_ENTRY}
@@ -54,8 +51,6 @@ _LINK = text("""
                             recorded_at)
     VALUES (:mandate_id, :event_id, :number, :operation, :key, :reversed_id, :reversed_recorded_at, :reversal_id, :debit_id, now())
 """)
-
-_TOKENS = TokenUsage.__struct_fields__
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +145,5 @@ def _link(amendment: Amendment, written: Written, source: Source) -> dict[str, o
     }
 
 
-def _entry(row: Row[tuple[object, ...]]) -> EventEntry:
-    fields = dict(row._mapping)  # noqa: SLF001 - the public name of it
-    own = {name: fields.pop(name) for name in ("number", "id", "recorded_at", "account_id", "balance_account_id")}
-    tokens = TokenUsage(**{name: fields.pop(name) for name in _TOKENS})
-    return EventEntry(**own, event=UsageEvent(usage=tokens, **fields))
+def _entry(row: Row[Any]) -> EventEntry:
+    return EventEntry(row.number, row.id, row.recorded_at, row.account_id, row.balance_account_id, event_of(row._mapping))  # noqa: SLF001 - public

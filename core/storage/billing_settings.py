@@ -2,70 +2,53 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from decimal import Decimal
+from typing import Any
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, Row, TextClause, text
 
 from core.domain.billing import BillingModel
-from core.domain.settings import BillingSettings
+from core.domain.settings import DEFAULTS, SETTING_TYPES, SETTINGS, BillingSettings
+from core.storage.event_columns import columns
 from core.storage.known_zones import TakenZone, zones_to_take
 
-_LOAD = text("""
-    SELECT s.mandate_id, s.billing_model, s.default_user_credit, s.warning_threshold_percent, s.time_zone, s.version,
+_KINDS_OF_TYPES = {BillingModel: "text", str: "text", Decimal: "numeric", bool: "boolean", list[str]: "text[]", dict[str, str]: "jsonb"}
+KINDS = {name: _KINDS_OF_TYPES[kind] for name, kind in SETTING_TYPES.items()}  # in SQL
+_FIELDS = ", ".join(SETTINGS)
+
+_LOAD = text(f"""
+    SELECT {columns("s", (field.name for field in fields(BillingSettings)))},
            (SELECT true FROM parked_events p WHERE p.mandate_id = s.mandate_id LIMIT 1) AS has_parked
       FROM billing_settings s
      WHERE s.mandate_id = ANY(:mandate_ids)
 """)
 
-_OPEN = text("""
-    WITH opened AS (
-        INSERT INTO billing_settings (mandate_id, billing_model, default_user_credit, warning_threshold_percent,
-                                      block_on_zero_balance, notify_on_warning, time_zone, time_zone_missing)
-        SELECT m.id, :billing_model, :default_user_credit, :warning_threshold_percent, true, true, m.time_zone, m.missing
-          FROM unnest(CAST(:mandate_ids AS text[]), CAST(:time_zones AS text[]), CAST(:missing AS text[])) AS m(id, time_zone, missing)
-         ORDER BY m.id COLLATE "C"
-        ON CONFLICT DO NOTHING
-        RETURNING *
-    )
-    INSERT INTO billing_settings_history (mandate_id, version, billing_model, default_user_credit, warning_threshold_percent,
-                                          block_on_zero_balance, notify_on_warning, notification_emails, billing_address, time_zone, changed_by)
-    SELECT mandate_id, version, billing_model, default_user_credit, warning_threshold_percent,
-           block_on_zero_balance, notify_on_warning, notification_emails, billing_address, time_zone, :changed_by
-      FROM opened
-    RETURNING mandate_id
+
+def _kept(write: str) -> TextClause:
+    """A statement that writes settings, and what they are by it into the history."""
+    return text(f"""
+        WITH written AS ({write} RETURNING *)
+        INSERT INTO billing_settings_history (mandate_id, version, {_FIELDS}, changed_by)
+        SELECT mandate_id, version, {_FIELDS}, :changed_by FROM written
+        RETURNING mandate_id
+    """)
+
+
+_OPEN = _kept(f"""
+    INSERT INTO billing_settings (mandate_id, {_FIELDS}, time_zone_missing)
+    SELECT mandate_id, {_FIELDS}, time_zone_missing
+      FROM jsonb_to_recordset(CAST(:settings AS jsonb))
+           AS g(mandate_id text, {", ".join(f"{name} {kind}" for name, kind in KINDS.items())}, time_zone_missing text)
+     ORDER BY mandate_id COLLATE "C"
+    ON CONFLICT DO NOTHING
 """)
 
-_INSERT = text("""
-    WITH inserted AS (
-        INSERT INTO billing_settings (mandate_id, billing_model, default_user_credit, warning_threshold_percent, block_on_zero_balance,
-                                      notify_on_warning, notification_emails, billing_address, time_zone, time_zone_missing)
-        VALUES (:mandate_id, :billing_model, :default_user_credit, :warning_threshold_percent, :block_on_zero_balance,
-                :notify_on_warning, CAST(:notification_emails AS text[]), CAST(:billing_address AS jsonb), :time_zone,
-                :time_zone_missing)
-        RETURNING *
-    )
-    INSERT INTO billing_settings_history (mandate_id, version, billing_model, default_user_credit, warning_threshold_percent,
-                                          block_on_zero_balance, notify_on_warning, notification_emails, billing_address, time_zone, changed_by)
-    SELECT mandate_id, version, billing_model, default_user_credit, warning_threshold_percent,
-           block_on_zero_balance, notify_on_warning, notification_emails, billing_address, time_zone, :changed_by
-      FROM inserted
-""")
-
-_CHANGE = text("""
-    WITH changed AS (
-        UPDATE billing_settings
-           SET billing_model = :billing_model, default_user_credit = :default_user_credit, warning_threshold_percent = :warning_threshold_percent,
-               block_on_zero_balance = :block_on_zero_balance, notify_on_warning = :notify_on_warning,
-               notification_emails = CAST(:notification_emails AS text[]), billing_address = CAST(:billing_address AS jsonb),
-               time_zone = :time_zone, time_zone_missing = :time_zone_missing, version = version + 1, updated_at = now()
-         WHERE mandate_id = :mandate_id
-        RETURNING *
-    )
-    INSERT INTO billing_settings_history (mandate_id, version, billing_model, default_user_credit, warning_threshold_percent,
-                                          block_on_zero_balance, notify_on_warning, notification_emails, billing_address, time_zone, changed_by)
-    SELECT mandate_id, version, billing_model, default_user_credit, warning_threshold_percent,
-           block_on_zero_balance, notify_on_warning, notification_emails, billing_address, time_zone, :changed_by
-      FROM changed
+_CHANGE = _kept(f"""
+    UPDATE billing_settings
+       SET {", ".join(f"{name} = CAST(:{name} AS {kind})" for name, kind in KINDS.items())},
+           time_zone_missing = :time_zone_missing, version = version + 1, updated_at = now()
+     WHERE mandate_id = :mandate_id
 """)
 
 _BILLED_MODEL = text("""
@@ -74,11 +57,6 @@ _BILLED_MODEL = text("""
 """)
 
 _HAS_TRANSACTIONS = text("SELECT EXISTS (SELECT FROM transactions WHERE mandate_id = :mandate_id)")
-
-
-DEFAULT_BILLING_MODEL = BillingModel.PREPAY_USER
-DEFAULT_USER_CREDIT = Decimal(10)  # CHF
-DEFAULT_WARNING_THRESHOLD_PERCENT = Decimal(10)
 
 
 def load_settings(connection: Connection, mandate_ids: Iterable[str]) -> tuple[dict[str, BillingSettings], set[str]]:
@@ -93,42 +71,21 @@ def open_settings(connection: Connection, time_zones: Mapping[str, str | None], 
     Returns the number made. Race-free: any number of callers at once make one row. A replay makes none.
     """
     taken = zones_to_take(connection, time_zones, default_time_zone)
-    rows = connection.execute(
-        _OPEN,
-        {
-            "mandate_ids": list(taken),
-            "time_zones": [zone.name for zone in taken.values()],
-            "missing": [zone.missing for zone in taken.values()],
-            "billing_model": DEFAULT_BILLING_MODEL.value,
-            "default_user_credit": DEFAULT_USER_CREDIT,
-            "warning_threshold_percent": DEFAULT_WARNING_THRESHOLD_PERCENT,
-            "changed_by": changed_by,
-        },
-    )
-    return len(rows.all())
+    return len(open_as_given(connection, {mandate_id: default_settings(zone) for mandate_id, zone in taken.items()}, changed_by))
 
 
 def default_settings(time_zone: TakenZone) -> dict[str, object]:
     """What new settings have, by column, where nothing else is asked for."""
-    return {
-        "billing_model": DEFAULT_BILLING_MODEL,
-        "default_user_credit": DEFAULT_USER_CREDIT,
-        "warning_threshold_percent": DEFAULT_WARNING_THRESHOLD_PERCENT,
-        "block_on_zero_balance": True,
-        "notify_on_warning": True,
-        "notification_emails": [],
-        "billing_address": {},
-        "time_zone": time_zone.name,
-        "time_zone_missing": time_zone.missing,
-    }
+    return {**DEFAULTS, "time_zone": time_zone.name, "time_zone_missing": time_zone.missing}
 
 
-def insert_settings(connection: Connection, mandate_id: str, values: Mapping[str, object], changed_by: str) -> None:
-    """Gives a mandate that has none settings of these values (every column of `default_settings`), as version 1.
+def open_as_given(connection: Connection, settings: Mapping[str, Mapping[str, object]], changed_by: str) -> set[str]:
+    """Each mandate has settings afterwards: where it had none, these (every column of `default_settings`), as version 1.
 
-    The caller holds the mandate.
+    Returns the mandates that had none. Race-free: any number of callers at once make one row. A replay makes none.
     """
-    connection.execute(_INSERT, _parameters(mandate_id, values, changed_by))
+    rows = [{"mandate_id": mandate_id, **values} for mandate_id, values in settings.items()]
+    return set(connection.execute(_OPEN, {"settings": json.dumps(rows, default=str), "changed_by": changed_by}).scalars())
 
 
 def change_settings(connection: Connection, mandate_id: str, values: Mapping[str, object], changed_by: str) -> None:
@@ -136,7 +93,8 @@ def change_settings(connection: Connection, mandate_id: str, values: Mapping[str
 
     `values` names all that may change, `billing_address` as a dictionary. The caller holds the mandate.
     """
-    connection.execute(_CHANGE, _parameters(mandate_id, values, changed_by))
+    changes = {**values, "billing_address": json.dumps(values["billing_address"])}
+    connection.execute(_CHANGE, {**changes, "mandate_id": mandate_id, "changed_by": changed_by})
 
 
 def find_billed_model(connection: Connection, mandate_id: str) -> BillingModel | None:
@@ -151,16 +109,6 @@ def has_transactions(connection: Connection, mandate_id: str) -> bool:
     return found
 
 
-def _parameters(mandate_id: str, values: Mapping[str, object], changed_by: str) -> dict[str, object]:
-    return {**values, "billing_address": json.dumps(values["billing_address"]), "mandate_id": mandate_id, "changed_by": changed_by}
-
-
-def _settings(row: Row[tuple[object, ...]]) -> BillingSettings:
-    return BillingSettings(
-        row.mandate_id,
-        BillingModel(row.billing_model),
-        row.default_user_credit,
-        row.warning_threshold_percent,
-        row.time_zone,
-        row.version,
-    )
+def _settings(row: Row[Any]) -> BillingSettings:
+    told = {field.name: getattr(row, field.name) for field in fields(BillingSettings)}
+    return BillingSettings(**told | {"billing_model": BillingModel(row.billing_model)})

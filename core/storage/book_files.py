@@ -1,24 +1,24 @@
 """The files of an import: settings, accounts and transactions in one folder, each as CSV or JSONL."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from core.domain.rejection import shown
+from core.domain.settings import SETTING_TYPES, BillingAddress
+from core.domain.usage_event import EVENT_TEXTS, TOKEN_KINDS
 from core.errors import RequestRefused
 from core.storage.record_files import Columns, FileFormat, RecordLine, listed, read_records, text, whole_number, yes_or_no
-from core.storage.schema.columns import TOKEN_COLUMNS
 
-_ADDRESS = ("company", "street", "postal_code", "city", "country", "vat_number")
+_ADDRESS = tuple(BillingAddress.model_fields)
+_CELLS: dict[object, Callable[[str], object]] = {bool: yes_or_no, list[str]: listed}  # what isn't text, by the type of the setting
 
 COLUMNS = {
     "settings": Columns(
         what="billing settings",
         values={
-            **dict.fromkeys(("mandate_id", "billing_model", "default_user_credit", "warning_threshold_percent", "time_zone", *_ADDRESS), text),
-            "block_on_zero_balance": yes_or_no,
-            "notify_on_warning": yes_or_no,
-            "notification_emails": listed,
+            **dict.fromkeys(("mandate_id", *_ADDRESS), text),
+            **{name: _CELLS.get(kind, text) for name, kind in SETTING_TYPES.items() if name != "billing_address"},
         },
         required=("mandate_id", "billing_model"),
         inside=dict.fromkeys(_ADDRESS, "billing_address"),
@@ -32,11 +32,11 @@ COLUMNS = {
         what="an entry",
         values={
             **dict.fromkeys(("id", "event_id", "mandate_id", "user_id", "transaction_type", "reference_type", "amount", "occurred_at"), text),
-            **dict.fromkeys(("description", "created_by_user_id", "provider", "model", "feature_code", "feature_instance_id", "workflow_id"), text),
-            **dict.fromkeys(TOKEN_COLUMNS, whole_number),
+            **dict.fromkeys(("created_by_user_id", *EVENT_TEXTS), text),
+            **dict.fromkeys(TOKEN_KINDS, whole_number),
         },
         required=("mandate_id", "user_id", "transaction_type", "reference_type", "amount", "occurred_at"),
-        inside=dict.fromkeys(TOKEN_COLUMNS, "usage"),
+        inside=dict.fromkeys(TOKEN_KINDS, "usage"),
     ),
 }
 

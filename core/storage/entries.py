@@ -7,8 +7,8 @@ from operator import attrgetter
 from sqlalchemy import Connection, TextClause, text
 
 from core.domain.entry import Entry
+from core.domain.usage_event import EVENT_TEXTS, TOKEN_KINDS
 from core.storage.packing import packed, unpacked
-from core.storage.schema.columns import TOKEN_COLUMNS
 from core.storage.zones import local_day
 
 _Columns = Mapping[str, tuple[str, Callable[[Entry], object]]]
@@ -34,8 +34,8 @@ _COLUMNS: _Columns = {
 }
 _OF_EVENTS: _Columns = {
     **_COLUMNS,
-    **{name: ("text", _of_event(name)) for name in ("event_id", "workflow_id", "feature_instance_id", "feature_code", "provider", "model")},
-    **{name: ("bigint", _of_event(f"usage.{name}")) for name in TOKEN_COLUMNS},
+    **{name: ("text", _of_event(name)) for name in ("event_id", *EVENT_TEXTS) if name != "description"},
+    **{name: ("bigint", _of_event(f"usage.{name}")) for name in TOKEN_KINDS},
 }
 _NOT_COLUMNS: _Columns = {
     "given_id": ("bigint", lambda e: e.id),

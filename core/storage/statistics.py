@@ -9,22 +9,22 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, text
 
 from core.domain.kinds import CORRECTIONS, COSTS, REFUND, REVERSAL, USAGE
+from core.domain.usage_event import TOKEN_KINDS
 from core.storage.entry_kinds import is_of
 from core.storage.locks import Lock, hold, try_hold
 
 # Tens of thousands of groups are added up without a file; compiling the statement would take longer than running it.
 _PREPARE = text("SELECT set_config('work_mem', '64MB', true), set_config('jit', 'off', true)")
 
-_TOKENS = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens")
 _KEY = ("mandate_id", "account_id", "period_type", "period_start", "provider", "model", "feature_code")
-_SUMS = ("event_count", "cost", "billed_cost", "refunded", *_TOKENS)
+_SUMS = ("event_count", "cost", "billed_cost", "refunded", *TOKEN_KINDS)
 
 # Usage, and the debit of an amendment, whose event is counted already.
 _DEBIT_COLUMNS = f"""
     t.mandate_id, t.account_id, t.local_date, t.provider, t.model, t.feature_code,
     CASE t.reference_type WHEN '{USAGE.reference_type}' THEN 1 END AS event, t.amount AS cost,
     CASE WHEN t.balance_account_id IS NOT NULL THEN t.amount END AS billed_cost, CAST(NULL AS numeric) AS refunded,
-    {", ".join(f"t.{name}" for name in _TOKENS)}
+    {", ".join(f"t.{name}" for name in TOKEN_KINDS)}
 """
 _IS_DEBIT = is_of(COSTS)
 
@@ -35,7 +35,7 @@ _CORRECTION_COLUMNS = f"""
     CASE t.reference_type WHEN '{REVERSAL.reference_type}' THEN -t.amount END,
     CASE WHEN t.reference_type = '{REVERSAL.reference_type}' AND o.balance_account_id IS NOT NULL THEN -t.amount END,
     CASE t.reference_type WHEN '{REFUND.reference_type}' THEN t.amount END,
-    {", ".join(f"CASE t.reference_type WHEN '{REVERSAL.reference_type}' THEN -o.{name} END" for name in _TOKENS)}
+    {", ".join(f"CASE t.reference_type WHEN '{REVERSAL.reference_type}' THEN -o.{name} END" for name in TOKEN_KINDS)}
 """
 _IS_CORRECTION = f"{is_of(CORRECTIONS)} AND {is_of(COSTS, 'o')}"
 

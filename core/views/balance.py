@@ -8,8 +8,9 @@ from sqlalchemy import Connection
 from core.domain.billing import AlertKind, BillingModel, alerts_at
 from core.domain.contract import Id
 from core.domain.money import ZERO
+from core.domain.settings import MandateSettings
 from core.storage.reading.accounts import TOTAL_OF_USERS, Account, find_account_of
-from core.storage.reading.billing_settings import MandateSettings, find_settings
+from core.storage.reading.billing_settings import find_settings
 from core.views.mandates import member_name, without_settings
 from core.views.view import member, view
 

@@ -3,7 +3,8 @@
 from sqlalchemy import Connection
 
 from core.domain.contract import Id, Label
-from core.storage.reading.billing_settings import LIST, MandateSettings, find_settings
+from core.domain.settings import MandateSettings
+from core.storage.reading.billing_settings import LIST, find_settings
 from core.storage.reading.listing import Rows
 from core.views.mandates import Mandates, mandates, without_settings
 from core.views.paging import LIMIT_DEFAULT, Limit, Offset

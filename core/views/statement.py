@@ -21,13 +21,13 @@ from core.domain.money import ZERO
 from core.domain.periods import days_of
 from core.domain.rejection import shown
 from core.domain.request import Day, Moment
+from core.domain.usage_event import TOKEN_KINDS, TokenColumns
 from core.errors import NotFound, RequestRefused
 from core.storage.database import allow_time
 from core.storage.reading import statements as sql
 from core.storage.reading.billing_settings import find_settings
 from core.storage.reading.statements import Balances, Moved, Scope, StatedMandate, UsageSum
 from core.storage.rows import row, rows
-from core.storage.schema.columns import TOKEN_COLUMNS
 from core.views.mandates import without_settings
 from core.views.question import INSIDE_ONLY
 from core.views.view import mandate, view
@@ -54,21 +54,21 @@ class BalanceMonth:
 
 
 @dataclass(frozen=True, slots=True)
-class UsageFigures:
-    """Usage events, as amended: how many, what they cost in CHF, which part of that moved a balance and which none.
-
-    Their tokens are as the producers counted them: whether cached or reasoning tokens are also among the input or output is theirs.
-    """
+class _Costs:
+    """How many usage events, what they cost in CHF, which part of that moved a balance and which none."""
 
     event_count: int
     cost: Decimal
     billed_cost: Decimal
     unbilled_cost: Decimal
-    input_tokens: int
-    output_tokens: int
-    cached_input_tokens: int
-    cache_write_tokens: int
-    reasoning_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class UsageFigures(TokenColumns[int], _Costs):
+    """Usage events, as amended: their costs, and their tokens as the producers counted them.
+
+    Whether cached or reasoning tokens are also among the input or output is the producers' business.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +238,7 @@ def _added(one: BalanceMonth, other: BalanceMonth) -> BalanceMonth:
 
 def _figures(usage: UsageSum) -> dict[str, Any]:
     """The fields of `UsageFigures`."""
-    tokens = zip(TOKEN_COLUMNS, map(int, usage.tokens), strict=True)
+    tokens = zip(TOKEN_KINDS, map(int, usage.tokens), strict=True)
     costs = {"cost": usage.cost, "billed_cost": usage.billed_cost, "unbilled_cost": usage.cost - usage.billed_cost}
     return {"event_count": usage.event_count, **costs, **dict(tokens)}
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 from sqlalchemy import Connection
@@ -18,6 +18,7 @@ from core.domain.money import ZERO
 from core.domain.periods import PeriodType, days_of
 from core.domain.rejection import shown
 from core.domain.request import Day, RowId
+from core.domain.usage_event import TOKEN_KINDS, TokenColumns
 from core.errors import NotFound, RequestRefused
 from core.storage.reading import statistics as sql
 from core.storage.reading.accounts import find_account_of
@@ -34,8 +35,8 @@ StatisticKey = tuple[Day, Label, Label, Label]  # period_start, provider, model 
 
 
 @dataclass(frozen=True, slots=True)
-class UsageStatistic:
-    """Usage of one period by provider, model and feature (`unknown` where the events didn't say); amounts in CHF, tokens summed."""
+class _UsageCosts:
+    """A row of the statistics without its tokens."""
 
     period_start: date
     provider: str
@@ -45,11 +46,11 @@ class UsageStatistic:
     cost: Decimal
     billed_cost: Decimal
     refunded: Decimal
-    input_tokens: int
-    output_tokens: int
-    cached_input_tokens: int
-    cache_write_tokens: int
-    reasoning_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class UsageStatistic(TokenColumns[int], _UsageCosts):
+    """Usage of one period by provider, model and feature (`unknown` where the events didn't say); amounts in CHF, tokens summed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ def statistics_of_account(
         raise RequestRefused(f"month: only days are of a month (got {month} and {period_type})")
     first, last = days_in(year, month)
     asked = {"account_id": account_id, "period_type": period_type.value, "first": first, "last": last}
-    return rows(connection, UsageStatistic, sql.OF_ACCOUNT, **asked, **_page(limit, after))
+    return rows(connection, _statistic, sql.OF_ACCOUNT, **asked, **_page(limit, after))
 
 
 @view("view.computed_statistics", sees=of_account)
@@ -146,7 +147,7 @@ def statistics_of(
     """
     whole = by is not PeriodType.DAY and first == by.start(first) and _ends(by, last)
     asked = {"by": by.value.lower(), "period_type": (by if whole else PeriodType.DAY).value, "first": first, "last": last}
-    found = rows(connection, UsageStatistic, sql.OF_HOLDERS, mandate_id=mandate_id, user_id=user_id, **asked, **_page(limit, after))
+    found = rows(connection, _statistic, sql.OF_HOLDERS, mandate_id=mandate_id, user_id=user_id, **asked, **_page(limit, after))
     as_of = statistics_as_of(connection)
     if not found:
         require_known(connection, [mandate_id])
@@ -180,6 +181,11 @@ def summed(costs: Iterable[tuple[str, Decimal]]) -> dict[str, Decimal]:
     for name, cost in costs:
         sums[name] += cost
     return dict(sorted(sums.items()))
+
+
+def _statistic(**columns: Any) -> UsageStatistic:
+    """As the row has it; sums of whole numbers come as decimals."""
+    return UsageStatistic(**columns | {name: int(columns[name]) for name in ("event_count", *TOKEN_KINDS)})
 
 
 def _page(limit: int | None, after: StatisticKey | None) -> dict[str, object]:

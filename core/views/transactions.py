@@ -12,6 +12,7 @@ from sqlalchemy import Connection, TextClause
 
 from core.domain.contract import Id
 from core.domain.request import RowId
+from core.domain.usage_event import TokenColumns
 from core.storage.reading import transactions as sql
 from core.storage.rows import rows
 from core.views.accounts import of_account
@@ -21,11 +22,8 @@ from core.views.view import mandate, view
 
 
 @dataclass(frozen=True, slots=True)
-class Transaction:
-    """One ledger entry; the amount in CHF, signed only for an ADJUSTMENT. `user_id` is who acted, else the account's user.
-
-    `account_user_id` is whom it is about, nobody where it is about the pool.
-    """
+class _Booked:
+    """What was booked, and what for, without the tokens."""
 
     id: int
     mandate_id: str
@@ -46,11 +44,15 @@ class Transaction:
     feature_code: str | None
     provider: str | None
     model: str | None
-    input_tokens: int | None
-    output_tokens: int | None
-    cached_input_tokens: int | None
-    cache_write_tokens: int | None
-    reasoning_tokens: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction(TokenColumns[int | None], _Booked):
+    """One ledger entry; the amount in CHF, signed only for an ADJUSTMENT. `user_id` is who acted, else the account's user.
+
+    `account_user_id` is whom it is about, nobody where it is about the pool.
+    """
+
     occurred_at: datetime
     recorded_at: datetime
     local_date: date

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from core.domain.contract import Label
 from core.domain.request import Day
+from core.domain.usage_event import TokenColumns
 from core.errors import RequestRefused
 from core.storage.reading import twins as sql
 from core.storage.rows import rows
@@ -23,12 +24,8 @@ AT_LEAST_DEFAULT = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Twins:
-    """Events that look like one call sent under several ids: as many as `event_count`, each `price` CHF, `first_at` to `last_at`.
-
-    `excess` is what all but one of them cost, `refunded` what was given back of them, in CHF. `event_ids` are the first ten;
-    `transaction_id` is the smallest of their debits' ids.
-    """
+class _Call:
+    """What such events have in common, but for their tokens and their price."""
 
     mandate_id: str
     mandate_name: str
@@ -36,11 +33,16 @@ class Twins:
     user_name: str
     provider: str | None
     model: str | None
-    input_tokens: int | None
-    output_tokens: int | None
-    cached_input_tokens: int | None
-    cache_write_tokens: int | None
-    reasoning_tokens: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Twins(TokenColumns[int | None], _Call):
+    """Events that look like one call sent under several ids: as many as `event_count`, each `price` CHF, `first_at` to `last_at`.
+
+    `excess` is what all but one of them cost, `refunded` what was given back of them, in CHF. `event_ids` are the first ten;
+    `transaction_id` is the smallest of their debits' ids.
+    """
+
     price: Decimal
     event_count: int
     excess: Decimal

@@ -10,13 +10,13 @@ from core.config import Configuration
 from core.domain.billing import BillingModel
 from core.domain.outcome import BatchResult
 from core.domain.rights import ROOT
+from core.domain.settings import MandateSettings
 from core.operations.recording.work import KnownAccounts
 from core.operations.release_parked import release_parked
 from core.operations.update_settings import update_settings
 from core.storage.database import Database
 from core.storage.directory.mirror import Mandate, Membership, put_mandates, put_memberships
 from core.storage.invariants.invariant import Breach
-from core.storage.reading.billing_settings import MandateSettings
 from core.views.verify import verify
 from tests.conftest import Rows
 

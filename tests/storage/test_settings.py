@@ -10,12 +10,12 @@ import pytest
 from core.config import Configuration
 from core.domain.billing import BillingModel
 from core.domain.rights import ROOT
+from core.domain.settings import MandateSettings
 from core.errors import Conflict, NotFound, RequestRefused, TollbookError
 from core.operations.create_settings import create_settings
 from core.operations.get_or_create_settings import get_or_create_settings
 from core.operations.update_settings import update_settings
 from core.storage.database import Database
-from core.storage.reading.billing_settings import MandateSettings
 from core.views.settings_history import settings_history
 from tests.conftest import Record, Rows
 from tests.events import event

@@ -11,10 +11,11 @@ from core.config import Configuration
 from core.domain.billing import BillingModel
 from core.domain.outcome import BatchResult
 from core.domain.rights import ROOT
+from core.domain.settings import MandateSettings
+from core.domain.settings_changes import wrong_settings
 from core.errors import Conflict, NotFound, RequestRefused
-from core.operations.update_settings import update_settings, wrong_settings
+from core.operations.update_settings import update_settings
 from core.storage.database import Database
-from core.storage.reading.billing_settings import MandateSettings
 from core.views.verify import verify
 from tests.conftest import Record, Rows
 from tests.events import event

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.domain.parsing import ALIASES, EVENT_BYTES_MAX
+from core.domain.contract import ALIASES
+from core.domain.parsing import EVENT_BYTES_MAX
 from core.domain.rejection import Reason, Rejection, shown
 from core.domain.usage_event import NO_TOKENS
 from tests.events import body_of, event, parsed, raw, rejection_of

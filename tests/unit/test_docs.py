@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 
 from core.config import Configuration
-from core.domain.contract import EventContract, TokenCounts
+from core.domain.contract import ALIASES, EventContract, TokenCounts
 from core.domain.focus import ENTRY_COLUMNS, USAGE_COLUMNS
-from core.domain.parsing import ALIASES
 from core.domain.rejection import Reason
 from core.storage.reading.exports import STATISTIC_COLUMNS, TRANSACTION_COLUMNS
 from lab import docs

@@ -5,11 +5,11 @@ from decimal import Decimal
 
 import pytest
 
-from core.domain.focus import ENTRY_COLUMNS, USAGE_COLUMNS, Bounds, ChargedEntry, Tokens, Usage, charge_of_entry, charge_of_usage
+from core.domain.focus import ENTRY_COLUMNS, USAGE_COLUMNS, Bounds, ChargedEntry, Usage, charge_of_entry, charge_of_usage
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 BOUNDS = Bounds(*[NOW.replace(hour=hour) for hour in range(4)])
-TOKENS = Tokens(1, 2, 3, 4, 5)
+TOKENS = (1, 2, 3, 4, 5)
 OF_USAGE = {"reversed_transaction_type": "DEBIT", "reversed_reference_type": "WORKFLOW"}
 OF_PAYMENT = {"reversed_transaction_type": "CREDIT", "reversed_reference_type": "PAYMENT"}
 OF_ADJUSTMENT = {"reversed_transaction_type": "ADJUSTMENT", "reversed_reference_type": "ADJUSTMENT"}

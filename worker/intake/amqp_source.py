@@ -195,8 +195,7 @@ class AmqpSource:
                 yield
         except BaseException as error:
             self._drop()
-            cause = error.__cause__
-            if not self._was_allowed and isinstance(cause, amqp.AMQPError) and (refused := refusal(cause)) is not None:
+            if not self._was_allowed and isinstance(cause := error.__cause__, amqp.AMQPError) and (refused := refusal(cause)) is not None:
                 raise refused from None  # by the broker itself; later it may allow it again, and a wrong certificate is somebody else's
             raise
 

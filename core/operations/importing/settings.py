@@ -7,24 +7,16 @@ from pydantic import TypeAdapter, ValidationError
 from core.domain.contract import Id
 from core.domain.rejection import shown
 from core.domain.request import refusal
+from core.domain.settings_changes import checked_settings, merged_address, wrong_settings
 from core.errors import RequestRefused
 from core.operations.importing.work import Importing
-from core.operations.update_settings import SettingsChanges, wrong_settings
-from core.storage.billing_settings import DEFAULT_USER_CREDIT, DEFAULT_WARNING_THRESHOLD_PERCENT
+from core.storage.billing_settings import default_settings, open_as_given
 from core.storage.book_files import BookFile
 from core.storage.directory.mirror import mandate_states
-from core.storage.importing.accounts import open_given_settings, settings_versions
+from core.storage.importing.accounts import settings_versions
 from core.storage.known_zones import zones_to_take
 from core.storage.locks import share_mandates
 
-_DEFAULTS = {
-    "default_user_credit": DEFAULT_USER_CREDIT,
-    "warning_threshold_percent": DEFAULT_WARNING_THRESHOLD_PERCENT,
-    "block_on_zero_balance": True,
-    "notify_on_warning": True,
-    "notification_emails": [],
-    "billing_address": {},
-}
 _ID: TypeAdapter[str] = TypeAdapter(Id)
 
 
@@ -64,9 +56,9 @@ def _read(fields: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         wrong.insert(0, ("mandate_id", str(refusal(error, "billing settings")).removeprefix(": ")))
     if wrong:
         raise RequestRefused("; ".join(f"{field}: {problem}" for field, problem in wrong))
-    settings = SettingsChanges.model_validate(given).model_dump(exclude_unset=True)
+    settings = checked_settings(given, "")
     if "billing_address" in settings:
-        settings["billing_address"] = {name: value for name, value in settings["billing_address"].items() if value is not None}
+        settings["billing_address"] = merged_address({}, settings["billing_address"])
     return mandate_id, settings
 
 
@@ -76,16 +68,14 @@ def _open(work: Importing, file: BookFile, given: dict[str, dict[str, Any]], lin
     zones = {mandate_id: state.time_zone for mandate_id, state in mandate_states(work.connection, given).items()}
     named = {mandate_id: settings.get("time_zone", zones.get(mandate_id)) for mandate_id, settings in given.items()}
     taken = zones_to_take(work.connection, named, work.config.default_time_zone)
-    whole = []
+    whole = {}
     for mandate_id, settings in given.items():
         zone = taken[mandate_id]
         if zone.missing is not None and "time_zone" in settings:
             work.wrong(file, lines[mandate_id], f"time_zone: {shown(zone.missing)} is not a time zone that the database knows")
             continue
-        row = {"mandate_id": mandate_id, "time_zone": zone.name, "time_zone_missing": zone.missing, **_DEFAULTS, **settings}
-        amounts = {name: str(row[name]) for name in ("default_user_credit", "warning_threshold_percent")}
-        whole.append(row | amounts)
-    opened = open_given_settings(work.connection, whole, work.by)
+        whole[mandate_id] = default_settings(zone) | settings
+    opened = open_as_given(work.connection, whole, work.by)
     work.settings_count.new += len(opened)
     there = [mandate_id for mandate_id in given if mandate_id not in opened]
     for mandate_id, versions in settings_versions(work.connection, there).items():

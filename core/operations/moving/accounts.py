@@ -5,12 +5,12 @@ from collections.abc import Iterable
 from sqlalchemy import Connection
 
 from core.domain.rejection import shown
-from core.domain.settings import BillingSettings
+from core.domain.settings import BillingSettings, MandateSettings
 from core.errors import Conflict, NotFound
 from core.storage.accounts import LockedAccount, lock_accounts
 from core.storage.billing_settings import load_settings
 from core.storage.locks import share_mandates
-from core.storage.reading.billing_settings import MandateSettings, find_settings
+from core.storage.reading.billing_settings import find_settings
 
 
 def present_settings(connection: Connection, mandate_id: str) -> BillingSettings:

@@ -1,7 +1,6 @@
 """SQL of imported settings and accounts: opened as given, taken over with their balances, read back."""
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, text
 
 from core.domain.kinds import GRANT
+from core.domain.settings import SETTINGS
 from core.storage.accounts import Holder
 from core.storage.database import transaction_time
 from core.storage.importing.entries import Sums
@@ -20,34 +20,9 @@ from core.storage.packing import packed, unpacked
 # what is looked up row by row has only one index to choose: what OFFSET 0 fences off can't be joined in another order.
 _PLAN_EACH_TIME = text("SET LOCAL plan_cache_mode = force_custom_plan")
 
-_SETTINGS = {
-    "mandate_id": "text",
-    "billing_model": "text",
-    "default_user_credit": "numeric",
-    "warning_threshold_percent": "numeric",
-    "block_on_zero_balance": "boolean",
-    "notify_on_warning": "boolean",
-    "notification_emails": "text[]",
-    "billing_address": "jsonb",
-    "time_zone": "text",
-}
-
-_OPEN_SETTINGS = text(f"""
-    WITH opened AS (
-        INSERT INTO billing_settings ({", ".join(_SETTINGS)}, time_zone_missing)
-        SELECT {", ".join(_SETTINGS)}, time_zone_missing
-          FROM jsonb_to_recordset(CAST(:settings AS jsonb))
-               AS g({", ".join(f"{name} {kind}" for name, kind in _SETTINGS.items())}, time_zone_missing text)
-         ORDER BY mandate_id COLLATE "C"
-        ON CONFLICT DO NOTHING
-        RETURNING *
-    )
-    INSERT INTO billing_settings_history ({", ".join(_SETTINGS)}, version, changed_by)
-    SELECT {", ".join(_SETTINGS)}, version, :changed_by FROM opened
-    RETURNING mandate_id
-""")
-
-_VERSIONS = text(f"SELECT {', '.join(_SETTINGS)} FROM billing_settings_history WHERE mandate_id = ANY(:mandate_ids) ORDER BY mandate_id, version")
+_VERSIONS = text(
+    f"SELECT {', '.join(('mandate_id', *SETTINGS))} FROM billing_settings_history WHERE mandate_id = ANY(:mandate_ids) ORDER BY mandate_id, version"
+)
 
 _FIND = text(f"""
     SELECT wanted.mandate_id, wanted.user_id, a.id
@@ -124,12 +99,6 @@ def begin_import(connection: Connection) -> datetime | None:
     """The time that everything in this transaction is recorded at; none if another import is under way."""
     connection.execute(_PLAN_EACH_TIME)
     return transaction_time(connection) if try_hold(connection, Lock.IMPORT) else None
-
-
-def open_given_settings(connection: Connection, settings: Sequence[Mapping[str, object]], changed_by: str) -> set[str]:
-    """Opens each mandate's settings as given (amounts as text in CHF), version 1; returns the mandates that had none before."""
-    made = connection.execute(_OPEN_SETTINGS, {"settings": json.dumps(list(settings)), "changed_by": changed_by})
-    return set(made.scalars())
 
 
 def settings_versions(connection: Connection, mandate_ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:

@@ -3,16 +3,17 @@
 from sqlalchemy import text
 
 from core.domain.kinds import USAGE
+from core.domain.payload import COUNTS_V1, TEXTS_V1
 from core.storage.invariants.amendments import BROKEN_CHAINS, UNSAID_ACCEPTANCES
 from core.storage.invariants.invariant import Invariant
 
 # core.domain.payload.payload_hash_v1 in SQL, of a row `t`: chr(31) between the fields, chr(30) for an absent one.
-PAYLOAD_HASH_V1 = r"""
+_TEXTS = ", ".join("t.created_by_user_id" if name == "user_id" else f"t.{name}" for name in TEXTS_V1)
+_COUNTS = ", ".join(f"CAST(t.{name} AS text)" for name in COUNTS_V1)
+PAYLOAD_HASH_V1 = rf"""
     sha256(convert_to(array_to_string(ARRAY[
-        t.mandate_id, t.event_id, t.created_by_user_id, t.provider, t.model, t.feature_code, t.feature_instance_id, t.workflow_id,
-        CAST(t.amount AS text), to_char(t.occurred_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24\:MI\:SS.US'),
-        CAST(t.input_tokens AS text), CAST(t.output_tokens AS text), CAST(t.cached_input_tokens AS text),
-        CAST(t.cache_write_tokens AS text), CAST(t.reasoning_tokens AS text)], chr(31), chr(30)), 'UTF8'))
+        {_TEXTS}, CAST(t.amount AS text), to_char(t.occurred_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24\:MI\:SS.US'),
+        {_COUNTS}], chr(31), chr(30)), 'UTF8'))
 """
 
 _USAGE = f"""

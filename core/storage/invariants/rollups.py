@@ -3,17 +3,17 @@
 from sqlalchemy import text
 
 from core.domain.kinds import CORRECTIONS, COSTS, REFUND, REVERSAL, USAGE
+from core.domain.usage_event import TOKEN_KINDS
 from core.storage.entry_kinds import is_of
 from core.storage.invariants.invariant import Invariant
-from core.storage.schema.columns import TOKEN_COLUMNS
 
-SUMS = ("event_count", "cost", "billed_cost", "refunded", *TOKEN_COLUMNS)
+SUMS = ("event_count", "cost", "billed_cost", "refunded", *TOKEN_KINDS)
 _GROUP = ("mandate_id", "account_id", "period_type", "period_start", "provider", "model", "feature_code")
 
 # What rows of `booked` add up to.
 BOOKED_SUMS = f"""
     sum(events) AS event_count, sum(cost) AS cost, coalesce(sum(cost) FILTER (WHERE billed), 0) AS billed_cost, sum(refunded) AS refunded,
-    {", ".join(f"coalesce(sum(sign * {name}), 0) AS {name}" for name in TOKEN_COLUMNS)}
+    {", ".join(f"coalesce(sum(sign * {name}), 0) AS {name}" for name in TOKEN_KINDS)}
 """
 
 
@@ -28,7 +28,7 @@ def booked(until: str | None = None) -> str:
     booked AS (
         SELECT t.mandate_id, t.account_id, t.local_date, t.provider, t.model, t.feature_code, t.batch_id,
                CASE t.reference_type WHEN '{USAGE.reference_type}' THEN 1 ELSE 0 END AS events, t.amount AS cost, 0 AS refunded,
-               t.balance_account_id IS NOT NULL AS billed, 1 AS sign, {", ".join(f"t.{name}" for name in TOKEN_COLUMNS)}
+               t.balance_account_id IS NOT NULL AS billed, 1 AS sign, {", ".join(f"t.{name}" for name in TOKEN_KINDS)}
           FROM transactions t
          WHERE {looked_at} AND {is_of(COSTS)}
         UNION ALL
@@ -36,7 +36,7 @@ def booked(until: str | None = None) -> str:
                0, CASE t.reference_type WHEN '{REVERSAL.reference_type}' THEN -t.amount ELSE 0 END,
                CASE t.reference_type WHEN '{REFUND.reference_type}' THEN t.amount ELSE 0 END,
                o.balance_account_id IS NOT NULL, CASE t.reference_type WHEN '{REVERSAL.reference_type}' THEN -1 ELSE 0 END,
-               {", ".join(f"o.{name}" for name in TOKEN_COLUMNS)}
+               {", ".join(f"o.{name}" for name in TOKEN_KINDS)}
           FROM transactions t
           JOIN transactions o ON o.id = t.reverses_id
          WHERE {looked_at} AND {is_of(CORRECTIONS)}
@@ -53,7 +53,7 @@ def _of(side: str) -> str:
 
 
 def _shown(side: str) -> str:
-    tokens = ", ".join(f"{side}.{name}" for name in TOKEN_COLUMNS)
+    tokens = ", ".join(f"{side}.{name}" for name in TOKEN_KINDS)
     return ", ".join([*(f"coalesce({side}.{name}, 0)" for name in SUMS[:4]), f"concat_ws('/', {tokens})"])
 
 

@@ -9,9 +9,11 @@ from sqlalchemy import Connection, TextClause, text
 from sqlalchemy import Row as Found
 
 from core.domain.exports import Column, Kind, Row
-from core.domain.focus import Bounds, ChargedEntry, Tokens, Usage
+from core.domain.focus import Bounds, ChargedEntry, Usage
 from core.domain.kinds import REVERSAL
 from core.domain.periods import PeriodType
+from core.domain.usage_event import TOKEN_KINDS
+from core.storage.event_columns import TEXT_COLUMNS
 from core.storage.reading.local_days import entries_in_days
 from core.storage.reading.names import mandate_name, user_name
 from core.storage.zones import first_moment
@@ -19,7 +21,6 @@ from core.storage.zones import first_moment
 CHUNK_ROWS = 5_000
 _PREPARE = text("SELECT set_config('cursor_tuple_fraction', '1', true), set_config('jit', 'off', true)")  # all rows are wanted, not the first ones
 
-_TOKENS = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens")
 # The local day that an entry counts for: its own, but of a correction (o is what it corrects) that of the original.
 _COUNTED_ON = "coalesce(o.local_date, t.local_date)"
 # The lookup is left out for the many that correct nothing: their time is what an export takes.
@@ -40,13 +41,8 @@ _TRANSACTION = (
     ("transaction_type", Kind.TEXT, "t.transaction_type"),
     ("amount", Kind.AMOUNT, "t.amount"),
     ("reference_type", Kind.TEXT, "t.reference_type"),
-    ("description", Kind.TEXT, "t.description"),
-    ("workflow_id", Kind.TEXT, "t.workflow_id"),
-    ("feature_instance_id", Kind.TEXT, "t.feature_instance_id"),
-    ("feature_code", Kind.TEXT, "t.feature_code"),
-    ("provider", Kind.TEXT, "t.provider"),
-    ("model", Kind.TEXT, "t.model"),
-    *[(name, Kind.INTEGER, f"t.{name}") for name in _TOKENS],
+    *[(name, Kind.TEXT, f"t.{name}") for name in TEXT_COLUMNS],
+    *[(name, Kind.INTEGER, f"t.{name}") for name in TOKEN_KINDS],
     ("occurred_at", Kind.TIME, "t.occurred_at"),
     ("recorded_at", Kind.TIME, "t.recorded_at"),
     ("local_date", Kind.DAY, "t.local_date"),
@@ -70,7 +66,7 @@ _STATISTIC = (
     ("feature_code", Kind.TEXT, "s.feature_code"),
     ("event_count", Kind.INTEGER, "s.event_count"),
     *[(name, Kind.TOTAL, f"s.{name}") for name in ("cost", "billed_cost", "refunded")],
-    *[(name, Kind.COUNT, f"s.{name}") for name in _TOKENS],
+    *[(name, Kind.COUNT, f"s.{name}") for name in TOKEN_KINDS],
 )
 TRANSACTION_COLUMNS = tuple(Column(name, kind) for name, kind, _ in _TRANSACTION)
 STATISTIC_COLUMNS = tuple(Column(name, kind) for name, kind, _ in _STATISTIC)
@@ -84,7 +80,7 @@ _ENTRY = f"""
            coalesce(o.provider, t.provider) AS provider, coalesce(o.model, t.model) AS model,
            coalesce(o.feature_code, t.feature_code) AS feature_code, t.occurred_at, t.recorded_at, t.local_date, t.reverses_id,
            o.transaction_type AS reversed_transaction_type, o.reference_type AS reversed_reference_type,
-           {", ".join(_COUNTED.format(name) for name in _TOKENS)},
+           {", ".join(_COUNTED.format(name) for name in TOKEN_KINDS)},
            {{bounds}}
       FROM ({{entries}}) AS t
       {_CORRECTED}
@@ -112,7 +108,7 @@ _CORRECTIONS_IN_DAYS = f"""
 _USAGE = f"""
     SELECT s.mandate_id, {mandate_name("s.mandate_id")} AS mandate_name, s.account_id, {user_name("a.user_id")} AS account_user_name,
            s.period_type, s.period_start, s.provider, s.model, s.feature_code, s.event_count, s.cost, s.billed_cost, s.refunded,
-           {", ".join(f"s.{name}" for name in _TOKENS)},
+           {", ".join(f"s.{name}" for name in TOKEN_KINDS)},
            {{bounds}}
 """
 _STATISTICS = """
@@ -124,6 +120,11 @@ _STATISTICS = """
      WHERE s.period_type = :period_type AND s.period_start BETWEEN :first AND :last AND {of}
      ORDER BY s.mandate_id, s.account_id, s.period_start, s.provider, s.model, s.feature_code
 """
+
+
+# A row for FOCUS ends with its tokens, and these with its bounds.
+_BOUNDS_AT = -len(Bounds._fields)
+_TOKENS_AT = _BOUNDS_AT - len(TOKEN_KINDS)
 
 
 class Wanted(NamedTuple):
@@ -144,8 +145,8 @@ def read_entries(connection: Connection, wanted: Wanted) -> Iterator[list[Charge
     """The entries that count for these local days, with all that FOCUS asks of them, by `recorded_at`, then id."""
     statement, parameters = _of_entries(_ENTRY, wanted, _counted_in_days, bounds=_bounds(_COUNTED_ON, "day", "month"))
     for chunk in _read(connection, statement, parameters):
-        own, tokens, bounds = _picks(chunk[0], ChargedEntry._fields[:-2], Tokens._fields, Bounds._fields)
-        yield [ChargedEntry._make((*own(row), Tokens._make(tokens(row)), Bounds._make(bounds(row)))) for row in chunk]
+        own, tokens, bounds = _picks(chunk[0], ChargedEntry._fields[:-2], TOKEN_KINDS, Bounds._fields)
+        yield [ChargedEntry._make((*own(row), tokens(row), Bounds._make(bounds(row)))) for row in chunk]
 
 
 def read_statistics(connection: Connection, wanted: Wanted, by: PeriodType) -> Iterator[list[Row]]:
@@ -160,8 +161,8 @@ def read_usage(connection: Connection, wanted: Wanted, by: PeriodType) -> Iterat
     billed = "year" if by is PeriodType.YEAR else "month"
     columns = _USAGE.format(bounds=_bounds("s.period_start", by.value.lower(), billed))
     for chunk in _read(connection, *_of_statistics(columns, wanted, by)):
-        own, tokens, bounds = _picks(chunk[0], Usage._fields[:-2], Tokens._fields, Bounds._fields)
-        yield [Usage._make((*own(row), Tokens._make(tokens(row)), Bounds._make(bounds(row)))) for row in chunk]
+        own, tokens, bounds = _picks(chunk[0], Usage._fields[:-2], TOKEN_KINDS, Bounds._fields)
+        yield [Usage._make((*own(row), tokens(row), Bounds._make(bounds(row)))) for row in chunk]
 
 
 def _read(connection: Connection, statement: TextClause, parameters: Mapping[str, object]) -> Iterator[Sequence[Found[Any]]]:

@@ -14,10 +14,10 @@ from sqlalchemy import text
 
 from core.domain.billing import ReferenceType
 from core.domain.kinds import COSTS, REFUND, REVERSAL, USAGE
+from core.domain.usage_event import TOKEN_KINDS
 from core.storage.entry_kinds import is_of
 from core.storage.reading.local_days import entries_in_days
 from core.storage.reading.names import mandate_name, user_name
-from core.storage.schema.columns import TOKEN_COLUMNS
 from core.storage.transactions import DELTA
 from core.storage.zones import first_moment, local_day
 
@@ -91,12 +91,12 @@ _NAMES = """
 """
 _USED_COLUMNS = f"""
     {_NAMES}, CASE t.reference_type WHEN '{USAGE.reference_type}' THEN 1 END AS event, t.amount AS cost,
-    CASE WHEN t.balance_account_id IS NOT NULL THEN t.amount END AS billed_cost, {", ".join(f"t.{name}" for name in TOKEN_COLUMNS)},
+    CASE WHEN t.balance_account_id IS NOT NULL THEN t.amount END AS billed_cost, {", ".join(f"t.{name}" for name in TOKEN_KINDS)},
     CASE WHEN t.reference_type = '{USAGE.reference_type}' AND t.recorded_at >= :ends_at THEN 1 END AS late_event
 """
 _UNUSED_COLUMNS = f"""
     {_NAMES}, NULL, -t.amount, CASE WHEN t.balance_account_id IS NOT NULL THEN -t.amount END,
-    {", ".join(f"-t.{name}" for name in TOKEN_COLUMNS)}, NULL
+    {", ".join(f"-t.{name}" for name in TOKEN_KINDS)}, NULL
 """
 
 # The usage of these days as amended, added up four times: by day, model, feature and user; the dearest first.
@@ -104,7 +104,7 @@ USED = text(f"""
     WITH sums AS (
         SELECT local_date, provider, model, feature_code, account_id, count(event) AS event_count, sum(cost) AS cost,
                coalesce(sum(billed_cost), 0.000000000) AS billed_cost,
-               {", ".join(f"coalesce(sum({name}), 0) AS {name}" for name in TOKEN_COLUMNS)}, count(late_event) AS late_event_count
+               {", ".join(f"coalesce(sum({name}), 0) AS {name}" for name in TOKEN_KINDS)}, count(late_event) AS late_event_count
           FROM ({entries_in_days(_USED_COLUMNS, f"{_OF_MANDATE} AND {_IS_USAGE}")}
                 UNION ALL
                 {_taken_back(_UNUSED_COLUMNS)}) AS used
@@ -112,7 +112,7 @@ USED = text(f"""
     )
     SELECT s.local_date AS day, s.provider, s.model, s.feature_code, a.user_id,
            {user_name("a.user_id")} AS user_name,
-           s.event_count, s.cost, s.billed_cost, s.late_event_count, ARRAY[{", ".join(f"s.{name}" for name in TOKEN_COLUMNS)}] AS tokens
+           s.event_count, s.cost, s.billed_cost, s.late_event_count, ARRAY[{", ".join(f"s.{name}" for name in TOKEN_KINDS)}] AS tokens
       FROM sums s
       LEFT JOIN accounts a ON a.id = s.account_id
       LEFT JOIN directory_users u ON u.id = a.user_id
@@ -165,7 +165,7 @@ class UsageSum:
     cost: Decimal
     billed_cost: Decimal
     late_event_count: int
-    tokens: list[Decimal]  # by kind, as in `TOKEN_COLUMNS`
+    tokens: list[Decimal]  # by kind, as in `TOKEN_KINDS`
 
 
 class Scope(NamedTuple):

@@ -3,17 +3,18 @@
 from sqlalchemy import text
 
 from core.domain.kinds import COSTS, REVERSAL, USAGE
+from core.domain.usage_event import TOKEN_KINDS
 from core.storage.entry_kinds import is_of
+from core.storage.event_columns import columns
 
-_TOKENS = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens")
-_SUMS = ("event_count", "cost", "billed_cost", "refunded", *_TOKENS)
+_SUMS = ("event_count", "cost", "billed_cost", "refunded", *TOKEN_KINDS)
 
 _AFTER = """
     (coalesce(CAST(:after_start AS date), '-infinity'), CAST(:after_provider AS text), CAST(:after_model AS text), CAST(:after_feature AS text))
 """
 
 OF_ACCOUNT = text(f"""
-    SELECT s.period_start, s.provider, s.model, s.feature_code, {", ".join(f"s.{name}" for name in _SUMS)}
+    SELECT s.period_start, s.provider, s.model, s.feature_code, {columns("s", _SUMS)}
       FROM usage_statistics s
      WHERE s.mandate_id = (SELECT mandate_id FROM accounts WHERE id = :account_id) AND s.account_id = :account_id
        AND s.period_type = :period_type AND s.period_start BETWEEN :first AND :last

@@ -6,6 +6,8 @@ Each query reads, for every account or mandate that it is about, no more than th
 from sqlalchemy import TextClause, text
 
 from core.domain.kinds import USAGE
+from core.domain.usage_event import TOKEN_KINDS
+from core.storage.event_columns import TEXT_COLUMNS, columns
 from core.storage.reading.local_days import ANYBODYS, AT, entries_in_days
 from core.storage.reading.names import join_mandate, join_user, mandate_name, user_name
 
@@ -14,8 +16,7 @@ _SHOWN = f"""
     SELECT t.id, t.mandate_id, {mandate_name("t.mandate_id")} AS mandate_name, t.event_id,
            t.account_id, a.account_type, a.user_id AS account_user_id, coalesce(t.created_by_user_id, a.user_id) AS user_id,
            {user_name("t.created_by_user_id", "a.user_id")} AS user_name, t.balance_account_id,
-           t.transaction_type, t.amount, t.reference_type, t.description, t.workflow_id, t.feature_instance_id, t.feature_code, t.provider, t.model,
-           t.input_tokens, t.output_tokens, t.cached_input_tokens, t.cache_write_tokens, t.reasoning_tokens,
+           t.transaction_type, t.amount, t.reference_type, {columns("t", (*TEXT_COLUMNS, *TOKEN_KINDS))},
            t.occurred_at, t.recorded_at, t.local_date, t.settings_version, t.batch_id, t.reverses_id, t.operation_key
 """
 _NAMES = f"""

@@ -3,23 +3,24 @@
 from sqlalchemy import text
 
 from core.domain.kinds import USAGE
+from core.domain.usage_event import TOKEN_KINDS
+from core.storage.event_columns import columns
 from core.storage.reading.local_days import entries_in_days
 from core.storage.reading.names import join_mandate, join_user, mandate_name, user_name
 
-_TOKENS = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens")
-_ALIKE = ", ".join(("account_id", "provider", "model", *_TOKENS, "amount"))
+_ALIKE = ("account_id", "provider", "model", *TOKEN_KINDS, "amount")
+_IN_COMMON = ", ".join(_ALIKE)
 _EVENT_IDS_MAX = 10  # of one group, in the order of their times
 
 _USAGE = entries_in_days(
-    f"t.id, t.event_id, t.occurred_at, t.{', t.'.join(_ALIKE.split(', '))}",
-    f"t.mandate_id = h.mandate_id AND t.reference_type = '{USAGE.reference_type}'",
+    f"t.id, t.event_id, t.occurred_at, {columns('t', _ALIKE)}", f"t.mandate_id = h.mandate_id AND t.reference_type = '{USAGE.reference_type}'"
 )
 
 # Sorted once by what must be alike and then by time, each event is in the group of the one before it if it came soon enough after it.
 # The mandates come in the order of the page, so that no more of them are looked at than it needs.
 FIND = text(f"""
     SELECT h.mandate_id, {mandate_name("h.mandate_id")} AS mandate_name, a.user_id, {user_name("a.user_id")} AS user_name,
-           g.provider, g.model, {", ".join(f"g.{name}" for name in _TOKENS)}, g.amount AS price, g.event_count,
+           g.provider, g.model, {columns("g", TOKEN_KINDS)}, g.amount AS price, g.event_count,
            g.amount * (g.event_count - 1) AS excess,
            (SELECT coalesce(sum(r.amount), 0.000000000) FROM refunds r
              WHERE r.mandate_id = h.mandate_id AND r.transaction_id = ANY(g.transaction_ids)) AS refunded,
@@ -28,13 +29,13 @@ FIND = text(f"""
              WHERE (CAST(:mandate_ids AS text[]) IS NULL OR s.mandate_id = ANY(CAST(:mandate_ids AS text[]))) AND s.mandate_id >= :after_mandate_id
              ORDER BY s.mandate_id) AS h
      CROSS JOIN LATERAL (
-           SELECT {_ALIKE}, count(*) AS event_count, min(occurred_at) AS first_at, max(occurred_at) AS last_at, min(id) AS transaction_id,
+           SELECT {_IN_COMMON}, count(*) AS event_count, min(occurred_at) AS first_at, max(occurred_at) AS last_at, min(id) AS transaction_id,
                   array_agg(event_id ORDER BY occurred_at, id) AS event_ids, array_agg(id) AS transaction_ids
              FROM (SELECT b.*, count(*) FILTER (WHERE b.begins) OVER alike AS number
                      FROM (SELECT e.*, lag(e.occurred_at) OVER alike + make_interval(secs => :seconds) < e.occurred_at AS begins
-                             FROM ({_USAGE}) AS e WINDOW alike AS (PARTITION BY {_ALIKE} ORDER BY occurred_at, id)) AS b
-                   WINDOW alike AS (PARTITION BY {_ALIKE} ORDER BY occurred_at, id)) AS grouped
-            GROUP BY {_ALIKE}, number
+                             FROM ({_USAGE}) AS e WINDOW alike AS (PARTITION BY {_IN_COMMON} ORDER BY occurred_at, id)) AS b
+                   WINDOW alike AS (PARTITION BY {_IN_COMMON} ORDER BY occurred_at, id)) AS grouped
+            GROUP BY {_IN_COMMON}, number
            HAVING count(*) >= :at_least AND (h.mandate_id > :after_mandate_id OR min(id) > :after_id)
             ORDER BY min(id) LIMIT :limit) AS g
       JOIN accounts a ON a.id = g.account_id

@@ -9,7 +9,6 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    Numeric,
     PrimaryKeyConstraint,
     SmallInteger,
     Table,
@@ -17,13 +16,15 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import JSONB
 
 from core.domain.billing import AccountType, AlertKind, BillingModel, ReferenceType, TransactionType
+from core.domain.money import AMOUNT_MAX
 from core.domain.periods import PeriodType
+from core.domain.settings import SETTING_TYPES, SETTINGS
+from core.domain.usage_event import TOKEN_KINDS
+from core.storage.event_columns import TEXT_COLUMNS
 from core.storage.schema.columns import (
-    MONEY_MAX,
-    TOKEN_COLUMNS,
     balance,
     count,
     day,
@@ -33,6 +34,7 @@ from core.storage.schema.columns import (
     metadata,
     money,
     one_of,
+    setting,
     time,
     token_total,
     total,
@@ -40,25 +42,13 @@ from core.storage.schema.columns import (
 
 
 def _settings_columns() -> list[Column[object]]:
-    columns: list[Column[object]] = [
-        Column("billing_model", Text, nullable=False),
-        money("default_user_credit"),
-        Column("warning_threshold_percent", Numeric(6, 3), nullable=False),
-        Column("block_on_zero_balance", Boolean, nullable=False),
-        Column("notify_on_warning", Boolean, nullable=False),
-        Column("notification_emails", ARRAY(Text), nullable=False, server_default=text("'{}'")),
-        Column("billing_address", JSONB, nullable=False, server_default=text("'{}'")),
-        Column("time_zone", Text, nullable=False),
-    ]
-    return columns
+    return [setting(name, kind, SETTINGS[name].number) for name, kind in SETTING_TYPES.items()]
 
 
 def _settings_checks() -> list[CheckConstraint]:
-    return [
-        one_of("billing_model", BillingModel),
-        CheckConstraint(f"default_user_credit BETWEEN 0 AND {MONEY_MAX}", name="default_user_credit_range"),
-        CheckConstraint("warning_threshold_percent BETWEEN 0 AND 100", name="warning_threshold_percent_range"),
-    ]
+    numbers = {name: one.number.most for name, one in SETTINGS.items() if one.number is not None}
+    ranges = [CheckConstraint(f"{name} BETWEEN 0 AND {most}", name=f"{name}_range") for name, most in numbers.items()]
+    return [*(one_of(name, kind) for name, kind in SETTING_TYPES.items() if kind is BillingModel), *ranges]
 
 
 billing_settings = Table(
@@ -104,7 +94,7 @@ accounts = Table(
     one_of("account_type", AccountType),
     CheckConstraint("(account_type = 'USER') = (user_id IS NOT NULL)", name="user_named"),
     *in_room("balance", "warning_threshold"),
-    CheckConstraint(f"credit_limit BETWEEN 0 AND {MONEY_MAX}", name="credit_limit_range"),
+    CheckConstraint(f"credit_limit BETWEEN 0 AND {AMOUNT_MAX}", name="credit_limit_range"),
     UniqueConstraint("mandate_id", "user_id", postgresql_nulls_not_distinct=True),  # one pool (no user) per mandate
     Index(None, "user_id"),
     Index("ix_accounts_grant_due", "id", postgresql_where=text("grant_due")),
@@ -122,13 +112,8 @@ transactions = Table(
     Column("transaction_type", Text, nullable=False),
     money("amount"),
     Column("reference_type", Text, nullable=False),
-    Column("description", Text, nullable=False),
-    Column("workflow_id", Text),
-    Column("feature_instance_id", Text),
-    Column("feature_code", Text),
-    Column("provider", Text),
-    Column("model", Text),
-    *[Column(name, BigInteger) for name in TOKEN_COLUMNS],
+    *[Column(name, Text, nullable=name != "description") for name in TEXT_COLUMNS],
+    *[Column(name, BigInteger) for name in TOKEN_KINDS],
     key("created_by_user_id", nullable=True),
     time("occurred_at"),
     time("recorded_at", now=True),
@@ -202,7 +187,7 @@ refunds = Table(
     time("recorded_at", now=True),
     money("refunded", nullable=True),
     PrimaryKeyConstraint("mandate_id", "refund_transaction_id"),
-    CheckConstraint(f"amount BETWEEN 0 AND {MONEY_MAX}", name="amount_range"),
+    CheckConstraint(f"amount BETWEEN 0 AND {AMOUNT_MAX}", name="amount_range"),
     Index(None, "mandate_id", "transaction_id", "refund_transaction_id"),
 )
 
@@ -235,7 +220,7 @@ usage_statistics = Table(
     key("feature_code"),
     count("event_count"),
     *[total(name) for name in ("cost", "billed_cost", "refunded")],
-    *[token_total(name) for name in TOKEN_COLUMNS],
+    *[token_total(name) for name in TOKEN_KINDS],
     time("updated_at", now=True),
     PrimaryKeyConstraint("mandate_id", "account_id", "period_type", "period_start", "provider", "model", "feature_code"),
     one_of("period_type", PeriodType),

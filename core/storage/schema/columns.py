@@ -4,10 +4,13 @@ Texts that identify something compare bytewise (COLLATE "C"), money is NUMERIC(2
 every time is aware.
 """
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Date, DateTime, MetaData, Numeric, Text, func, text
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Date, DateTime, MetaData, Numeric, Text, func, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from core.domain.billing import AccountType, AlertKind, BillingModel, CloudEventKey, DeadLetterStatus, ReferenceType, TransactionType
+from core.domain.money import AMOUNT_MAX
 from core.domain.periods import PeriodType
+from core.domain.settings import Number
 
 metadata = MetaData(
     naming_convention={
@@ -18,9 +21,7 @@ metadata = MetaData(
     }
 )
 
-MONEY_MAX = "10000000000"  # CHF; BETWEEN refuses NaN, which every other comparison sorts above all numbers
 BALANCE_ROOM = "10000000000000000000"  # CHF: with nine decimal places below it, what Python's decimals of 28 digits hold exactly
-TOKEN_COLUMNS = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens")
 
 
 def key(name: str, *, nullable: bool = False) -> Column[str]:
@@ -67,9 +68,18 @@ def count(name: str) -> Column[int]:
     return Column(name, BigInteger, nullable=False, server_default=text("0"))
 
 
+def setting(name: str, kind: object, number: Number | None) -> Column[object]:
+    """A field of billing settings of this type in Python; a number with room for its greatest value."""
+    if number is not None:
+        return Column(name, Numeric(len(str(number.most)) + number.places, number.places), nullable=False)
+    empty = text("'{}'") if kind in (list[str], dict[str, str]) else None
+    types: dict[object, object] = {bool: Boolean, list[str]: ARRAY(Text), dict[str, str]: JSONB}
+    return Column(name, types.get(kind, Text), nullable=False, server_default=empty)  # type: ignore[arg-type]
+
+
 def in_range(*columns: str) -> list[CheckConstraint]:
-    """Checks that refuse NaN and what no ledger holds."""
-    return [CheckConstraint(f"{c} BETWEEN -{MONEY_MAX} AND {MONEY_MAX}", name=f"{c}_range") for c in columns]
+    """Checks that refuse what no ledger holds, and NaN: BETWEEN does, while every other comparison sorts it above all numbers."""
+    return [CheckConstraint(f"{c} BETWEEN -{AMOUNT_MAX} AND {AMOUNT_MAX}", name=f"{c}_range") for c in columns]
 
 
 def in_room(*columns: str) -> list[CheckConstraint]:

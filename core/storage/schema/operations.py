@@ -18,7 +18,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from core.domain.billing import CloudEventKey
-from core.storage.schema.columns import TOKEN_COLUMNS, count, key, metadata, one_of, time, token_total, total
+from core.domain.usage_event import TOKEN_KINDS
+from core.storage.schema.columns import count, key, metadata, one_of, time, token_total, total
 
 books = Table(
     "books",
@@ -89,7 +90,7 @@ reconcile_sums = Table(
     total("movements"),
     count("event_count"),
     *[total(name) for name in ("cost", "billed_cost", "refunded")],
-    *[token_total(name) for name in TOKEN_COLUMNS],
+    *[token_total(name) for name in TOKEN_KINDS],
 )
 
 balance_marks = Table(
