@@ -51,7 +51,7 @@ def migrate(
 
     url = _broker()
     if not url.startswith("amqp"):
-        raise RequestRefused("migrate: only RabbitMQ has kinds of queues; for a list of Redis, see `tollbook intake adopt --help`")
+        raise RequestRefused("only RabbitMQ has kinds of queues; for a list of Redis, see `tollbook intake adopt --help`", field="migrate")
     _count(migrated(url, queue), as_json=as_json)
 
 

@@ -83,7 +83,7 @@ def _act_as(value: str | None) -> None:
         try:
             act_as(value)
         except RequestRefused as error:
-            raise typer.BadParameter(str(error).removeprefix("as: ")) from None
+            raise typer.BadParameter(error.reason) from None
 
 
 _acting = typer.Typer(add_completion=False, rich_markup_mode=None)

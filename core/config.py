@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
 
+from core.domain.problems import problems_in
 from core.domain.time_zones import is_time_zone
 from core.errors import Misconfigured
 
@@ -224,11 +225,8 @@ def configuration() -> Configuration:
     try:
         return Configuration()
     except ValidationError as error:
-        problems = [
-            f"{variable_name(str(problem['loc'][0]))}: {problem['msg'].removeprefix('Value error, ')} (got {problem['input']!r})"
-            for problem in error.errors()
-        ]
-        raise Misconfigured("; ".join(problems)) from None
+        told = [f"{variable_name(one.field.partition('.')[0])}: {one.reason} (got {one.value!r})" for one in problems_in(error)]
+        raise Misconfigured("; ".join(told)) from None
 
 
 def unread_variables(environment: Mapping[str, str | None] | None = None) -> list[str]:

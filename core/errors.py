@@ -46,7 +46,15 @@ class NeedsAdministrator(Misconfigured):
 
 
 class RequestRefused(TollbookError):
-    """A rule forbids what was asked; the message names the rule, the field and the value."""
+    """A rule forbids what was asked; the message names the rule, the field and the value.
+
+    `field` is the (first) one that is wrong, `value` what it had; empty and None where it is about no field. `reason` is the
+    message without the field in front.
+    """
+
+    def __init__(self, reason: str, *, field: str = "", value: object = None) -> None:
+        super().__init__(f"{field}: {reason}" if field else reason)
+        self.reason, self.field, self.value = reason, field, value
 
 
 class NotFound(RequestRefused):

@@ -65,7 +65,7 @@ class AnsweringTask(Task):  # type: ignore[type-arg]
 
     def _refuse_unnamed(self, arguments: tuple[object, ...]) -> None:
         if arguments:
-            raise RequestRefused(f"arguments: {self.name} takes named ones (kwargs), got {len(arguments)} without a name")
+            raise RequestRefused(f"{self.name} takes named ones (kwargs), got {len(arguments)} without a name", field="arguments", value=arguments)
 
     def _send(self, answer: Answer) -> None:
         REQUESTS.labels(self.name, _kind(answer)).inc()

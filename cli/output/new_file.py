@@ -71,4 +71,4 @@ def _private(path: str, flags: int) -> int:
 
 def _require_absent(path: Path, *, force: bool) -> None:
     if not force and os.path.lexists(path):
-        raise RequestRefused(f"output: {shown(str(path))} is there already: name another file, or --force")
+        raise RequestRefused(f"{shown(str(path))} is there already: name another file, or --force", field="output", value=path)

@@ -1,5 +1,6 @@
 """The event contract, version 1. `docs/event-v1.schema.json` is generated from this model, which reads every spelling and names what is wrong."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated
@@ -7,6 +8,7 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, StringConstraints, ValidationError, WithJsonSchema
 
 from core.domain.money import PRICE_MAX
+from core.domain.problems import Problem, problems_in
 from core.domain.rejection import Reason, Rejection, shown
 from core.domain.usage_event import (
     DESCRIPTION_LENGTH_MAX,
@@ -109,8 +111,8 @@ class EventContract(BaseModel):
     schema_version: Annotated[int, Field(strict=True, ge=1, le=1)] | None = None
 
     @classmethod
-    def read(cls, fields: dict[str, object]) -> UsageEvent:
-        """The event that `fields` (canonical names, decoded JSON values) describe.
+    def read(cls, fields: dict[str, object], names: Mapping[str, str] | None = None) -> UsageEvent:
+        """The event that `fields` (canonical names, decoded JSON values) describe; `names` are what whoever gave them calls some of them.
 
         Raises:
             Rejection: `missing_field`, `unknown_field` or `invalid_field`, naming every wrong field and its value.
@@ -118,14 +120,13 @@ class EventContract(BaseModel):
         try:
             checked = cls.model_validate({name: value for name, value in fields.items() if value is not None or name not in cls.model_fields})
         except ValidationError as error:
-            problems = error.errors(include_url=False, include_context=False)
+            problems = problems_in(error)
         else:
             return UsageEvent(**{**dict(checked), "usage": TokenUsage(**dict(checked.usage))})
-        reason = _REASONS.get(problems[0]["type"], Reason.INVALID_FIELD)
-        told = [_problem(".".join(map(str, p["loc"])), p["type"], p["msg"], p["input"]) for p in problems[:5]]
-        if any(p["type"] == "extra_forbidden" and p["loc"][0] == "usage" for p in problems):
+        told = [_told(problem, (names or {}).get(problem.field, problem.field)) for problem in problems[:5]]
+        if any(problem.kind == "extra_forbidden" and problem.field.startswith("usage.") for problem in problems):
             told.append(_COUNTS_WANTED)
-        raise Rejection(reason, "; ".join(told))
+        raise Rejection(_REASONS.get(problems[0].kind, Reason.INVALID_FIELD), "; ".join(told))
 
 
 # What an SDK calls its counts is its own business, and their parts overlap differently: so nothing is guessed.
@@ -133,11 +134,9 @@ _COUNTS_WANTED = f"usage takes {', '.join(TokenCounts.model_fields)}: docs/produ
 _REASONS = {"missing": Reason.MISSING_FIELD, "extra_forbidden": Reason.UNKNOWN_FIELD}
 
 
-def _problem(field: str, kind: str, message: str, value: object) -> str:
-    if kind == "missing":
-        return f"{field} is missing"
-    if kind == "extra_forbidden":
-        return f"{shown(field)} is not a field of the contract"
-    if kind == "string_pattern_mismatch":
-        message = "has a control character or a noncharacter"
-    return f"{field} {message.removeprefix('Value error, ')} (got {shown(value)})"
+def _told(problem: Problem, name: str) -> str:
+    if problem.kind == "missing":
+        return f"{name} is missing"
+    if problem.kind == "extra_forbidden":
+        return f"{shown(name)} is not a field of the contract"
+    return f"{name} {problem.reason} (got {shown(problem.value)})"

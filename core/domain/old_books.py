@@ -9,8 +9,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from core.domain.billing import ReferenceType, TransactionType
 from core.domain.contract import EventContract, Id, Label, Moment
 from core.domain.kinds import KINDS, USAGE
+from core.domain.problems import refusal
 from core.domain.rejection import Rejection, shown
-from core.domain.request import Amount, AnyAmount, By, Reason, refusal, without_null
+from core.domain.request import Amount, AnyAmount, By, Reason, without_null
 from core.domain.usage_event import UsageEvent
 from core.errors import RequestRefused
 
@@ -55,9 +56,13 @@ class OldAccount(BaseModel):
         try:
             account = cls.model_validate(without_null(cls, fields))
         except ValidationError as error:
-            raise refusal(error, "an account") from None
+            raise refusal(error, "is not a field of an account") from None
         if account.credit_limit is not None and account.user_id is not None:
-            raise RequestRefused(f"credit_limit: '{account.credit_limit}' is given for user {shown(account.user_id)}: only a pool has one")
+            raise RequestRefused(
+                f"'{account.credit_limit}' is given for user {shown(account.user_id)}: only a pool has one",
+                field="credit_limit",
+                value=account.credit_limit,
+            )
         return account
 
     @property
@@ -124,28 +129,36 @@ def read_entry(fields: Mapping[str, Any]) -> UsageEvent | PastEntry:
     try:
         entry = PastEntry.model_validate(without_null(PastEntry, fields))
     except ValidationError as error:
-        raise refusal(error, "an entry that is no usage") from None
+        raise refusal(error, "is not a field of an entry that is no usage") from None
     if entry.amount < 0 and entry.transaction_type is not TransactionType.ADJUSTMENT:
-        raise RequestRefused(f"amount: '{entry.amount}' is negative, which only an ADJUSTMENT may be")
+        raise RequestRefused(f"'{entry.amount}' is negative, which only an ADJUSTMENT may be", field="amount", value=entry.amount)
     return entry
 
 
 def _usage(fields: Mapping[str, Any]) -> UsageEvent:
     if fields.get("transaction_type") != USAGE.transaction_type:
-        raise RequestRefused(f"transaction_type: {shown(fields.get('transaction_type'))} is not DEBIT, which usage (WORKFLOW) always is")
+        raise RequestRefused(
+            f"{shown(fields.get('transaction_type'))} is not DEBIT, which usage (WORKFLOW) always is",
+            field="transaction_type",
+            value=fields.get("transaction_type"),
+        )
     if fields.get("created_by_user_id") not in (None, fields.get("user_id")):
-        raise RequestRefused(f"created_by_user_id: {shown(fields['created_by_user_id'])} is not the entry's user, who acts in usage")
+        raise RequestRefused(
+            f"{shown(fields['created_by_user_id'])} is not the entry's user, who acts in usage",
+            field="created_by_user_id",
+            value=fields["created_by_user_id"],
+        )
     if "price_chf" in fields:
-        raise RequestRefused("price_chf: is not a field of an entry; its price is the amount")
+        raise RequestRefused("is not a field of an entry; its price is the amount", field="price_chf")
     event = {name: value for name, value in fields.items() if name not in _NOT_OF_AN_EVENT}
     if "amount" in fields:
         event["price_chf"] = fields["amount"]
     if event.get("event_id") is None:
         event["event_id"] = HISTORY_PREFIX + _id(fields)
     try:
-        return EventContract.read(event)
+        return EventContract.read(event, {"price_chf": "amount"})
     except Rejection as rejection:
-        raise RequestRefused(rejection.detail.replace("price_chf", "amount")) from None
+        raise RequestRefused(rejection.detail) from None
 
 
 _NOT_OF_AN_EVENT = frozenset({"id", "transaction_type", "reference_type", "amount", "created_by_user_id"})
@@ -159,4 +172,4 @@ def _id(fields: Mapping[str, Any]) -> str:
     try:
         return _Named.model_validate({"id": fields["id"]} if fields.get("id") is not None else {}).id
     except ValidationError as error:
-        raise refusal(error, "an entry") from None
+        raise refusal(error, "is not a field of an entry") from None

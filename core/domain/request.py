@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from core.domain.contract import Id, Label
 from core.domain.money import AMOUNT_MAX, QUANTUM, parse_decimal
-from core.domain.rejection import shown
+from core.domain.problems import refusal
 from core.domain.usage_event import parse_price, parse_time
 from core.errors import RequestRefused
 
@@ -138,7 +138,12 @@ class Asked(BaseModel):
         try:
             return cls.model_validate(without_null(cls, fields))
         except ValidationError as error:
-            raise refusal(error, "this request") from None
+            raise cls.refusal(error) from None
+
+    @classmethod
+    def refusal(cls, error: ValidationError) -> RequestRefused:
+        """The error that names every wrong field and its value."""
+        return refusal(error, "is not a field of this request")
 
 
 class Question(Asked):
@@ -170,22 +175,3 @@ def without_null(kind: type[BaseModel], fields: Mapping[str, object]) -> dict[st
         return value is not None or field is None or (field.is_required() and NoneType in get_args(field.annotation))
 
     return {name: value for name, value in fields.items() if says(name, value)}
-
-
-def refusal(error: ValidationError, what: str) -> RequestRefused:
-    """The error that names every wrong field of `what`, and its value."""
-    problems = error.errors(include_url=False, include_context=False)
-    return RequestRefused("; ".join(_problem(what, ".".join(map(str, p["loc"])), p["type"], p["msg"], p["input"]) for p in problems))
-
-
-def _problem(what: str, field: str, kind: str, message: str, value: object) -> str:
-    match kind:
-        case "missing":
-            return f"{field}: is missing"
-        case "extra_forbidden":
-            return f"{shown(field)[1:-1]}: is not a field of {what}"
-        case "enum":
-            message = message.replace("Input should be", "is none of")
-        case "string_pattern_mismatch":
-            message = "has a control character or a noncharacter"
-    return f"{field}: {shown(str(value) if isinstance(value, Decimal) else value)} {message.removeprefix('Value error, ')}"

@@ -76,7 +76,7 @@ def parse_actor(text: str) -> Actor:
         return administrator(*ids)
     if role == Role.USER and whom:
         return user(whom)
-    raise RequestRefused(f"as: {shown(text)} is none of root, administrator:MANDATE[,MANDATE] and user:USER")
+    raise RequestRefused(f"{shown(text)} is none of root, administrator:MANDATE[,MANDATE] and user:USER", field="as", value=text)
 
 
 def is_root(actor: Actor) -> bool:

@@ -99,7 +99,7 @@ def _begin(connection: Connection, own: MandatePrices, key: str) -> None:
 
 def _refuse_reverted(connection: Connection, own: MandatePrices, key: str) -> None:
     if find_result(connection, Operation(own.mandate_id, REVERT_BEGUN, key, {})) is not None:
-        raise Conflict(f"key: {shown(key)} was reverted for mandate {shown(own.mandate_id)}: amend under a new one")
+        raise Conflict(f"{shown(key)} was reverted for mandate {shown(own.mandate_id)}: amend under a new one", field="key", value=key)
 
 
 def _finished(database: Database, own: MandatePrices, key: str) -> PriceTotals | None:

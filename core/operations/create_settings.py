@@ -38,7 +38,11 @@ def create_settings(
         hold_mandates(connection, [mandate_id])
         current = find_settings(connection, mandate_id)
         if current is not None:
-            raise Conflict(f"mandate_id: mandate {shown(mandate_id)} has billing settings already, version {current.version}: update them")
+            raise Conflict(
+                f"mandate {shown(mandate_id)} has billing settings already, version {current.version}: update them",
+                field="mandate_id",
+                value=mandate_id,
+            )
         return created_settings(connection, mandate_id, values, created_by, config)
 
 

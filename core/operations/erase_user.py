@@ -34,7 +34,7 @@ def erase_user(
         allow_time(connection)
         hold_decisions(connection)
         if not knows_user(connection, user_id):
-            raise NotFound(f"user_id: nothing is known of {shown(user_id)}")
+            raise NotFound(f"nothing is known of {shown(user_id)}", field="user_id", value=user_id)
         counts = erase(connection, user_id, mandate_ids)
         if dry_run:
             connection.rollback()

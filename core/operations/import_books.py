@@ -7,7 +7,8 @@ from decimal import Decimal
 from pydantic import TypeAdapter, ValidationError
 
 from core.config import Configuration
-from core.domain.request import By, refusal
+from core.domain.problems import refusal
+from core.domain.request import By
 from core.domain.rights import Actor, require_root
 from core.errors import Conflict
 from core.operations.importing.accounts import OPENING, move_openings, open_given_accounts
@@ -96,7 +97,7 @@ def import_books(
     try:
         _ACTOR.validate_python(by)
     except ValidationError as error:
-        raise refusal(error, "an import") from None
+        raise refusal(error, "is not a field of an import") from None
     with database.transaction() as connection:
         begun_at = begin_import(connection)
         if begun_at is None:

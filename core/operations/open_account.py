@@ -58,7 +58,7 @@ def open_account(connection: Connection, asked: AccountOpening, *, config: Confi
     mandates = meet(opening, [mandate_id])
     if mandates.unknown:
         why = _WHY[mandates.unknown[mandate_id]]
-        raise NotFound(f"mandate_id: mandate {shown(mandate_id)} has no billing settings, and the directory {why}")
+        raise NotFound(f"mandate {shown(mandate_id)} has no billing settings, and the directory {why}", field="mandate_id", value=mandate_id)
     settings = settings_of(opening, mandates, [mandate_id])
     if user_id is None:
         existed = not opened_pool(connection, settings[mandate_id])[1]
@@ -81,7 +81,11 @@ def opened_pool(connection: Connection, settings: BillingSettings) -> tuple[int,
         return found[holder], False
     if not settings.billing_model.pool_pays:
         model = settings.billing_model
-        raise RequestRefused(f"mandate_id: mandate {shown(settings.mandate_id)} is {model}, under which there is no pool: name a user's account")
+        raise RequestRefused(
+            f"mandate {shown(settings.mandate_id)} is {model}, under which there is no pool: name a user's account",
+            field="mandate_id",
+            value=settings.mandate_id,
+        )
     opened = open_accounts(connection, [NewAccount(holder, grant_due=False, opened_version=settings.version)])
     if opened:
         return opened[holder], True

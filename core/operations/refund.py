@@ -77,11 +77,15 @@ def refund(connection: Connection, settings: BillingSettings, asked: Refund) -> 
 def _refundable_entry(connection: Connection, asked: Refund) -> BookedEntry:
     entry = find_entry(connection, asked.mandate_id, asked.transaction_id)
     if entry is None:
-        raise NotFound(f"transaction_id: mandate {shown(asked.mandate_id)} has no transaction {asked.transaction_id}")
+        raise NotFound(
+            f"mandate {shown(asked.mandate_id)} has no transaction {asked.transaction_id}", field="transaction_id", value=asked.transaction_id
+        )
     if not entry.kind.refundable:
         raise RequestRefused(
-            f"transaction_id: {entry.id} is a {entry.kind.transaction_type} of kind {entry.kind.reference_type}, which is not refunded:"
-            " only usage, top-ups and adjustments are; an adjustment can set the balance right"
+            f"{entry.id} is a {entry.kind.transaction_type} of kind {entry.kind.reference_type}, which is not refunded:"
+            " only usage, top-ups and adjustments are; an adjustment can set the balance right",
+            field="transaction_id",
+            value=entry.id,
         )
     return entry
 
@@ -89,11 +93,23 @@ def _refundable_entry(connection: Connection, asked: Refund) -> BookedEntry:
 def _left(connection: Connection, asked: Refund, entry: BookedEntry) -> Decimal:
     """What can still be refunded of the entry, at least what is asked for."""
     if (reversal := find_reversal(connection, entry.id)) is not None:
-        raise RequestRefused(f"transaction_id: {entry.id} was taken back by amendment {reversal}; refund the entry that replaced it")
+        raise RequestRefused(
+            f"{entry.id} was taken back by amendment {reversal}; refund the entry that replaced it",
+            field="transaction_id",
+            value=asked.transaction_id,
+        )
     refunded = refunded_amount(connection, asked.mandate_id, entry.id)
     left = abs(entry.amount) - refunded
     if left == 0:
-        raise RequestRefused(f"amount: nothing is left to refund of transaction {entry.id}, {refunded:f} of {abs(entry.amount):f} CHF are refunded")
+        raise RequestRefused(
+            f"nothing is left to refund of transaction {entry.id}, {refunded:f} of {abs(entry.amount):f} CHF are refunded",
+            field="amount",
+            value=asked.amount,
+        )
     if asked.amount is not None and asked.amount > left:
-        raise RequestRefused(f"amount: {asked.amount:f} CHF is more than the {left:f} CHF that are left of transaction {entry.id} to refund")
+        raise RequestRefused(
+            f"{asked.amount:f} CHF is more than the {left:f} CHF that are left of transaction {entry.id} to refund",
+            field="amount",
+            value=asked.amount,
+        )
     return left

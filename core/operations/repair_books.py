@@ -50,9 +50,9 @@ def repair_books(
     """
     plan = plan_repairs(database, actor, mandate_id, account_id)
     if len(key) > KEY_MAX:
-        raise RequestRefused(f"key: {shown(key)} has more than {KEY_MAX} characters")
+        raise RequestRefused(f"{shown(key)} has more than {KEY_MAX} characters", field="key", value=key)
     if by_adjustment and account_id is None:
-        raise RequestRefused("by_adjustment: name the account whose balance is right")
+        raise RequestRefused("name the account whose balance is right", field="by_adjustment")
     if plan.ledger and account_id is None:
         broken = ", ".join(plan.ledger)
         raise RequestRefused(f"the ledger itself breaks {broken}, see `tollbook verify`: name an account, and say whether its balance is right")
@@ -68,5 +68,5 @@ def repair_books(
             statistics.append(repair_statistics(connection, StatisticsRepair.read({**asked, "mandate_id": mandate.mandate_id, "key": key})))
     again = [b.mandate_id for b in balances if b.repeated] + [s.mandate_id for s in statistics if s.repeated]
     if again:
-        raise Conflict(f"key: {shown(key)} has repaired mandate {shown(again[0])} before, and it is wrong again: use another key")
+        raise Conflict(f"{shown(key)} has repaired mandate {shown(again[0])} before, and it is wrong again: use another key", field="key", value=key)
     return Repairs(balances, statistics)

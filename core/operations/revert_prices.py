@@ -48,7 +48,7 @@ def revert_prices(database: Database, actor: Actor, how: Reverting, progress: Ca
     with database.snapshot() as connection:
         mandate_ids = mandates_with_key(connection, AMEND_BEGUN, how.key)
     if not mandate_ids:
-        raise NotFound(f"key: no prices were amended under {shown(how.key)}")
+        raise NotFound(f"no prices were amended under {shown(how.key)}", field="key", value=how.key)
     results, done = [], 0
     for mandate_id in mandate_ids:
         totals, after_event_id = PriceTotals(mandate_id), ""
@@ -95,7 +95,7 @@ def _planned(connection: Connection, mandate_id: str, before: list[EventEntry], 
         elif entry.number != old.number:
             totals.problems.append(f"event_id: event {shown(event_id)} of mandate {shown(mandate_id)} was amended again since then")
         elif entry.id in touched:
-            totals.problems.append(refund_in_the_way(entry))
+            totals.problems.append(str(refund_in_the_way(entry)))
         else:
             amendments.append(Amendment(entry, old.event, old.account_id, old.balance_account_id))
     return amendments

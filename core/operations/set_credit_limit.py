@@ -52,7 +52,7 @@ def set_credit_limit(connection: Connection, settings: BillingSettings, asked: C
     """
     before = locked_accounts(connection, asked.mandate_id, {asked.account_id})[asked.account_id]
     if not before.is_pool:
-        raise RequestRefused(f"account_id: {before.id} is a user's account, and only a pool has a credit limit")
+        raise RequestRefused(f"{before.id} is a user's account, and only a pool has a credit limit", field="account_id", value=before.id)
     account_rules.set_credit_limit(connection, before.id, asked.credit_limit)
     write_alerts(connection, alerts_between(before, before._replace(credit_limit=asked.credit_limit), settings), None)
     time = transaction_time(connection)

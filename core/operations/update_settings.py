@@ -106,7 +106,7 @@ def _tell(connection: Connection, old: MandateSettings, changed: MandateSettings
 
 def _require_possible(connection: Connection, current: MandateSettings, after: Mapping[str, Any]) -> None:
     if after["billing_model"] != current.billing_model and has_transactions(connection, current.mandate_id):
-        raise RequestRefused(_model_switch_needed(current, after["billing_model"]))
+        raise _model_switch_needed(current, after["billing_model"])
     if after["time_zone"] != current.time_zone:
         require_known_zone(connection, after["time_zone"])
 
@@ -119,7 +119,9 @@ def require_known_zone(connection: Connection, time_zone: str) -> None:
     """
     if time_zone not in known_zones(connection, [time_zone]):
         raise RequestRefused(
-            f"time_zone: {shown(time_zone)} is not a time zone that the database knows; its own list may be older: `pg_timezone_names`"
+            f"{shown(time_zone)} is not a time zone that the database knows; its own list may be older: `pg_timezone_names`",
+            field="time_zone",
+            value=time_zone,
         )
 
 
@@ -131,10 +133,12 @@ def _opened(connection: Connection, mandate_id: str, changed_by: str, config: Co
     return opened
 
 
-def _model_switch_needed(current: MandateSettings, wanted: BillingModel) -> str:
-    return (
-        f"billing_model: mandate {shown(current.mandate_id)} has transactions under {current.billing_model}; a plain update can't make it"
-        f" {wanted}: that takes a model switch, which moves the balances as well (`tollbook switch`)"
+def _model_switch_needed(current: MandateSettings, wanted: BillingModel) -> RequestRefused:
+    return RequestRefused(
+        f"mandate {shown(current.mandate_id)} has transactions under {current.billing_model}; a plain update can't make it"
+        f" {wanted}: that takes a model switch, which moves the balances as well (`tollbook switch`)",
+        field="billing_model",
+        value=wanted,
     )
 
 

@@ -74,7 +74,11 @@ def find_result(connection: Connection, operation: Operation) -> dict[str, Any] 
     if row is None:
         return None
     if not operation.is_of(bytes(row.content_hash)):
-        raise Conflict(f"key: {shown(operation.key)} was used for another {operation.name} of mandate {shown(operation.mandate_id)} before")
+        raise Conflict(
+            f"{shown(operation.key)} was used for another {operation.name} of mandate {shown(operation.mandate_id)} before",
+            field="key",
+            value=operation.key,
+        )
     result: dict[str, Any] = row.result
     return result
 

@@ -62,7 +62,7 @@ def balance_at(connection: Connection, mandate_id: Id, user_id: Id | None, at: D
         RequestRefused: the day is in the year 9999.
     """
     if at.year > _YEAR_MAX:
-        raise RequestRefused(f"at: {at.isoformat()} is too far ahead")
+        raise RequestRefused(f"{at.isoformat()} is too far ahead", field="at", value=at)
     if find_settings(connection, mandate_id) is None:
         raise without_settings(connection, mandate_id)
     asked = {"moment": at, "day": None} if isinstance(at, datetime) else {"moment": None, "day": at}

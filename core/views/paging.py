@@ -43,4 +43,4 @@ def check_page(limit: int = LIMIT_DEFAULT, offset: int = 0, first: date = date.m
     if offset < 0:
         raise RequestRefused(f"offset must not be negative (got {offset})")
     if last < first:
-        raise RequestRefused(f"to: {last.isoformat()} is before {first.isoformat()}")
+        raise RequestRefused(f"{last.isoformat()} is before {first.isoformat()}", field="to", value=last)

@@ -169,7 +169,7 @@ def statement(
         RequestRefused: the year is 9999.
     """
     if month.year not in _YEARS:
-        raise RequestRefused(f"month: {month.isoformat()[:7]} is too far ahead")
+        raise RequestRefused(f"{month.isoformat()[:7]} is too far ahead", field="month", value=month)
     first, last = days_of(month.year, month.month)
     if patient:
         allow_time(connection)

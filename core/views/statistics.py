@@ -107,7 +107,7 @@ def statistics_of_account(
         RequestRefused: there is no such year or month, or a month is asked of other rows than days.
     """
     if month is not None and period_type is not PeriodType.DAY:
-        raise RequestRefused(f"month: only days are of a month (got {month} and {period_type})")
+        raise RequestRefused(f"only days are of a month (got {month} and {period_type})", field="month", value=month)
     first, last = days_in(year, month)
     asked = {"account_id": account_id, "period_type": period_type.value, "first": first, "last": last}
     return rows(connection, _statistic, sql.OF_ACCOUNT, **asked, **_page(limit, after))

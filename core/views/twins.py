@@ -83,7 +83,7 @@ def twins(
         RequestRefused: a number or the range of days is out of range.
     """
     if (last - first).days >= DAYS_MAX:
-        raise RequestRefused(f"to: {last.isoformat()} is more than {DAYS_MAX} days after {first.isoformat()}: ask for fewer")
+        raise RequestRefused(f"{last.isoformat()} is more than {DAYS_MAX} days after {first.isoformat()}: ask for fewer", field="to", value=last)
     if not 1 <= seconds <= SECONDS_MAX:
         raise RequestRefused(f"seconds must be 1 to {SECONDS_MAX} (got {seconds})")
     if at_least < AT_LEAST_DEFAULT:

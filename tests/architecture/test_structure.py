@@ -90,6 +90,34 @@ def test_the_oracle_knows_nothing_of_the_program() -> None:
     assert foreign == []
 
 
+def test_errors_carry_their_field() -> None:
+    """A refusal that is about a field says so in `field`, not only in its text."""
+    refusals = {"RequestRefused", "NotFound", "Conflict", "Forbidden"}
+    in_text = [
+        f"{path}:{node.lineno}"
+        for path, tree in modules()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in refusals and node.args
+        if not any(keyword.arg == "field" for keyword in node.keywords)
+        if re.match(r"f?['\"][a-z_]+: ", ast.unparse(node.args[0])) and path.parts[0] != "tests"
+    ]
+    assert in_text == []
+
+
+def test_no_error_text_is_edited() -> None:
+    """What an error says is made in one place: nobody takes its text, or pydantic's, and changes it."""
+    edits = {"replace", "removeprefix", "removesuffix"}
+    edited = [
+        f"{path}:{node.lineno}"
+        for path, tree in modules()
+        if path.parts[0] in ("core", "tasks", "worker", "cli")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in edits
+        if re.search(r"^str\((\w*error|refused|rejection|refusal\(.*\))\)$|\b(detail|reason|message|msg)\b", ast.unparse(node.func.value))
+    ]
+    assert edited == []
+
+
 def test_every_celery_setting_is_known() -> None:
     """Each name that celeryconfig.py sets is a setting of Celery, which would ignore a mistyped one silently."""
     tree = ast.parse((ROOT / "celeryconfig.py").read_text(encoding="utf-8"))

@@ -38,11 +38,11 @@ def adopt_list(url: str, text: str, to: str | None) -> Iterator[int]:
     name = _name(text)
     target = _entrance(to or queue_meant(name.decode(errors="surrogateescape")), text)
     if name.decode(errors="surrogateescape") in SERVED_QUEUES or name.startswith((b"tollbook.", b"_kombu.", b"unacked")):
-        raise RequestRefused(f"list: {text} is one of Tollbook's own, or of Celery's")
+        raise RequestRefused(f"{text} is one of Tollbook's own, or of Celery's", field="list", value=text)
     client = connect(url)
     try:
         if client.type(name) != b"list":
-            raise RequestRefused(f"list: there is no list {text} (inspect intake shows which there are)")
+            raise RequestRefused(f"there is no list {text} (inspect intake shows which there are)", field="list", value=text)
         while True:
             with client.pipeline(transaction=False) as pipeline:
                 for _ in range(_AT_ONCE):
@@ -61,7 +61,9 @@ def adopt_queue(url: str, name: str, to: str | None) -> Iterator[int]:
     """As `adopt_list`, for a queue of RabbitMQ: amqp:// or amqps://."""
     target = _entrance(to or queue_meant(name), name)
     if name.removesuffix(DEAD_SUFFIX) in SERVED_QUEUES:
-        raise RequestRefused(f"queue: {name} is one of Tollbook's own; `tollbook intake migrate {name}` makes a classic one a quorum queue")
+        raise RequestRefused(
+            f"{name} is one of Tollbook's own; `tollbook intake migrate {name}` makes a classic one a quorum queue", field="queue", value=name
+        )
     with _translated(url) as channel:
         declare(channel, [target])
         yield from _moved(url, name, target)
@@ -77,7 +79,7 @@ def migrate(url: str, name: str) -> Iterator[int]:
         Misconfigured: the broker can't be asked, or refuses.
     """
     if name.removesuffix(DEAD_SUFFIX) not in SERVED_QUEUES:
-        raise RequestRefused(f"queue: {name} is none of Tollbook's ({', '.join(sorted(SERVED_QUEUES))})")
+        raise RequestRefused(f"{name} is none of Tollbook's ({', '.join(sorted(SERVED_QUEUES))})", field="queue", value=name)
     aside = name + MIGRATING_SUFFIX
     with _translated(url) as channel:
         channel.queue_declare(aside, durable=True, auto_delete=False)  # a classic one: only such may be deleted under the condition that it is empty
@@ -88,7 +90,7 @@ def migrate(url: str, name: str) -> Iterator[int]:
                 channel.queue_delete(name, if_empty=True, if_unused=True)
             except amqp.PreconditionFailed as error:
                 if "in use" in str(error.reply_text):
-                    raise RequestRefused(f"queue: {name} has consumers; stop them first ({error.reply_text})") from None
+                    raise RequestRefused(f"{name} has consumers; stop them first ({error.reply_text})", field="queue", value=name) from None
                 continue  # a message came meanwhile
             except amqp.NotFound:
                 pass
@@ -126,12 +128,12 @@ def _name(text: str) -> bytes:
     try:
         return named(text)
     except ValueError:
-        raise RequestRefused(f"list: {text} holds an escape that is none") from None
+        raise RequestRefused(f"{text} holds an escape that is none", field="list", value=text) from None
 
 
 def _entrance(target: str | None, name: str) -> str:
     if target not in ENTRANCES:
-        raise RequestRefused(f"to: {name} names neither usage nor usage.json; say where its messages belong (--to)")
+        raise RequestRefused(f"{name} names neither usage nor usage.json; say where its messages belong (--to)", field="to", value=name)
     return target
 
 
@@ -147,7 +149,7 @@ def _translated(url: str) -> Iterator[Any]:
         with connected(url) as channel:
             yield channel
     except amqp.NotFound as error:
-        raise RequestRefused(f"queue: {error.reply_text}") from None
+        raise RequestRefused(f"{error.reply_text}", field="queue") from None
     except ERRORS as error:
         raise _told(error) from None
 

@@ -41,7 +41,7 @@ def amend(
     ids = {i for a in amendments for i in (a.account_id, a.balance_account_id, a.entry.account_id, a.entry.balance_account_id) if i is not None}
     accounts = locked_accounts(connection, mandate_id, ids)
     if touched := refunded(connection, mandate_id, [a.entry.id for a in amendments]):  # with the accounts locked nobody can refund any more
-        raise RequestRefused(next(refund_in_the_way(a.entry) for a in amendments if a.entry.id in touched))
+        raise next(refund_in_the_way(a.entry) for a in amendments if a.entry.id in touched)
     entries = [_reversal(a, source, settings) for a in amendments] + [_debit(a, source, settings) for a in amendments]
     posted = post(connection, entries, accounts, batch.id)
     pairs = zip(posted.transaction_ids[: len(amendments)], posted.transaction_ids[len(amendments) :], strict=True)
@@ -68,10 +68,12 @@ def payer_of(entry: EventEntry, account_id: int) -> int | None:
     return account_id if entry.balance_account_id == entry.account_id else entry.balance_account_id
 
 
-def refund_in_the_way(entry: EventEntry) -> str:
+def refund_in_the_way(entry: EventEntry) -> RequestRefused:
     """Why an entry can't be amended any more."""
     event = entry.event
-    return (
-        f"event_id: event {shown(event.event_id)} of mandate {shown(event.mandate_id)} has refunds (of transaction {entry.id}) and can't be"
-        " amended: settle the difference with a refund or an adjustment"
+    return RequestRefused(
+        f"event {shown(event.event_id)} of mandate {shown(event.mandate_id)} has refunds (of transaction {entry.id}) and can't be"
+        " amended: settle the difference with a refund or an adjustment",
+        field="event_id",
+        value=event.event_id,
     )

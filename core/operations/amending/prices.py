@@ -92,7 +92,9 @@ def by_mandate(prices: Iterable[NewPrice]) -> list[MandatePrices]:
         raise RequestRefused(f"{len(ordered)} events are too many under one key: at most {EVENTS_PER_KEY_MAX}")
     for one, other in pairwise(ordered):
         if (one.mandate_id, one.event_id) == (other.mandate_id, other.event_id):
-            raise RequestRefused(f"event_id: event {shown(one.event_id)} of mandate {shown(one.mandate_id)} is named twice")
+            raise RequestRefused(
+                f"event {shown(one.event_id)} of mandate {shown(one.mandate_id)} is named twice", field="event_id", value=one.event_id
+            )
     grouped = [(mandate_id, list(own)) for mandate_id, own in groupby(ordered, key=lambda price: price.mandate_id)]
     return [MandatePrices(mandate_id, own, _content(own)) for mandate_id, own in grouped]
 
@@ -119,7 +121,7 @@ def planned(connection: Connection, mandate_id: str, prices: Sequence[NewPrice],
         elif entry.event.price_chf == price.price_chf:
             totals.unchanged += 1
         elif entry.id in touched:
-            totals.problems.append(refund_in_the_way(entry))
+            totals.problems.append(str(refund_in_the_way(entry)))
         else:
             event = replace(entry.event, price_chf=price.price_chf)
             amendments.append(Amendment(entry, event, entry.account_id, entry.balance_account_id))

@@ -140,7 +140,7 @@ def _move(work: Importing, file: BookFile, openings: list[_Opening]) -> None:
         try:
             balance = balance_after(before.id, before.balance, amount)
         except RequestRefused as refused:
-            work.wrong(file, opening.line, str(refused).replace("amount:", "balance:"))
+            work.wrong(file, opening.line, f"balance: {refused.reason}")
             continue
         taken_over[before.id] = _after(before, opening.old, balance, own)
         rules.append(TakenOver(before.id, taken_over[before.id].warning_threshold, opening.old.credit_limit, opening.old.enabled))

@@ -5,8 +5,8 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from core.domain.contract import Id
+from core.domain.problems import refusal
 from core.domain.rejection import shown
-from core.domain.request import refusal
 from core.domain.settings_changes import checked_settings, merged_address, wrong_settings
 from core.errors import RequestRefused
 from core.operations.importing.work import Importing
@@ -53,7 +53,7 @@ def _read(fields: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     try:
         _ID.validate_python(mandate_id)
     except ValidationError as error:
-        wrong.insert(0, ("mandate_id", str(refusal(error, "billing settings")).removeprefix(": ")))
+        wrong.insert(0, ("mandate_id", str(refusal(error, "is not a field of billing settings"))))
     if wrong:
         raise RequestRefused("; ".join(f"{field}: {problem}" for field, problem in wrong))
     settings = checked_settings(given, "")

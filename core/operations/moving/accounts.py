@@ -46,7 +46,9 @@ def require_version(current: MandateSettings, expected: int | None) -> None:
     """
     if expected not in (None, current.version):
         of = shown(current.mandate_id)
-        raise Conflict(f"expected_version: mandate {of} has settings version {current.version}, not {expected}: read them again")
+        raise Conflict(
+            f"mandate {of} has settings version {current.version}, not {expected}: read them again", field="expected_version", value=expected
+        )
 
 
 def locked_accounts(connection: Connection, mandate_id: str, account_ids: Iterable[int]) -> dict[int, LockedAccount]:
@@ -58,9 +60,9 @@ def locked_accounts(connection: Connection, mandate_id: str, account_ids: Iterab
     wanted = set(account_ids)
     found = {account.id: account for account in lock_accounts(connection, wanted) if account.mandate_id == mandate_id}
     if absent := sorted(wanted - found.keys()):
-        raise NotFound(f"account_id: mandate {shown(mandate_id)} has no account {absent[0]}")
+        raise NotFound(f"mandate {shown(mandate_id)} has no account {absent[0]}", field="account_id", value=absent[0])
     return found
 
 
 def _without_settings(mandate_id: str) -> NotFound:
-    return NotFound(f"mandate_id: mandate {shown(mandate_id)} has no billing settings")
+    return NotFound(f"mandate {shown(mandate_id)} has no billing settings", field="mandate_id", value=mandate_id)

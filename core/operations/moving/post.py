@@ -80,7 +80,9 @@ def balance_after(account_id: int | None, balance: Decimal, delta: Decimal) -> D
     if abs(delta) > AMOUNT_MAX or (abs(after) > AMOUNT_MAX and abs(after) > abs(balance)):
         account = "a new account" if account_id is None else f"account {account_id}"
         raise RequestRefused(
-            f"amount: would take {account} from {balance} to {after} CHF, beyond what the books can hold by a movement of {delta} CHF"
+            f"would take {account} from {balance} to {after} CHF, beyond what the books can hold by a movement of {delta} CHF",
+            field="amount",
+            value=delta,
         )
     return after
 

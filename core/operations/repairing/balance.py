@@ -90,7 +90,8 @@ def repair_balance(connection: Connection, settings: BillingSettings, asked: Bal
 def _adjusted(connection: Connection, asked: BalanceRepair, lacking: Decimal, settings: BillingSettings) -> int:
     """Writes what the ledger lacks. It moves no balance, so it isn't posted: the balance has it already."""
     if abs(lacking) > AMOUNT_MAX:
-        raise RequestRefused(f"by_adjustment: the ledger of account {asked.account_id} lacks {lacking} CHF, more than one adjustment can be")
+        lacks = f"the ledger of account {asked.account_id} lacks {lacking} CHF, more than one adjustment can be"
+        raise RequestRefused(lacks, field="by_adjustment")
     entry = Entry(settings, ADJUSTMENT, asked.account_id, asked.account_id, lacking, asked.reason, asked.by, asked.key)
     (transaction_id,), _ = insert_entries(connection, [entry], None)
     return transaction_id
