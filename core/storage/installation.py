@@ -29,23 +29,23 @@ class Identity:
 
 def identity_here(connection: Connection, name: str) -> Identity:
     """What books of this name in this database are."""
-    return Identity(name, *connection.execute(_HERE).one())
+    return Identity(name=name, **connection.execute(_HERE).mappings().one())
 
 
 def identity_of_books(connection: Connection, here: Identity) -> Identity:
     """Whose the books say that they are; those that say nothing yet are `here` from now on. Race-free."""
-    read = connection.execute(_READ).one()
-    if read.system_identifier is None:
+    read = connection.execute(_READ).mappings().one()
+    if read["system_identifier"] is None:
         connection.execute(_TAKE, _columns(here))
-        read = connection.execute(_READ).one()
-    return Identity(*read)
+        read = connection.execute(_READ).mappings().one()
+    return Identity(**read)
 
 
 def adopt_books(connection: Connection, here: Identity) -> Identity | None:
     """The books are `here` from now on, whatever they said; under the owner's login. Returns what they said."""
-    read = connection.execute(_READ).one()
+    read = connection.execute(_READ).mappings().one()
     connection.execute(_ADOPT, _columns(here))
-    return None if read.system_identifier is None else Identity(*read)
+    return None if read["system_identifier"] is None else Identity(**read)
 
 
 def _columns(identity: Identity) -> dict[str, object]:

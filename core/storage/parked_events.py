@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, TextClause, text
+from sqlalchemy import Connection, Row, TextClause, text
 
 from core.domain.parsing import RawEvent
 from core.storage.event_keys import EventKey, StoredHash
@@ -123,6 +124,10 @@ class ParkedEvent:
         return StoredHash(self.payload_hash, self.hash_version)
 
 
+def _parked(row: Row[Any]) -> ParkedEvent:
+    return ParkedEvent((row.mandate_id, row.event_id), row.payload_hash, row.hash_version, row.body, row.typed_json, row.origin)
+
+
 def park_events(connection: Connection, events: Sequence[ParkedEvent]) -> set[EventKey]:
     """Parks those events whose key is not parked yet and returns their keys. Keys must not repeat."""
     parameters: dict[str, object] = {"mandate_id": [e.key[0] for e in events], "event_id": [e.key[1] for e in events]}
@@ -133,7 +138,7 @@ def park_events(connection: Connection, events: Sequence[ParkedEvent]) -> set[Ev
 def find_parked(connection: Connection, keys: Sequence[EventKey]) -> dict[EventKey, ParkedEvent]:
     """What is parked under those of `keys` that are."""
     rows = connection.execute(_FIND, {"mandate_ids": [k[0] for k in keys], "event_ids": [k[1] for k in keys]})
-    return {(row[0], row[1]): ParkedEvent((row[0], row[1]), *row[2:]) for row in rows}
+    return {parked.key: parked for parked in map(_parked, rows)}
 
 
 def count_parked(connection: Connection, mandate_ids: Iterable[str]) -> tuple[int, dict[str, int]]:
@@ -158,7 +163,7 @@ def find_releasable(
     mandate_id, received_at, event_id = after or ("", None, "")
     parameters = {"from_mandate": mandate_id, "after_time": received_at, "after_event": event_id, "events_max": events_max}
     rows = connection.execute(_NOT_DISABLED if without_directory else _KNOWN_TO_US, parameters)
-    return [(ParkedEvent((row[0], row[1]), *row[2:7]), (row[0], row[7], row[1])) for row in rows]
+    return [(_parked(row), (row.mandate_id, row.received_at, row.event_id)) for row in rows]
 
 
 def take_parked(connection: Connection, keys: Sequence[EventKey]) -> set[EventKey]:

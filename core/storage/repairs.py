@@ -46,12 +46,12 @@ class WrongStatistics:
 
 def find_wrong_balances(connection: Connection, mandate_id: str | None) -> list[WrongBalance]:
     """Every account, or those of the mandate, that breaks I3."""
-    return [WrongBalance(*row) for row in connection.execute(_BALANCES, {"mandate_id": mandate_id, "since": EVER})]
+    return [WrongBalance(**row) for row in connection.execute(_BALANCES, {"mandate_id": mandate_id, "since": EVER}).mappings()]
 
 
 def find_wrong_statistics(connection: Connection, mandate_id: str | None) -> list[WrongStatistics]:
     """Every mandate, or this one, whose statistics break I6."""
-    return [WrongStatistics(*row) for row in connection.execute(_STATISTICS, {"mandate_id": mandate_id, "since": EVER})]
+    return [WrongStatistics(**row) for row in connection.execute(_STATISTICS, {"mandate_id": mandate_id, "since": EVER}).mappings()]
 
 
 def ledger_balance(connection: Connection, account: LockedAccount) -> Decimal:

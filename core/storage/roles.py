@@ -17,7 +17,7 @@ from core.errors import Misconfigured
 _NAME_BYTES_MAX = 63  # PostgreSQL cuts longer names off, so that two of them could become one
 
 _KNOWN = text("SELECT to_regclass('public.alembic_version') IS NOT NULL AS books, to_regclass('public.installation') IS NOT NULL AS named")
-_NAMED = text("SELECT worker_role, reader_role FROM public.installation")
+_NAMED = text("SELECT worker_role AS worker, reader_role AS reader FROM public.installation")
 _NAME = text("UPDATE public.installation SET worker_role = :worker, reader_role = :reader")
 _EXISTS = text("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = :role)")
 _MEMBER = text("SELECT pg_has_role(:login, :role, 'MEMBER')")
@@ -55,7 +55,7 @@ def roles_of(connection: Connection, prefix: str = "") -> Roles:
     """
     known = connection.execute(_KNOWN).one()
     if known.named:
-        return Roles(*connection.execute(_NAMED).one())
+        return Roles(**connection.execute(_NAMED).mappings().one())
     return FIRST if known.books else new_roles(connection, prefix)
 
 

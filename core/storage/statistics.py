@@ -185,7 +185,7 @@ def count_pending(connection: Connection, *, batches_max: int, entries_max: int)
 def count_anew(connection: Connection, mandate_id: str) -> Rebuilt:
     """Makes the mandate's statistics what its transactions give, but for those of pending batches. The caller holds the statistics."""
     connection.execute(_PREPARE)
-    return Rebuilt(*connection.execute(_REBUILD, {"mandate_id": mandate_id}).one())
+    return Rebuilt(**connection.execute(_REBUILD, {"mandate_id": mandate_id}).mappings().one())
 
 
 def may_have_statistics(connection: Connection, mandate_id: str) -> bool:

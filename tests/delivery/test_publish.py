@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import redis
 
 from lab.process import temporary_dir
 from lab.valkey import ValkeyServer
+from tests.delivery.conftest import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 EVENT = {"event_id": "e1", "mandate_id": "acme", "user_id": "ada", "price_chf": "0.25", "occurred_at": "2026-01-31T12:00:00Z"}
@@ -214,9 +214,7 @@ def test_ctrl_c_tells_how_many_were_published(valkey: ValkeyServer, broker: redi
         assert process.stdin
         process.stdin.write(b"".join(json.dumps({**EVENT, "event_id": f"e{n}"}).encode() + b"\n" for n in range(20)))
         process.stdin.flush()
-        deadline = time.monotonic() + 30
-        while broker.llen("usage") != 20 and time.monotonic() < deadline:
-            time.sleep(0.02)
+        eventually(lambda: broker.llen("usage") == 20, "all are published")
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 130
         assert process.stderr

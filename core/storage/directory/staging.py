@@ -80,12 +80,13 @@ def compare_with_mirror(connection: Connection, part: Part) -> Change:
     enabled = f"(SELECT count(*) FROM directory_{table} WHERE enabled)" if has_enabled else "0"
     row = connection.execute(
         text(f"""
-            SELECT (SELECT count(*) FROM staged_{table}), (SELECT count(*) FROM staged_{table} WHERE ({valid}) IS NOT TRUE),
-                   count(*), count(*) FILTER (WHERE disables), {enabled}
+            SELECT (SELECT count(*) FROM staged_{table}) AS answered,
+                   (SELECT count(*) FROM staged_{table} WHERE ({valid}) IS NOT TRUE) AS refused,
+                   count(*) AS changed, count(*) FILTER (WHERE disables) AS disabled, {enabled} AS enabled_before
               FROM changed_{table}
         """)
-    ).one()
-    return Change(*row)
+    )
+    return Change(**row.mappings().one())
 
 
 def take_over(connection: Connection, part: Part) -> None:
