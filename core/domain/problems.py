@@ -10,7 +10,7 @@ from core.errors import RequestRefused
 
 
 class Problem(NamedTuple):
-    """One field (`usage.input_tokens`; empty: all that was given) with its value, and why it can't be taken: `kind` is pydantic's."""
+    """One field (with dots where it lies inside another; empty: all that was given) its value, and why it is refused: `kind` is pydantic's."""
 
     field: str
     value: object
