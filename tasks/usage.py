@@ -15,7 +15,7 @@ from core.domain.message import RECORD, RECORD_BATCH, Message, message_of, raw_e
 from core.domain.outcome import BatchResult, Outcome
 from core.errors import Misconfigured, StorageUnavailable
 from core.operations.record_usage import record_usage
-from core.operations.recording.work import KnownAccounts
+from core.operations.recording.opening import KnownAccounts
 from core.storage.database import database
 from tasks.sync_requests import sync_requests
 

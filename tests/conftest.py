@@ -23,10 +23,11 @@ import pytest
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 from sqlalchemy import text
 
+from core.clock import utc_now
 from core.config import Configuration
 from core.domain.outcome import BatchResult
-from core.operations.record_usage import record_usage, utc_now
-from core.operations.recording.work import KnownAccounts
+from core.operations.record_usage import record_usage
+from core.operations.recording.opening import KnownAccounts
 from core.storage import migrate
 from core.storage.database import Database
 from lab import pgbouncer

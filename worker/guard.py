@@ -18,7 +18,8 @@ from redis.exceptions import NoPermissionError
 
 from core.domain.json_exact import repetition
 from core.domain.message import UNREAD_BODY, UNREAD_REASON
-from core.domain.rejection import Reason, Rejection, shown
+from core.domain.printable import shown
+from core.domain.rejection import Reason, Rejection
 from tasks.answer import error_answer, send_answer
 from tasks.views import VIEWS
 from worker.message_headers import sound_headers

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from core.domain.rejection import shown
+from core.domain.printable import shown
 from core.errors import RequestRefused
 
 

@@ -8,8 +8,9 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, StringConstraints, ValidationError, WithJsonSchema
 
 from core.domain.money import PRICE_MAX
+from core.domain.printable import shown
 from core.domain.problems import Problem, problems_in
-from core.domain.rejection import Reason, Rejection, shown
+from core.domain.rejection import Reason, Rejection
 from core.domain.usage_event import (
     DESCRIPTION_LENGTH_MAX,
     EVENT_ID_LENGTH_MAX,

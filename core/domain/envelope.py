@@ -9,7 +9,8 @@ import binascii
 import msgspec
 
 from core.domain.message import RECORD, Message, called_with, message_with
-from core.domain.rejection import Reason, Rejection, shown
+from core.domain.printable import shown
+from core.domain.rejection import Reason, Rejection
 
 PLAIN_QUEUE = "usage.json"
 MESSAGE_BYTES_MAX = 1024 * 1024

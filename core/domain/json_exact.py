@@ -12,7 +12,8 @@ from decimal import Decimal, InvalidOperation
 
 import msgspec
 
-from core.domain.rejection import Reason, Rejection, shown
+from core.domain.printable import shown
+from core.domain.rejection import Reason, Rejection
 
 DEPTH_MAX = 32
 _INTEGER_DIGITS_MAX = 4000  # below the interpreter's own limit for int()

@@ -10,7 +10,8 @@ import msgspec
 
 from core.domain.json_exact import repetition
 from core.domain.parsing import RawEvent
-from core.domain.rejection import Reason, Rejection, one_line, shown
+from core.domain.printable import one_line, shown
+from core.domain.rejection import Reason, Rejection
 
 RECORD, RECORD_BATCH = "usage.record", "usage.record_batch"
 EVENTS_PER_MESSAGE_MAX = 1000

@@ -9,8 +9,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from core.domain.billing import ReferenceType, TransactionType
 from core.domain.contract import EventContract, Id, Label, Moment
 from core.domain.kinds import KINDS, USAGE
+from core.domain.printable import shown
 from core.domain.problems import refusal
-from core.domain.rejection import Rejection, shown
+from core.domain.rejection import Rejection
 from core.domain.request import Amount, AnyAmount, By, Reason, without_null
 from core.domain.usage_event import UsageEvent
 from core.errors import RequestRefused

@@ -10,7 +10,8 @@ import msgspec
 from core.domain.canonical import read_canonical
 from core.domain.contract import ALIASES, EventContract
 from core.domain.json_exact import decode_json
-from core.domain.rejection import Reason, Rejection, shown
+from core.domain.printable import shown
+from core.domain.rejection import Reason, Rejection
 from core.domain.usage_event import EVENT_ID_LENGTH_MAX, ID_LENGTH_MAX, SOURCE_LENGTH_MAX, UsageEvent, parse_price, parse_time
 
 EVENT_BYTES_MAX = 64 * 1024

@@ -14,3 +14,14 @@ def printable(text: str, *, keep: str = "") -> str:
 
 def _escaped(character: str) -> str:
     return character.encode("ascii", "backslashreplace").decode() if not character.isascii() else f"\\x{ord(character):02x}"
+
+
+def shown(value: object, length_max: int = 120) -> str:
+    """`value` as one line of printable ASCII, cut to `length_max` characters, fit for a log line or a dead letter's detail."""
+    text = ascii(value[: length_max + 1] if isinstance(value, str | bytes) else value)
+    return text if len(text) <= length_max else text[: length_max - 3] + "..."
+
+
+def one_line(text: str, length_max: int = 500) -> str:
+    """`text` as `shown` gives it, but without quotation marks."""
+    return shown(text, length_max + 2)[1:-1]

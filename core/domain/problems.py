@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from core.domain.rejection import shown
+from core.domain.printable import shown
 from core.errors import RequestRefused
 
 

@@ -37,14 +37,3 @@ class Rejection(ValueError):
         self.detail = detail
         self.mandate_id: str | None = None  # where at least these could be read
         self.event_id: str | None = None
-
-
-def shown(value: object, length_max: int = 120) -> str:
-    """`value` as one line of printable ASCII, cut to `length_max` characters, fit for a log line or a dead letter's detail."""
-    text = ascii(value[: length_max + 1] if isinstance(value, str | bytes) else value)
-    return text if len(text) <= length_max else text[: length_max - 3] + "..."
-
-
-def one_line(text: str, length_max: int = 500) -> str:
-    """`text` as `shown` gives it, but without quotation marks."""
-    return shown(text, length_max + 2)[1:-1]

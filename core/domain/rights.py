@@ -12,7 +12,7 @@ from typing import ClassVar
 from pydantic import ConfigDict
 
 from core.domain.contract import Id
-from core.domain.rejection import shown
+from core.domain.printable import shown
 from core.errors import Forbidden, RequestRefused
 
 

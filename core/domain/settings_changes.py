@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError, create_model
 
 from core.domain.contract import Label
-from core.domain.rejection import shown
+from core.domain.printable import shown
 from core.domain.settings import EMAILS_MAX, SETTINGS
 from core.errors import RequestRefused
 

@@ -9,7 +9,8 @@ from sqlalchemy import Connection
 from core.config import Configuration
 from core.domain.billing import DeadLetterStatus
 from core.domain.parsing import RawEvent, parse_event
-from core.domain.rejection import Reason, Rejection, shown
+from core.domain.printable import shown
+from core.domain.rejection import Reason, Rejection
 from core.domain.rights import Actor, require_root
 from core.domain.settings import BillingSettings
 from core.domain.usage_event import UsageEvent
@@ -18,8 +19,9 @@ from core.operations.amending.amend import amend, payer_of
 from core.operations.moving.accounts import present_settings
 from core.operations.moving.once import once
 from core.operations.recording.holders import open_holders
+from core.operations.recording.opening import KnownAccounts
 from core.operations.recording.sources import as_known
-from core.operations.recording.work import KnownAccounts, Work
+from core.operations.recording.work import Work
 from core.storage.amendments import Amendment, Source, hold_amendments, present_entries
 from core.storage.batches import begin_batch
 from core.storage.database import Database

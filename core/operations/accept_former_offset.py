@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import BeforeValidator
 
 from core.domain.contract import Label
-from core.domain.rejection import shown
+from core.domain.printable import shown
 from core.domain.request import Asked, By, Reason
 from core.domain.rights import Actor, require_root
 from core.domain.time_zones import parse_offset, show_offset

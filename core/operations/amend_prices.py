@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from sqlalchemy import Connection
 
 from core.domain.new_price import NewPrice
-from core.domain.rejection import shown
+from core.domain.printable import shown
 from core.domain.rights import Actor, require_root
 from core.errors import Conflict, RequestRefused
 from core.operations.amending.amend import amend

@@ -7,15 +7,15 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
+from core.clock import utc_now
 from core.config import Configuration
 from core.domain.billing import BillingModel
 from core.domain.job_periods import moment_at, period_at
 from core.domain.settings import BillingSettings
 from core.errors import RequestRefused
 from core.operations.granting import make_due_grants
-from core.operations.record_usage import utc_now
 from core.operations.recording.holders import open_accounts_of
-from core.operations.recording.work import KnownAccounts, OpeningAlone
+from core.operations.recording.opening import KnownAccounts, OpeningAlone
 from core.operations.release_parked import release_all_parked
 from core.operations.run_job import run_job
 from core.storage.accounts import Holder, NewAccount, open_accounts

@@ -5,9 +5,9 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from core.clock import utc_now
 from core.config import Configuration
 from core.domain.job_periods import moment_at, period_at
-from core.operations.record_usage import utc_now
 from core.operations.run_job import run_job
 from core.storage.backfill import page_of_mandates
 from core.storage.billing_settings import open_settings

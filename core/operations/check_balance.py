@@ -11,14 +11,14 @@ from core.domain.balance_check import Refusal, Standing
 from core.domain.billing import BillingModel
 from core.domain.contract import Id
 from core.domain.money import ZERO
-from core.domain.rejection import shown
+from core.domain.printable import shown
 from core.domain.request import Cost, Question
 from core.domain.rights import Actor, is_root, require_member
 from core.errors import NotFound
 from core.metrics import CHECK_SECONDS, CHECKS
 from core.operations.recording.holders import open_accounts_of
 from core.operations.recording.mandates import admit
-from core.operations.recording.work import KnownAccounts, OpeningAlone
+from core.operations.recording.opening import KnownAccounts, OpeningAlone
 from core.storage.database import Database
 from core.storage.reading.members import find_member
 from core.storage.reading.standing import find_standing

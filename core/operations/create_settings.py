@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from sqlalchemy import Connection
 
 from core.config import Configuration
-from core.domain.rejection import shown
+from core.domain.printable import shown
 from core.domain.rights import Actor, require_root
 from core.domain.settings import MandateSettings
 from core.domain.settings_changes import checked_settings, merged_address
 from core.errors import Conflict
-from core.operations.update_settings import named_zone, require_known_zone
+from core.operations.settings_zones import named_zone, require_known_zone
 from core.storage.billing_settings import default_settings, open_as_given
 from core.storage.database import Database
 from core.storage.known_zones import zones_to_take

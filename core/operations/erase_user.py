@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from core.domain.rejection import shown
+from core.domain.printable import shown
 from core.errors import NotFound
 from core.storage.database import Database, allow_time
 from core.storage.dead_letter_status import hold_decisions

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from datetime import datetime
 
+from core.clock import utc_now
 from core.config import Configuration
 from core.domain.job_periods import period_at
-from core.operations.record_usage import utc_now
 from core.operations.run_job import run_job
 from core.storage.database import Database, allow_time
 from core.storage.housekeeping import age_out_dead_letters, ensure_partitions, move_default_month, remove_findings, remove_job_runs

@@ -8,14 +8,14 @@ from sqlalchemy import Connection
 
 from core.config import Configuration
 from core.domain.contract import Id
-from core.domain.rejection import shown
+from core.domain.printable import shown
 from core.domain.request import Question
 from core.domain.settings import BillingSettings
 from core.errors import NotFound, RequestRefused
 from core.operations.moving.movement import movement
 from core.operations.recording.holders import open_accounts_of
 from core.operations.recording.mandates import meet, settings_of
-from core.operations.recording.work import KnownAccounts, OpeningAlone
+from core.operations.recording.opening import KnownAccounts, OpeningAlone
 from core.storage.accounts import NewAccount, find_pools, open_accounts
 from core.storage.reading.accounts import find_account_of
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from core.domain.rejection import shown
+from core.domain.printable import shown
 from core.domain.rights import Actor, require_root
 from core.errors import NotFound
 from core.storage.database import Database, allow_time

@@ -1,24 +1,21 @@
 """Recording usage: a batch of raw events in, a committed outcome for each of them out."""
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from time import perf_counter
 from typing import Any
 
+from core.clock import utc_now
 from core.config import Configuration
 from core.domain.outcome import BatchResult
 from core.domain.parsing import RawEvent
 from core.errors import BadData
 from core.operations.recording.batch import Settle, committed, settle_batch
 from core.operations.recording.delivery import Delivery, judge
+from core.operations.recording.opening import KnownAccounts
 from core.operations.recording.settle import settle, settle_isolating
-from core.operations.recording.work import KnownAccounts, Settled
+from core.operations.recording.work import Settled
 from core.storage.database import Database
-
-
-def utc_now() -> datetime:
-    """The time of this machine."""
-    return datetime.now(UTC)
 
 
 def record_usage(

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from core.domain import kinds
 from core.domain.billing import TransactionType
 from core.domain.entry import Entry
-from core.domain.rejection import shown
+from core.domain.printable import shown
 from core.domain.request import PositiveAmount, Reason, Request, RowId
 from core.domain.settings import BillingSettings
 from core.errors import NotFound, RequestRefused

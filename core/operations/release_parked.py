@@ -4,14 +4,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from time import perf_counter
 
+from core.clock import utc_now
 from core.config import Configuration
 from core.domain.outcome import BatchResult
 from core.errors import BadData
-from core.operations.record_usage import utc_now
 from core.operations.recording.batch import Settle, committed, settle_batch
 from core.operations.recording.delivery import judge
+from core.operations.recording.opening import KnownAccounts
 from core.operations.recording.settle import settle, settle_isolating
-from core.operations.recording.work import KnownAccounts
 from core.storage.batches import BatchKind
 from core.storage.database import Database
 from core.storage.parked_events import Position, find_releasable

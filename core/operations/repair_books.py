@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from core.domain.rejection import shown
+from core.domain.printable import shown
 from core.domain.rights import Actor
 from core.errors import Conflict, RequestRefused
 from core.operations.plan_repairs import plan_repairs

@@ -8,15 +8,16 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from core.clock import utc_now
 from core.config import Configuration
 from core.domain.rights import Actor, require_root
 from core.errors import BadData, NotFound
-from core.operations.record_usage import utc_now
 from core.operations.recording.batch import Settle, dead_letter_of, settle_batch
 from core.operations.recording.delivery import Delivery
+from core.operations.recording.opening import KnownAccounts
 from core.operations.recording.reopened import LETTERS_MAX, OpenedLetter, open_letters
 from core.operations.recording.settle import settle, settle_isolating
-from core.operations.recording.work import KnownAccounts, Settled, Work
+from core.operations.recording.work import Settled, Work
 from core.storage.batches import BatchKind
 from core.storage.database import Database, savepoint
 from core.storage.dead_letter_status import (

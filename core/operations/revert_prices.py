@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from core.domain.rejection import shown
+from core.domain.printable import shown
 from core.domain.rights import Actor, require_root
 from core.errors import NotFound
 from core.operations.amending.amend import amend, refund_in_the_way

@@ -10,7 +10,7 @@ from core.storage.database import Database, allow_time, transaction_time
 from core.storage.directory.requests import JOB, is_sync_due
 from core.storage.directory.source import MANDATES, MEMBERSHIPS, USERS, directory_source
 from core.storage.directory.staging import Change, compare_with_mirror, stage, take_over
-from core.storage.reading.zones import find_unknown_zones
+from core.storage.reading.unknown_zones import find_unknown_zones
 
 DISABLED_ALWAYS_ALLOWED = 10
 _PARTS = (USERS, MEMBERSHIPS, MANDATES)  # an import has the same order

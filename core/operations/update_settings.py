@@ -8,20 +8,19 @@ from sqlalchemy import Connection
 
 from core.config import Configuration
 from core.domain.billing import BillingModel
-from core.domain.rejection import shown
+from core.domain.printable import shown
 from core.domain.rights import Actor, require_root
 from core.domain.settings import SETTINGS, MandateSettings
 from core.domain.settings_changes import checked_settings, merged_address
-from core.errors import NotFound, RequestRefused
+from core.errors import RequestRefused
 from core.operations.moving.accounts import require_version
 from core.operations.moving.crossed import alerts_between
+from core.operations.settings_zones import named_zone, require_known_zone
 from core.storage.accounts import find_pools, lock_accounts
 from core.storage.alert_outbox import hold_outbox, wait_again
 from core.storage.balance_alerts import write_alerts
 from core.storage.billing_settings import change_settings, has_transactions, load_settings, open_settings
 from core.storage.database import Database
-from core.storage.directory.mirror import mandate_states
-from core.storage.known_zones import known_zones
 from core.storage.locks import hold_mandates
 from core.storage.reading.billing_settings import find_settings
 
@@ -111,20 +110,6 @@ def _require_possible(connection: Connection, current: MandateSettings, after: M
         require_known_zone(connection, after["time_zone"])
 
 
-def require_known_zone(connection: Connection, time_zone: str) -> None:
-    """The database, which takes local days by it, knows the zone: its time zones may be older than Python's.
-
-    Raises:
-        RequestRefused: it doesn't; usage of the mandate could not be recorded.
-    """
-    if time_zone not in known_zones(connection, [time_zone]):
-        raise RequestRefused(
-            f"{shown(time_zone)} is not a time zone that the database knows; its own list may be older: `pg_timezone_names`",
-            field="time_zone",
-            value=time_zone,
-        )
-
-
 def _opened(connection: Connection, mandate_id: str, changed_by: str, config: Configuration) -> MandateSettings:
     named = {mandate_id: named_zone(connection, mandate_id, config)}
     open_settings(connection, named, changed_by, default_time_zone=config.default_time_zone)
@@ -140,15 +125,3 @@ def _model_switch_needed(current: MandateSettings, wanted: BillingModel) -> Requ
         field="billing_model",
         value=wanted,
     )
-
-
-def named_zone(connection: Connection, mandate_id: str, config: Configuration) -> str | None:
-    """The time zone that the directory names for the mandate, if it does.
-
-    Raises:
-        NotFound: the directory doesn't know the mandate, so it may have no settings.
-    """
-    state = mandate_states(connection, [mandate_id]).get(mandate_id)
-    if state is None and config.unknown_mandates == "park":
-        raise NotFound(f"mandate {shown(mandate_id)} has no billing settings, and the directory does not know it")
-    return state.time_zone if state else None

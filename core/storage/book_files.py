@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.domain.rejection import shown
+from core.domain.printable import shown
 from core.domain.settings import SETTING_TYPES, BillingAddress
 from core.domain.usage_event import EVENT_TEXTS, TOKEN_KINDS
 from core.errors import RequestRefused

@@ -14,11 +14,11 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import SAWarning
 
-from core.domain.rejection import shown
+from core.domain.printable import shown
 from core.errors import Misconfigured, NeedsAdministrator, StorageUnavailable
 from core.storage.failures import translated
 from core.storage.locks import Lock, hold
-from core.storage.reading.zones import UnknownZone, find_unknown_zones
+from core.storage.reading.unknown_zones import UnknownZone, find_unknown_zones
 from core.storage.rights import some, strangers
 from core.storage.role_setup import prepare, rename, repair, require_owned, troubles
 from core.storage.roles import called, roles_of

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql import bindparam
 
-from core.domain.rejection import shown
+from core.domain.printable import shown
 from core.errors import Conflict
 from core.storage.locks import Lock, hold_text
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, BinaryIO
 
 from core.domain.json_exact import repetition
-from core.domain.rejection import shown
+from core.domain.printable import shown
 from core.errors import RequestRefused
 
 LINE_BYTES_MAX = 1024 * 1024  # as a message

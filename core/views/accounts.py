@@ -5,7 +5,7 @@ from collections.abc import Callable
 from sqlalchemy import Connection
 
 from core.domain.contract import Id, Label
-from core.domain.rejection import shown
+from core.domain.printable import shown
 from core.domain.request import RowId
 from core.domain.rights import Actor, require_root, sees_member
 from core.errors import NotFound

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from core.domain.billing import BillingModel
 from core.domain.contract import Id
 from core.domain.money import ZERO
-from core.domain.rejection import shown
+from core.domain.printable import shown
 from core.domain.request import DayOrMoment
 from core.errors import NotFound, RequestRefused
 from core.storage.reading import movements as sql

@@ -12,7 +12,7 @@ from core.domain.billing import AccountType, BillingModel, TransactionType
 from core.domain.contract import Id, RecordedEventId
 from core.domain.kinds import REVERSAL
 from core.domain.money import ZERO
-from core.domain.rejection import shown
+from core.domain.printable import shown
 from core.domain.request import RowId
 from core.domain.rights import Actor, Role, require_mandate, require_root, sees_member
 from core.errors import NotFound

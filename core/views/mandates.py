@@ -7,7 +7,7 @@ from pydantic import Field, GetPydanticSchema
 from sqlalchemy import Connection
 
 from core.domain.contract import Id
-from core.domain.rejection import shown
+from core.domain.printable import shown
 from core.domain.rights import Actor, visible_mandates, visible_mandates_of
 from core.errors import NotFound
 from core.storage.directory.mirror import mandate_states

@@ -19,7 +19,7 @@ from core.domain.contract import Id
 from core.domain.kinds import LINES
 from core.domain.money import ZERO
 from core.domain.periods import days_of
-from core.domain.rejection import shown
+from core.domain.printable import shown
 from core.domain.request import Day, Moment
 from core.domain.usage_event import TOKEN_KINDS, TokenColumns
 from core.errors import NotFound, RequestRefused

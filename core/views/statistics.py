@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from core.domain.contract import Id, Label
 from core.domain.money import ZERO
 from core.domain.periods import PeriodType, days_of
-from core.domain.rejection import shown
+from core.domain.printable import shown
 from core.domain.request import Day, RowId
 from core.domain.usage_event import TOKEN_KINDS, TokenColumns
 from core.errors import NotFound, RequestRefused

@@ -10,7 +10,7 @@ from core.domain.time_zones import likely_offset, show_offset
 from core.storage.database import allow_time
 from core.storage.invariants.invariant import EVER
 from core.storage.reading import zones as sql
-from core.storage.reading.zones import UnknownZones, find_unknown_zones
+from core.storage.reading.unknown_zones import UnknownZones, find_unknown_zones
 from core.storage.rows import rows
 from core.views.view import root, view
 

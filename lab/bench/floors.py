@@ -12,8 +12,8 @@ import psycopg
 from core.config import Configuration
 from core.operations.recording.batch import settle_batch
 from core.operations.recording.delivery import Delivery, judge
+from core.operations.recording.opening import KnownAccounts
 from core.operations.recording.settle import settle
-from core.operations.recording.work import KnownAccounts
 from core.storage.database import Database
 from lab.bench.traffic import WIDE_MANDATES, WIDE_USERS, raw_events, time_ordered_id
 

@@ -23,8 +23,8 @@ from core.domain.parsing import parse_event
 from core.domain.payload import payload_hash
 from core.operations.recording.batch import settle_batch
 from core.operations.recording.delivery import judge
+from core.operations.recording.opening import KnownAccounts
 from core.operations.recording.settle import settle
-from core.operations.recording.work import KnownAccounts
 from core.storage.database import Database
 from lab.bench.books import benchmark_services
 from lab.bench.report import machine

@@ -11,7 +11,7 @@ from core.domain.billing import BillingModel
 from core.domain.outcome import BatchResult
 from core.domain.rights import ROOT
 from core.domain.settings import MandateSettings
-from core.operations.recording.work import KnownAccounts
+from core.operations.recording.opening import KnownAccounts
 from core.operations.release_parked import release_parked
 from core.operations.update_settings import update_settings
 from core.storage.database import Database

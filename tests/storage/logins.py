@@ -8,7 +8,7 @@ import psycopg
 
 from core.domain.outcome import Outcome
 from core.operations.record_usage import record_usage
-from core.operations.recording.work import KnownAccounts
+from core.operations.recording.opening import KnownAccounts
 from core.storage.database import Database
 from tests.conftest import IsolatedConfiguration
 from tests.events import event, raw

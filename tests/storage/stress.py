@@ -19,7 +19,7 @@ from core.errors import RequestRefused
 from core.operations.adjust import Adjustment, adjust
 from core.operations.check_balance import BalanceQuestion, check_balance
 from core.operations.record_usage import record_usage
-from core.operations.recording.work import KnownAccounts
+from core.operations.recording.opening import KnownAccounts
 from core.operations.refund import Refund, refund
 from core.operations.set_account_enabled import AccountEnabling, set_account_enabled
 from core.operations.set_credit_limit import CreditLimit, set_credit_limit

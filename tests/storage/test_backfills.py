@@ -14,7 +14,7 @@ from core.operations import backfill_accounts as accounts_module
 from core.operations import backfill_settings as settings_module
 from core.operations.backfill_accounts import backfill_accounts
 from core.operations.backfill_settings import backfill_settings
-from core.operations.recording.work import KnownAccounts
+from core.operations.recording.opening import KnownAccounts
 from core.storage.database import Database
 from core.storage.directory.mirror import Mandate, put_mandates
 from tests.conftest import Record, Rows

@@ -10,7 +10,7 @@ import pytest
 
 from core.domain.billing import BillingModel
 from core.domain.outcome import BatchResult, Outcome
-from core.operations.recording.work import KnownAccounts
+from core.operations.recording.opening import KnownAccounts
 from core.storage.database import Database
 from tests.conftest import Record, Rows
 from tests.events import body_of, event

@@ -14,7 +14,7 @@ from core.errors import BadData, StorageUnavailable
 from core.operations.adjust import Adjustment, adjust
 from core.operations.backfill_accounts import backfill_accounts
 from core.operations.record_usage import record_usage
-from core.operations.recording.work import KnownAccounts
+from core.operations.recording.opening import KnownAccounts
 from core.operations.refund import Refund, refund
 from core.operations.release_parked import release_parked
 from core.operations.roll_up_usage import roll_up_usage

@@ -11,7 +11,7 @@ from core.config import Configuration
 from core.domain.outcome import BatchResult
 from core.domain.rights import ROOT
 from core.errors import BadData
-from core.operations.recording.work import KnownAccounts
+from core.operations.recording.opening import KnownAccounts
 from core.operations.release_parked import release_all_parked
 from core.storage import migrate
 from core.storage.database import Database

@@ -26,7 +26,7 @@ from core.domain.outcome import Outcome
 from core.domain.rights import ROOT
 from core.operations.create_settings import create_settings
 from core.operations.get_or_create_settings import get_or_create_settings
-from core.operations.recording.work import KnownAccounts
+from core.operations.recording.opening import KnownAccounts
 from core.operations.roll_up_usage import roll_up_usage
 from core.operations.update_settings import update_settings
 from core.storage.database import Database

@@ -12,7 +12,7 @@ from core.domain.parsing import RawEvent
 from core.domain.rejection import Reason, Rejection
 from core.domain.rights import ROOT
 from core.operations.housekeep import housekeep
-from core.operations.recording.work import KnownAccounts
+from core.operations.recording.opening import KnownAccounts
 from core.operations.release_parked import release_parked
 from core.operations.replay_dead_letters import Replaying, replay_dead_letters
 from core.storage.database import Database

@@ -15,7 +15,7 @@ from core.errors import NotFound, StorageUnavailable
 from core.operations.backfill_accounts import backfill_accounts
 from core.operations.backfill_settings import backfill_settings
 from core.operations.import_directory import import_directory
-from core.operations.recording.work import KnownAccounts
+from core.operations.recording.opening import KnownAccounts
 from core.operations.release_parked import release_all_parked
 from core.operations.replay_dead_letters import Replaying, replay_dead_letters
 from core.operations.switch_billing_model import ModelSwitch, switch_billing_model

@@ -8,7 +8,7 @@ from core.config import Configuration
 from core.domain.outcome import Outcome
 from core.errors import Misconfigured, StorageUnavailable
 from core.operations.record_usage import record_usage
-from core.operations.recording.work import KnownAccounts
+from core.operations.recording.opening import KnownAccounts
 from core.storage import migrate
 from core.storage.database import Database
 from core.storage.locks import Lock, hold

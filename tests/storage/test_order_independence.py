@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.domain.billing import BillingModel
-from core.operations.recording.work import KnownAccounts
+from core.operations.recording.opening import KnownAccounts
 from tests.conftest import Record, Rows
 from tests.events import OCCURRED_AT, event
 from tests.storage.conftest import PutSettings

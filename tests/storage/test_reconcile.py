@@ -15,7 +15,7 @@ from core.domain.rights import ROOT
 from core.errors import StorageUnavailable
 from core.operations import reconcile as reconcile_module
 from core.operations.reconcile import JOB, reconcile, violations_in
-from core.operations.recording.work import KnownAccounts
+from core.operations.recording.opening import KnownAccounts
 from core.operations.roll_up_usage import roll_up_usage
 from core.storage import checkpoint
 from core.storage.database import Database

@@ -16,7 +16,7 @@ from core.domain.rejection import Reason, Rejection
 from core.domain.rights import ROOT
 from core.errors import NotFound
 from core.operations.discard_dead_letters import discard_dead_letters
-from core.operations.recording.work import KnownAccounts
+from core.operations.recording.opening import KnownAccounts
 from core.operations.replay_dead_letters import Replay, Replaying, replay_dead_letters
 from core.storage.database import Database
 from core.storage.dead_letter_status import Choice

@@ -17,7 +17,7 @@ from core.domain.billing import BillingModel
 from core.domain.outcome import Outcome
 from core.domain.rights import ROOT
 from core.errors import StorageUnavailable
-from core.operations.recording.work import KnownAccounts
+from core.operations.recording.opening import KnownAccounts
 from core.operations.switch_billing_model import ModelSwitch, SwitchResult, switch_billing_model
 from core.storage.database import Database
 from tests.conftest import Record, Rows

@@ -21,7 +21,7 @@ from core.operations.import_directory import import_directory
 from core.operations.publish_alerts import ALERTS_MAX, publish_alerts
 from core.operations.rebuild_statistics import rebuild_statistics
 from core.operations.record_usage import record_usage
-from core.operations.recording.work import KnownAccounts
+from core.operations.recording.opening import KnownAccounts
 from core.operations.refund import Refund, refund
 from core.operations.release_parked import release_all_parked
 from core.operations.replay_dead_letters import Replaying, replay_dead_letters

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from core.domain.contract import ALIASES
 from core.domain.parsing import EVENT_BYTES_MAX
-from core.domain.rejection import Reason, Rejection, shown
+from core.domain.printable import shown
+from core.domain.rejection import Reason, Rejection
 from core.domain.usage_event import NO_TOKENS
 from tests.events import body_of, event, parsed, raw, rejection_of
 

@@ -11,7 +11,7 @@ import redis
 import structlog
 from redis.exceptions import NoPermissionError
 
-from core.domain.rejection import one_line
+from core.domain.printable import one_line
 from core.metrics import FOREIGN_LISTS, FOREIGN_MESSAGES
 from worker.queue_limits import SERVED_QUEUES
 

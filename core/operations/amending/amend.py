@@ -6,7 +6,7 @@ from sqlalchemy import Connection
 
 from core.domain.entry import Entry
 from core.domain.kinds import AMENDED, REVERSAL
-from core.domain.rejection import shown
+from core.domain.printable import shown
 from core.domain.settings import BillingSettings
 from core.errors import RequestRefused
 from core.operations.moving.accounts import locked_accounts

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from core.domain.money import ZERO
 from core.domain.new_price import NewPrice
-from core.domain.rejection import shown
+from core.domain.printable import shown
 from core.domain.request import By, Key
 from core.errors import RequestRefused
 from core.operations.amending.amend import refund_in_the_way

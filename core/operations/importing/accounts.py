@@ -9,7 +9,7 @@ from core.domain.entry import Entry
 from core.domain.kinds import ADJUSTMENT
 from core.domain.money import ZERO
 from core.domain.old_books import OldAccount
-from core.domain.rejection import shown
+from core.domain.printable import shown
 from core.domain.settings import BillingSettings
 from core.errors import RequestRefused
 from core.operations.importing.work import Importing

@@ -9,7 +9,7 @@ from core.domain.entry import Entry
 from core.domain.kinds import kind_of
 from core.domain.old_books import PastEntry, read_entry
 from core.domain.payload import PAYLOAD_HASHES, payload_hash
-from core.domain.rejection import shown
+from core.domain.printable import shown
 from core.domain.settings import BillingSettings
 from core.domain.usage_event import UsageEvent
 from core.errors import RequestRefused

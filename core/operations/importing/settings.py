@@ -5,8 +5,8 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from core.domain.contract import Id
+from core.domain.printable import shown
 from core.domain.problems import refusal
-from core.domain.rejection import shown
 from core.domain.settings_changes import checked_settings, merged_address, wrong_settings
 from core.errors import RequestRefused
 from core.operations.importing.work import Importing

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection
 
-from core.domain.rejection import shown
+from core.domain.printable import shown
 from core.domain.settings import BillingSettings, MandateSettings
 from core.errors import Conflict, NotFound
 from core.storage.accounts import LockedAccount, lock_accounts

@@ -9,8 +9,9 @@ from core.config import Configuration
 from core.domain.outcome import BatchResult, Outcome
 from core.metrics import BATCH_EVENTS, BATCH_SECONDS, DEAD_LETTERS, DEAD_LETTERS_WITHOUT_ROOM, EVENTS, UNKNOWN_USERS
 from core.operations.recording.delivery import Delivery
+from core.operations.recording.opening import KnownAccounts
 from core.operations.recording.sources import name_by_source
-from core.operations.recording.work import KnownAccounts, Settled, Work
+from core.operations.recording.work import Settled, Work
 from core.storage.batches import BatchKind, begin_batch, write_batch
 from core.storage.dead_letters import DeadLetter, Room, write_dead_letters
 

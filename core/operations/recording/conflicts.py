@@ -7,7 +7,8 @@ import msgspec
 from core.domain.outcome import Outcome
 from core.domain.parsing import parse_event
 from core.domain.payload import PAYLOAD_HASHES, billed_fields, difference
-from core.domain.rejection import Reason, Rejection, shown
+from core.domain.printable import shown
+from core.domain.rejection import Reason, Rejection
 from core.domain.usage_event import UsageEvent
 from core.errors import StorageUnavailable
 from core.operations.recording.delivery import Delivery, Groups

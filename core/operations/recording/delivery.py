@@ -8,7 +8,8 @@ import msgspec
 from core.domain.outcome import Outcome
 from core.domain.parsing import RawEvent, digits_below_microsecond, parse_event
 from core.domain.payload import HASH_VERSION, PAYLOAD_HASHES, payload_hash
-from core.domain.rejection import Reason, Rejection, shown
+from core.domain.printable import shown
+from core.domain.rejection import Reason, Rejection
 from core.domain.usage_event import UsageEvent
 from core.storage.accounts import Holder
 from core.storage.event_keys import EventKey, StoredHash

@@ -6,7 +6,7 @@ from core.domain.billing import BillingModel
 from core.domain.settings import BillingSettings
 from core.domain.usage_event import UsageEvent
 from core.operations.granting import make_first_grants
-from core.operations.recording.work import Opening
+from core.operations.recording.opening import Opening
 from core.storage.accounts import Holder, NewAccount, find_pools, find_user_accounts, open_accounts
 
 

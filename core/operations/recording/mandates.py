@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from core.domain.settings import BillingSettings
-from core.operations.recording.work import Opening
+from core.operations.recording.opening import Opening
 from core.storage.billing_settings import load_settings, open_settings
 from core.storage.directory.mirror import mandate_states
 from core.storage.locks import share_mandates

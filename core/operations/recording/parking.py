@@ -4,7 +4,8 @@ from collections.abc import Container
 
 from core.domain.outcome import Outcome
 from core.domain.payload import HASH_VERSION
-from core.domain.rejection import Reason, Rejection, shown
+from core.domain.printable import shown
+from core.domain.rejection import Reason, Rejection
 from core.operations.recording.delivery import Delivery, Groups
 from core.operations.recording.work import Work
 from core.storage.event_keys import EventKey, StoredHash, find_keys

@@ -12,7 +12,8 @@ from contextlib import suppress
 from core.domain.billing import BillingModel
 from core.domain.outcome import Outcome
 from core.domain.payload import HASH_VERSION
-from core.domain.rejection import Reason, Rejection, one_line
+from core.domain.printable import one_line
+from core.domain.rejection import Reason, Rejection
 from core.domain.settings import BillingSettings
 from core.errors import BadData, StorageUnavailable
 from core.operations.recording.balances import debit_balances

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TextIO, TypeVar
 
-from core.domain.rejection import shown
+from core.domain.printable import shown
 from core.domain.time_zones import is_time_zone
 from core.domain.usage_event import ID_LENGTH_MAX
 from core.errors import RequestRefused
