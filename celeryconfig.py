@@ -7,8 +7,8 @@ from celery.schedules import crontab
 from kombu import Exchange, Queue
 
 from core.config import configuration
+from core.database.database import check_urls
 from core.errors import Misconfigured
-from core.storage.database import check_urls
 from worker.intake.amqp_connection import QUORUM, is_amqp
 from worker.preflight import refuse, served_broker
 from worker.tls import UNVERIFIED, is_unverified, tls_options

@@ -11,10 +11,10 @@ from cli.context import find_servers, open_database
 from cli.options import AsJson, By, Key, Limit, Offset, login
 from cli.output.json_out import print_json
 from cli.output.tables import print_fields, print_next_page, print_table
-from core.operations.open_account import AccountOpening, open_account
-from core.operations.set_account_enabled import AccountEnabling, set_account_enabled
-from core.operations.set_credit_limit import CreditLimit, set_credit_limit
-from core.views import accounts
+from core.ledger import read_accounts as accounts
+from core.movements.open_account import AccountOpening, open_account
+from core.movements.set_account_enabled import AccountEnabling, set_account_enabled
+from core.movements.set_credit_limit import CreditLimit, set_credit_limit
 
 app = typer.Typer(
     help="Accounts: one pool per mandate, and one account per user in it.", no_args_is_help=True, add_completion=False, rich_markup_mode=None

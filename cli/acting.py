@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from core.domain.rights import Actor
+    from core.asking.rights import Actor
 
 ROOT = "root"
 _chosen = ContextVar("as", default=ROOT)
@@ -29,6 +29,6 @@ def acting() -> Actor:
 
 
 def _read(text: str) -> Actor:
-    from core.domain.rights import parse_actor  # noqa: PLC0415 - see above
+    from core.asking.rights import parse_actor  # noqa: PLC0415 - see above
 
     return parse_actor(text)

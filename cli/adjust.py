@@ -10,9 +10,9 @@ from cli.context import open_database
 from cli.options import AsJson, By, Key, login
 from cli.output.json_out import print_json
 from cli.output.tables import print_fields
-from core.operations.adjust import Adjustment
-from core.operations.adjust import adjust as adjust_balance
-from core.views.accounts import holder_account
+from core.ledger.read_accounts import holder_account
+from core.movements.adjust import Adjustment
+from core.movements.adjust import adjust as adjust_balance
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

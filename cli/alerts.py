@@ -11,9 +11,9 @@ from cli.options import AsJson, BeforeId, Limit, Moment, Offset, moment
 from cli.output.json_out import print_json
 from cli.output.tables import print_next_page, print_table
 from cli.output.text import counted
-from core.domain.billing import AlertKind
-from core.operations.withhold_alerts import withhold_alerts
-from core.views.alerts import list_alerts
+from core.alerts.read import list_alerts
+from core.alerts.withhold import withhold_alerts
+from core.billing import AlertKind
 
 app = typer.Typer(help="Alerts: balances that crossed a line.", add_completion=False, rich_markup_mode=None)
 

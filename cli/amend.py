@@ -14,14 +14,14 @@ from cli.output.json_out import print_json
 from cli.output.progress import progress
 from cli.output.tables import print_table
 from cli.output.text import counted, printable
-from core.domain.contract import ALIASES
-from core.domain.new_price import NewPrice
+from core.database.database import Database
 from core.errors import RequestRefused
-from core.operations.amend_prices import amend_prices, check_prices
-from core.operations.amending.prices import PriceTotals
-from core.operations.revert_prices import Reverting, revert_prices
-from core.storage.database import Database
-from core.storage.record_files import Columns, FileFormat, read_records, text
+from core.events.contract import ALIASES
+from core.movements.amend_prices import amend_prices, check_prices
+from core.movements.amended_prices import PriceTotals
+from core.movements.new_price import NewPrice
+from core.movements.revert_prices import Reverting, revert_prices
+from core.record_files import Columns, FileFormat, read_records, text
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

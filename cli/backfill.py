@@ -10,8 +10,8 @@ from cli.options import AsJson
 from cli.output.json_out import print_json
 from cli.output.tables import print_fields
 from core.errors import Conflict, RequestRefused
-from core.operations.backfill_accounts import backfill_accounts
-from core.operations.backfill_settings import backfill_settings
+from core.recording.backfill_accounts import backfill_accounts
+from core.settings.backfill import backfill_settings
 
 app = typer.Typer(
     help="What the directory's mandates and members lack in the books, made now rather than by the schedule.",

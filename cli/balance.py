@@ -11,8 +11,8 @@ from cli.context import open_database
 from cli.options import AsJson
 from cli.output.json_out import print_json
 from cli.output.tables import print_fields
-from core.views.balance import balance as effective_balance
-from core.views.balance_at import balance_at
+from core.ledger.read_balance import balance as effective_balance
+from core.ledger.read_balance_at import balance_at
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

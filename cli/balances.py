@@ -11,7 +11,7 @@ from cli.context import open_database
 from cli.options import AsJson, Limit, Mandates
 from cli.output.json_out import print_json
 from cli.output.tables import print_next_page, print_table
-from core.views.balances import AccountBalance, MandateBalance, UserBalance, balances_of_user, mandate_balances, user_balances
+from core.ledger.read_balances import AccountBalance, MandateBalance, UserBalance, balances_of_user, mandate_balances, user_balances
 
 app = typer.Typer(help="Balances over many mandates and users.", no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 _AMOUNTS = ("balance", "total_balance", "warning_threshold", "credit_limit", "default_user_credit")

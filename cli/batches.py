@@ -7,7 +7,7 @@ from cli.context import open_database
 from cli.options import AsJson, BeforeId, Limit, Offset
 from cli.output.json_out import print_json
 from cli.output.tables import print_next_page, print_table
-from core.views.batches import list_batches
+from core.recording.read_batches import list_batches
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

@@ -10,7 +10,7 @@ from cli.context import find_servers, open_database
 from cli.options import AsJson
 from cli.output.json_out import print_json
 from cli.output.tables import print_fields
-from core.operations.check_balance import BalanceQuestion, check_balance
+from core.checks.check_balance import BalanceQuestion, check_balance
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 EXIT_REFUSED = 3

@@ -8,8 +8,8 @@ from contextlib import contextmanager, suppress
 import typer
 
 from core.config import Configuration, configuration, unread_variables
+from core.database.database import Database, check_urls
 from core.errors import Misconfigured, StorageUnavailable
-from core.storage.database import Database, check_urls
 
 
 def find_servers() -> Configuration:
@@ -66,7 +66,7 @@ def open_database() -> Iterator[Database]:
 
 
 def _require_tables(database: Database) -> None:
-    from core.storage.migrate import require_current  # noqa: PLC0415 - loads Alembic, which only a failure needs
+    from core.schema.migrate import require_current  # noqa: PLC0415 - loads Alembic, which only a failure needs
 
     with suppress(StorageUnavailable), database.transaction() as connection:
         require_current(connection)

@@ -7,13 +7,13 @@ import typer
 from cli.context import find_servers
 from cli.options import AsJson
 from cli.output.json_out import print_json
-from core.domain.billing import CloudEventKey
+from core.billing import CloudEventKey
+from core.database.database import Database
+from core.database.installation import adopt_books, identity_here
 from core.errors import Misconfigured, NeedsAdministrator
-from core.operations.set_cloud_event_key import set_cloud_event_key
-from core.storage import migrate
-from core.storage.books import cloud_event_key
-from core.storage.database import Database
-from core.storage.installation import adopt_books, identity_here
+from core.recording.set_cloud_event_key import set_cloud_event_key
+from core.recording.sql.cloud_events import cloud_event_key
+from core.schema import migrate
 from worker.installation import read, take
 
 app = typer.Typer(

@@ -12,13 +12,13 @@ from cli.output.json_out import print_json
 from cli.output.progress import progress
 from cli.output.tables import cell, print_fields, print_next_page, print_table
 from cli.output.text import counted, decoded, printable
-from core.domain.billing import DeadLetterStatus
-from core.domain.rejection import Reason
-from core.operations.accept_conflict import accept_conflict
-from core.operations.discard_dead_letters import discard_dead_letters
-from core.operations.replay_dead_letters import Replay, Replaying, replay_dead_letters
-from core.storage.dead_letter_status import Choice
-from core.views import dead_letters
+from core.billing import DeadLetterStatus
+from core.dead_letters import read as dead_letters
+from core.dead_letters.accept_conflict import accept_conflict
+from core.dead_letters.discard import discard_dead_letters
+from core.dead_letters.replay import Replay, Replaying, replay_dead_letters
+from core.dead_letters.sql.status import Choice
+from core.rejection import Reason
 
 app = typer.Typer(
     help="Dead letters: messages that can't be recorded, each with its reason and bytes, until an operator decides.",

@@ -13,13 +13,13 @@ from cli.output.json_out import print_json
 from cli.output.tables import print_fields
 from cli.output.text import counted
 from cli.output.zones import warn_of_zones
-from core.domain.rights import require_root
+from core.asking.rights import require_root
+from core.directory.csv_files import RefusedRow
+from core.directory.import_files import import_directory_files
+from core.directory.sync import sync_directory
 from core.errors import Conflict
-from core.operations.import_directory_files import import_directory_files
-from core.operations.release_parked import release_all_parked
-from core.operations.sync_directory import sync_directory
-from core.storage.directory.csv_files import RefusedRow
-from core.views.zones import unknown_zones
+from core.recording.release_parked import release_all_parked
+from core.verifying.read_zones import unknown_zones
 
 app = typer.Typer(
     help="The directory's mirror: which mandates, users and memberships exist.", no_args_is_help=True, add_completion=False, rich_markup_mode=None

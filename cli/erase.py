@@ -8,8 +8,8 @@ from cli.context import find_servers
 from cli.options import AsJson, By, login
 from cli.output.json_out import print_json
 from cli.output.tables import print_fields
-from core.operations.erase_user import erase_user
-from core.storage.database import Database
+from core.database.database import Database
+from core.housekeeping.erase_user import erase_user
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from core.domain.contract import ALIASES, EventContract, TokenCounts
-from core.storage.record_files import Columns, FileFormat, RecordLine, read_records, text, whole_number
+from core.events.contract import ALIASES, EventContract, TokenCounts
+from core.record_files import Columns, FileFormat, RecordLine, read_records, text, whole_number
 
 _TOKENS = frozenset(TokenCounts.model_fields)
 _FIELDS = frozenset(EventContract.model_fields) - {"usage"}

@@ -10,11 +10,11 @@ from cli.context import open_database
 from cli.options import AsJson
 from cli.output.json_out import print_json
 from cli.output.tables import print_fields, print_table
-from core.domain.kinds import GRANT
-from core.storage.reading.accounts import Account
-from core.views.explain import Explanation, explain_event
-from core.views.explain import explain as explain_transaction
-from core.views.transactions import Transaction
+from core.ledger.kinds import GRANT
+from core.ledger.read_transactions import Transaction
+from core.ledger.sql.shown_accounts import Account
+from core.reports.explain import Explanation, explain_event
+from core.reports.explain import explain as explain_transaction
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 _FREE = ("description", "mandate", "about", "balance of")

@@ -21,10 +21,10 @@ from cli.output.parquet_out import require_pyarrow, write_parquet
 from cli.output.progress import Show, progress
 from cli.output.tables import cell
 from cli.output.text import counted, printable
-from core.domain.exports import Layout, Row
-from core.domain.periods import PeriodType
-from core.storage.database import Database
-from core.views.export import Export, statistics_export, transactions_export
+from core.database.database import Database
+from core.periods import PeriodType
+from core.reports.columns import Layout, Row
+from core.reports.export import Export, statistics_export, transactions_export
 
 app = typer.Typer(help="The books for other programs, as CSV or Parquet.", no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 

@@ -9,7 +9,7 @@ from cli.context import open_database
 from cli.options import AsJson, Limit, Offset, moment_and_id
 from cli.output.json_out import print_json
 from cli.output.tables import print_next_page, print_table
-from core.views.findings import list_findings
+from core.verifying.read_findings import list_findings
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

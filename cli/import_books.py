@@ -16,9 +16,9 @@ from cli.output.json_out import print_json
 from cli.output.progress import progress
 from cli.output.tables import print_table
 from cli.output.text import counted
-from core.domain.money import ZERO
-from core.operations.import_books import ImportedBooks, MandateTotals, import_books
-from core.storage.book_files import BookFiles, find_book_files
+from core.importing.files import BookFiles, find_book_files
+from core.importing.import_books import ImportedBooks, MandateTotals, import_books
+from core.money import ZERO
 
 app = typer.Typer(help="Existing books of a service that billed before.", no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 MANDATES_SHOWN_MAX = 100

@@ -9,7 +9,7 @@ from cli.context import open_database
 from cli.options import AsJson, Limit, Offset, moment_first
 from cli.output.json_out import print_json
 from cli.output.tables import print_next_page, print_table
-from core.views.jobs import list_job_runs
+from core.jobs.read import list_job_runs
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from core.domain.usage_event import parse_time
-from core.views.paging import LIMIT_MAX
+from core.asking.paging import LIMIT_MAX
+from core.events.model import parse_time
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document: decimals as strings, times in ISO 8601.")]
 Limit = Annotated[int, typer.Option(min=1, max=LIMIT_MAX, help="Rows to show at most.")]

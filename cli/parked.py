@@ -11,9 +11,9 @@ from cli.output.json_out import print_json
 from cli.output.progress import progress
 from cli.output.tables import print_next_page, print_table
 from cli.output.text import counted
-from core.domain.rights import require_root
-from core.operations.release_parked import release_all_parked
-from core.views.parked_events import list_parked, parked_per_mandate
+from core.asking.rights import require_root
+from core.recording.read_parked import list_parked, parked_per_mandate
+from core.recording.release_parked import release_all_parked
 
 app = typer.Typer(
     help="Parked events: recorded by themselves as soon as their mandate is known.", no_args_is_help=True, add_completion=False, rich_markup_mode=None

@@ -20,7 +20,7 @@ from cli.options import AsJson
 from cli.output.json_out import print_json
 from cli.output.progress import progress
 from cli.output.text import counted, printable
-from core.storage.record_files import Fields, FileFormat, RecordLine
+from core.record_files import Fields, FileFormat, RecordLine
 from worker.intake.amqp_connection import refusal
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)

@@ -10,10 +10,10 @@ from cli.options import AsJson
 from cli.output.json_out import print_json
 from cli.output.tables import print_fields
 from cli.output.text import counted
-from core.domain.rights import require_root
+from core.asking.rights import require_root
 from core.errors import Conflict
-from core.operations.reconcile import reconcile as reconcile_books
-from core.operations.reconcile import violations_in
+from core.verifying.reconcile import reconcile as reconcile_books
+from core.verifying.reconcile import violations_in
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

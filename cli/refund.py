@@ -10,8 +10,8 @@ from cli.context import open_database
 from cli.options import AsJson, By, Key, login
 from cli.output.json_out import print_json
 from cli.output.tables import print_fields
-from core.operations.refund import Refund
-from core.operations.refund import refund as refund_entry
+from core.movements.refund import Refund
+from core.movements.refund import refund as refund_entry
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

@@ -10,9 +10,9 @@ from cli.options import AsJson, By, login
 from cli.output.json_out import print_json
 from cli.output.tables import print_table
 from cli.output.text import counted
-from core.operations.forget_sums import Forgetting, forget_sums
-from core.operations.plan_repairs import RepairPlan, plan_repairs
-from core.operations.repair_books import Repairs, repair_books
+from core.verifying.forget_sums import Forgetting, forget_sums
+from core.verifying.plan_repairs import RepairPlan, plan_repairs
+from core.verifying.repair import Repairs, repair_books
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

@@ -12,10 +12,10 @@ from cli.output.json_out import print_json
 from cli.output.progress import progress
 from cli.output.tables import print_fields
 from cli.output.text import counted
-from core.domain.rights import require_root
-from core.operations.rebuild_statistics import rebuild_statistics
-from core.operations.roll_up_usage import roll_up_usage
-from core.views.rollup import rollup_status
+from core.asking.rights import require_root
+from core.statistics.read_progress import rollup_status
+from core.statistics.rebuild import rebuild_statistics
+from core.statistics.roll_up import roll_up_usage
 
 app = typer.Typer(
     help="Usage statistics by day, month and year: workers keep them up every two minutes.",

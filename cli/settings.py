@@ -11,12 +11,12 @@ from cli.options import AsJson, By, Limit, Offset, login
 from cli.output.json_out import print_json
 from cli.output.tables import cell, print_fields, print_next_page, print_table
 from cli.settings_options import NewModel, given_settings, naming_settings
-from core.domain.settings import MandateSettings
-from core.operations.create_settings import create_settings
-from core.operations.get_or_create_settings import get_or_create_settings
-from core.operations.update_settings import update_settings
-from core.views import billing_settings
-from core.views.settings_history import settings_history
+from core.movements.update_settings import update_settings
+from core.settings import read as billing_settings
+from core.settings.create import create_settings
+from core.settings.get_or_create import get_or_create_settings
+from core.settings.model import MandateSettings
+from core.settings.read_history import settings_history
 
 app = typer.Typer(help="Billing settings of mandates.", no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 Mandate = Annotated[str, typer.Argument(help="Id of the mandate.")]

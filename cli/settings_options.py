@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from core.domain.billing import BillingModel
-from core.domain.settings import SETTINGS, BillingAddress
-from core.domain.settings_changes import wrong_settings
+from core.billing import BillingModel
 from core.errors import RequestRefused
+from core.settings.changes import wrong_settings
+from core.settings.model import SETTINGS, BillingAddress
 
 NewModel = Annotated[
     BillingModel | None,

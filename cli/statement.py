@@ -16,9 +16,9 @@ from cli.output.new_file import new_file, standard_output
 from cli.output.statement_page import statement_page
 from cli.output.tables import cell, print_fields, print_table
 from cli.output.text import counted
-from core.domain.json_text import json_text
-from core.views.statement import BalanceMonth, Statement, UsageFigures
-from core.views.statement import statement as statement_of
+from core.json_text import json_text
+from core.reports.statement import BalanceMonth, Statement, UsageFigures
+from core.reports.statement import statement as statement_of
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 SHARES_SHOWN_MAX = 20

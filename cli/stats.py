@@ -15,10 +15,10 @@ from cli.output.chart import bar
 from cli.output.csv_out import print_csv
 from cli.output.json_out import print_json
 from cli.output.tables import cell, print_table
-from core.domain.money import ZERO
-from core.domain.periods import PeriodType
-from core.views.accounts import holder_account
-from core.views.statistics import Statistics, UsageStatistic, computed_statistics, days_in, statistics_of, summed
+from core.ledger.read_accounts import holder_account
+from core.money import ZERO
+from core.periods import PeriodType
+from core.statistics.read import Statistics, UsageStatistic, computed_statistics, days_in, statistics_of, summed
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 _KEYS = ("period_start", "provider", "model", "feature_code")

@@ -10,10 +10,10 @@ from cli.context import open_database
 from cli.options import AsJson, By, login
 from cli.output.json_out import print_json
 from cli.output.tables import print_fields, print_table
-from core.domain.billing import BillingModel
-from core.operations.plan_switch import SwitchPlan, plan_switch
-from core.operations.switch_billing_model import ModelSwitch, switch_billing_model
-from core.views.billing_settings import settings_of
+from core.billing import BillingModel
+from core.movements.plan_switch import SwitchPlan, plan_switch
+from core.movements.switch import ModelSwitch, switch_billing_model
+from core.settings.read import settings_of
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

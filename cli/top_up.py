@@ -10,8 +10,8 @@ from cli.context import open_database
 from cli.options import AsJson, By, Key, login
 from cli.output.json_out import print_json
 from cli.output.tables import print_fields
-from core.operations.top_up import TopUp, top_up
-from core.views.accounts import holder_account
+from core.ledger.read_accounts import holder_account
+from core.movements.top_up import TopUp, top_up
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

@@ -10,9 +10,9 @@ from cli.context import open_database
 from cli.options import AsJson, FromDay, Limit, Mandates, ToDay, day, moment_and_id
 from cli.output.json_out import print_json
 from cli.output.tables import print_next_page, print_table
-from core.storage.database import Database
-from core.views.paging import Page
-from core.views.transactions import (
+from core.asking.paging import Page
+from core.database.database import Database
+from core.ledger.read_transactions import (
     Transaction,
     movements_of_account,
     transactions_of_account,

@@ -10,7 +10,7 @@ from cli.context import open_database
 from cli.options import AsJson, Limit, Mandates, ToDay, day
 from cli.output.json_out import print_json
 from cli.output.tables import print_next_page, print_table
-from core.views.twins import AT_LEAST_DEFAULT, SECONDS_DEFAULT, twins
+from core.reports.twins import AT_LEAST_DEFAULT, SECONDS_DEFAULT, twins
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 _WEEK = timedelta(days=6)

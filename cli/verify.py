@@ -8,7 +8,7 @@ from cli.options import AsJson
 from cli.output.json_out import print_json
 from cli.output.tables import cell, print_table
 from cli.output.text import counted
-from core.views.verify import verify as verify_books
+from core.verifying.verify import verify as verify_books
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

@@ -11,8 +11,8 @@ from cli.output.json_out import print_json
 from cli.output.tables import print_fields, print_table
 from cli.output.text import counted
 from cli.output.zones import zone_lines
-from core.operations.accept_former_offset import FormerOffsetAsked, accept_former_offset
-from core.views.zones import ZoneReport, check_zones
+from core.verifying.accept_former_offset import FormerOffsetAsked, accept_former_offset
+from core.verifying.read_zones import ZoneReport, check_zones
 
 app = typer.Typer(help="Time zones of mandates.", no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 

@@ -13,9 +13,9 @@ from typing import Annotated, Literal
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
 
-from core.domain.problems import problems_in
-from core.domain.time_zones import is_time_zone
 from core.errors import Misconfigured
+from core.problems import problems_in
+from core.time_zones import is_time_zone
 
 _PREFIX = "TOLLBOOK_"
 _ENV_FILE = ".env"

@@ -11,9 +11,9 @@ from typing import Any
 from pydantic import AliasChoices
 from pydantic.fields import FieldInfo
 
+from core.alerts.message import AlertMessage
 from core.config import Configuration
-from core.domain.alert_message import AlertMessage
-from core.domain.contract import ALIASES, EventContract
+from core.events.contract import ALIASES, EventContract
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGURATION, PRODUCERS, SCHEMA, ENVIRONMENT = "docs/configuration.md", "docs/producers.md", "docs/event-v1.schema.json", ".env.example"

@@ -5,10 +5,10 @@ from typing import Any
 import structlog
 from celery import shared_task
 
+from core.alerts.publish import count_waiting_alerts, publish_alerts
 from core.config import configuration
+from core.database.database import database
 from core.metrics import ALERTS, ALERTS_OLDEST_SECONDS, ALERTS_WAITING
-from core.operations.publish_alerts import count_waiting_alerts, publish_alerts
-from core.storage.database import database
 from tasks.outgoing import outgoing_queue
 
 log = structlog.get_logger()

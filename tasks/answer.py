@@ -10,8 +10,8 @@ from typing import Any
 import structlog
 from celery import Celery, Task
 
-from core.domain.json_text import json_text
 from core.errors import Conflict, Forbidden, Misconfigured, NotFound, RequestRefused, StorageUnavailable, TollbookError
+from core.json_text import json_text
 from core.metrics import REQUESTS, UNDELIVERED
 
 log = structlog.get_logger()

@@ -6,16 +6,16 @@ import structlog
 from celery import shared_task
 
 from core.config import configuration
-from core.operations.backfill_accounts import backfill_accounts
-from core.operations.backfill_settings import backfill_settings
-from core.storage.database import database
+from core.database.database import database
+from core.recording.backfill_accounts import backfill_accounts
+from core.settings.backfill import backfill_settings
 
 log = structlog.get_logger()
 
 
 @shared_task(name="settings.backfill", bind=True)
 def run_settings_backfill(self: Any) -> dict[str, int] | None:
-    """Default settings for enabled mandates without any, once per hour; see `core.operations.backfill_settings`."""
+    """Default settings for enabled mandates without any, once per hour; see `core.settings.backfill`."""
     counts = backfill_settings(database(), config=configuration(), worker=self.request.hostname or "local")
     if counts is not None:
         log.info("settings.backfilled", **counts)
@@ -24,7 +24,7 @@ def run_settings_backfill(self: Any) -> dict[str, int] | None:
 
 @shared_task(name="accounts.backfill", bind=True)
 def run_accounts_backfill(self: Any) -> dict[str, int] | None:
-    """Accounts, pools and due grants, then parked events, once per hour; see `core.operations.backfill_accounts`."""
+    """Accounts, pools and due grants, then parked events, once per hour; see `core.recording.backfill_accounts`."""
     counts = backfill_accounts(
         database(),
         config=configuration(),

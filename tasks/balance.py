@@ -4,10 +4,10 @@ from typing import Any
 
 from celery import shared_task
 
+from core.asking.rights import ROOT
+from core.checks.check_balance import BalanceQuestion, check_balance
 from core.config import configuration
-from core.domain.rights import ROOT
-from core.operations.check_balance import BalanceQuestion, check_balance
-from core.storage.database import database
+from core.database.database import database
 from tasks.answer import Answer, AnsweringTask
 
 

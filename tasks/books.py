@@ -6,16 +6,16 @@ import structlog
 from celery import shared_task
 
 from core.config import configuration
-from core.operations.housekeep import housekeep
-from core.operations.reconcile import reconcile, violations_in
-from core.storage.database import database
+from core.database.database import database
+from core.housekeeping.housekeep import housekeep
+from core.verifying.reconcile import reconcile, violations_in
 
 log = structlog.get_logger()
 
 
 @shared_task(name="books.housekeep", bind=True)
 def run_housekeep(self: Any) -> dict[str, int] | None:
-    """Partitions ahead of time and retention, once per period; see `core.operations.housekeep`. A replay does nothing."""
+    """Partitions ahead of time and retention, once per period; see `core.housekeeping.housekeep`. A replay does nothing."""
     counts = housekeep(database(), config=configuration(), worker=self.request.hostname or "local")
     if counts is not None:
         log.info("books.kept", **counts)
@@ -26,7 +26,7 @@ def run_housekeep(self: Any) -> dict[str, int] | None:
 
 @shared_task(name="books.reconcile", bind=True)
 def run_reconcile(self: Any) -> dict[str, int] | None:
-    """Looks at every invariant, once per day; see `core.operations.reconcile`. A replay does nothing."""
+    """Looks at every invariant, once per day; see `core.verifying.reconcile`. A replay does nothing."""
     counts = reconcile(database(), worker=self.request.hostname or "local")
     if counts is not None:
         log.info("books.reconciled", **counts)

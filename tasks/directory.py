@@ -6,10 +6,10 @@ import structlog
 from celery import shared_task
 
 from core.config import configuration
+from core.database.database import database
+from core.directory.sync import sync_directory
 from core.errors import TollbookError
-from core.operations.release_parked import release_all_parked
-from core.operations.sync_directory import sync_directory
-from core.storage.database import database
+from core.recording.release_parked import release_all_parked
 
 log = structlog.get_logger()
 

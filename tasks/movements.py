@@ -1,16 +1,16 @@
 """The doors for movements; only who may write to the queue `movements` may ask. Each is safe to repeat, by its key if it has one.
 
-Each task is that of a declared movement (`core.operations.moving.movement`), and answers with what it returns.
+Each task is that of a declared movement (`core.movements.movement`), and answers with what it returns.
 """
 
 from typing import Any
 
 from celery import shared_task
 
+from core.asking.rights import ROOT
 from core.config import configuration
-from core.domain.rights import ROOT
-from core.operations.moving.movement import Movement, movements
-from core.storage.database import database
+from core.database.database import database
+from core.movements.movement import Movement, movements
 from tasks.answer import Answer, WaitingTask
 
 MOVEMENTS = movements()

@@ -6,8 +6,8 @@ import structlog
 from celery import shared_task
 
 from core.config import configuration
-from core.operations.release_parked import release_all_parked
-from core.storage.database import database
+from core.database.database import database
+from core.recording.release_parked import release_all_parked
 
 log = structlog.get_logger()
 

@@ -5,9 +5,9 @@ from typing import Any
 import structlog
 from celery import shared_task
 
-from core.operations.close_day import close_day
-from core.operations.roll_up_usage import roll_up_usage
-from core.storage.database import database
+from core.database.database import database
+from core.statistics.close_day import close_day
+from core.statistics.roll_up import roll_up_usage
 
 log = structlog.get_logger()
 

@@ -5,15 +5,15 @@ from typing import Any
 from celery import shared_task
 from pydantic import Field
 
+from core.asking.request import By, Question
+from core.asking.rights import ROOT
+from core.billing import BillingModel
 from core.config import configuration
-from core.domain.billing import BillingModel
-from core.domain.request import By, Question
-from core.domain.rights import ROOT
-from core.operations.create_settings import create_settings
-from core.operations.get_or_create_settings import get_or_create_settings
-from core.operations.update_settings import update_settings
-from core.storage.database import database
-from core.views.billing_settings import settings_of
+from core.database.database import database
+from core.movements.update_settings import update_settings
+from core.settings.create import create_settings
+from core.settings.get_or_create import get_or_create_settings
+from core.settings.read import settings_of
 from tasks.answer import Answer, AnsweringTask
 
 

@@ -11,8 +11,8 @@ import structlog
 from celery import current_app
 
 from core.config import configuration
-from core.storage.database import database
-from core.storage.directory.requests import JOB, PAUSE_SECONDS, claim_request
+from core.database.database import database
+from core.directory.sql.requests import JOB, PAUSE_SECONDS, claim_request
 
 log = structlog.get_logger()
 

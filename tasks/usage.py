@@ -11,12 +11,12 @@ from typing import Any
 from celery import Task, shared_task
 
 from core.config import configuration
-from core.domain.message import RECORD, RECORD_BATCH, Message, message_of, raw_events
-from core.domain.outcome import BatchResult, Outcome
+from core.database.database import database
 from core.errors import Misconfigured, StorageUnavailable
-from core.operations.record_usage import record_usage
-from core.operations.recording.opening import KnownAccounts
-from core.storage.database import database
+from core.events.message import RECORD, RECORD_BATCH, Message, message_of, raw_events
+from core.events.outcome import BatchResult, Outcome
+from core.ledger.opening import KnownAccounts
+from core.recording.record_usage import record_usage
 from tasks.sync_requests import sync_requests
 
 EVENTS_PER_TRANSACTION_MAX = 2000

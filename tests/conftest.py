@@ -25,16 +25,16 @@ from sqlalchemy import text
 
 from core.clock import utc_now
 from core.config import Configuration
-from core.domain.outcome import BatchResult
-from core.operations.record_usage import record_usage
-from core.operations.recording.opening import KnownAccounts
-from core.storage import migrate
-from core.storage.database import Database
+from core.database.database import Database
+from core.events.outcome import BatchResult
+from core.ledger.opening import KnownAccounts
+from core.recording.record_usage import record_usage
+from core.schema import migrate
 from lab import pgbouncer
 from lab.pgbouncer import IGNORED_OPTIONS, PgBouncer
 from lab.postgres import OWNER, SUPERUSER, WORKER, PostgresServer
 from lab.process import reachable_dir, temporary_dir
-from tests.events import EventLike, raw
+from tests.sample_events import EventLike, raw
 
 # The same examples in every run; `--hypothesis-profile=explore` looks further, from a seed that it prints.
 hypothesis.settings.register_profile("tollbook", deadline=None, derandomize=True)

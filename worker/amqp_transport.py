@@ -14,7 +14,7 @@ from amqp import serialization, spec
 from amqp.transport import SSLTransport
 from celery.worker.consumer.delayed_delivery import DelayedDelivery
 
-from core.domain.printable import shown
+from core.printable import shown
 from worker.tls import amqp_socket
 
 log = structlog.get_logger()

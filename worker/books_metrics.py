@@ -6,10 +6,10 @@ import structlog
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from core.domain.rights import ROOT
+from core.asking.rights import ROOT
+from core.database.database import database
 from core.errors import TollbookError
-from core.storage.database import database
-from core.views.findings import latest_violations
+from core.verifying.read_findings import latest_violations
 
 log = structlog.get_logger()
 

@@ -16,10 +16,10 @@ import structlog
 from celery.worker.consumer import Consumer
 from redis.exceptions import NoPermissionError
 
-from core.domain.json_exact import repetition
-from core.domain.message import UNREAD_BODY, UNREAD_REASON
-from core.domain.printable import shown
-from core.domain.rejection import Reason, Rejection
+from core.events.message import UNREAD_BODY, UNREAD_REASON
+from core.json_exact import repetition
+from core.printable import shown
+from core.rejection import Reason, Rejection
 from tasks.answer import error_answer, send_answer
 from tasks.views import VIEWS
 from worker.message_headers import sound_headers

@@ -12,9 +12,9 @@ import redis
 import structlog
 
 from core.config import configuration
+from core.database.database import database
+from core.database.installation import Identity, identity_here, identity_of_books
 from core.errors import Misconfigured, StorageUnavailable
-from core.storage.database import database
-from core.storage.installation import Identity, identity_here, identity_of_books
 from worker.intake.amqp_connection import ERRORS, QUORUM, connected, is_amqp, refusal
 from worker.intake.redis_source import connect
 

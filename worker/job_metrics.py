@@ -6,11 +6,11 @@ import structlog
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from core.domain.rights import ROOT
+from core.asking.rights import ROOT
+from core.database.database import database
 from core.errors import TollbookError
-from core.storage.database import database
-from core.views.jobs import job_ages
-from core.views.rollup import rollup_status
+from core.jobs.read import job_ages
+from core.statistics.read_progress import rollup_status
 
 log = structlog.get_logger()
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from celery.signals import worker_process_init, worker_ready, worker_shutdown
 
-from core.storage.database import database
+from core.database.database import database
 
 
 @worker_process_init.connect

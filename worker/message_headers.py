@@ -6,7 +6,7 @@ from typing import Any
 
 from celery.utils.time import maybe_iso8601, maybe_make_aware
 
-from core.domain.printable import printable, shown
+from core.printable import printable, shown
 
 ID_CHARACTERS_MAX = 128
 _CHARACTERS_MAX = {"argsrepr": 1024, "kwargsrepr": 1024, "origin": 255, "lang": 32}  # what only people read, and only its beginning

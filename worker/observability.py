@@ -10,7 +10,7 @@ from celery.signals import celeryd_init, setup_logging, task_postrun, task_preru
 from prometheus_client import REGISTRY, start_http_server
 
 from core.config import Configuration, configuration, unread_variables
-from core.domain.printable import printable
+from core.printable import printable
 from worker.books_metrics import BooksMetrics
 from worker.job_metrics import JobMetrics
 from worker.preflight import refuse

@@ -14,11 +14,11 @@ from celery.signals import beat_init
 from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissionError
 
 from core.config import configuration
-from core.domain.logins import ENCODE, has_raw_password
-from core.domain.printable import printable
+from core.database.database import database
+from core.database.logins import ENCODE, has_raw_password
 from core.errors import Misconfigured, StorageUnavailable
-from core.storage.database import database
-from core.storage.migrate import require_current
+from core.printable import printable
+from core.schema.migrate import require_current
 from worker.installation import check_installation, check_name
 from worker.intake.amqp_connection import DEAD_SUFFIX, ERRORS, connected, declare, is_amqp, refusal
 from worker.intake.redis_source import connect

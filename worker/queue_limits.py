@@ -1,6 +1,6 @@
 """The queues, and how much the worker reads of what comes out of each that Celery's own consumer serves."""
 
-from core.domain.envelope import MESSAGE_BYTES_MAX, PLAIN_QUEUE
+from core.events.envelope import MESSAGE_BYTES_MAX, PLAIN_QUEUE
 
 USAGE = "usage"
 TRUSTED_QUEUES = frozenset({"maintenance", "movements"})  # whoever writes to them may have anything done

@@ -19,7 +19,7 @@ from redis.asyncio.connection import RedisSSLContext
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
-from core.domain.printable import shown
+from core.printable import shown
 from worker.queue_limits import entry_bytes_max
 from worker.tls import TlsConnection, tls_context
 

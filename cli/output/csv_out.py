@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from io import RawIOBase
 
-from core.domain.exports import Column, Kind, Row
+from core.reports.columns import Column, Kind, Row
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _QUOTED = re.compile(r'[",\r\n]')

@@ -2,7 +2,7 @@
 
 import typer
 
-from core.domain.json_text import json_text
+from core.json_text import json_text
 
 
 def print_json(value: object) -> None:

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from core.domain.printable import shown
 from core.errors import RequestRefused
+from core.printable import shown
 
 
 class Written(io.RawIOBase):

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from io import RawIOBase
 from typing import Any
 
-from core.domain.exports import Column, Kind, Row
 from core.errors import Misconfigured
+from core.reports.columns import Column, Kind, Row
 
 ROW_GROUP_ROWS = 50_000  # what is in memory at most, packed
 

@@ -18,10 +18,10 @@ from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from cli.output.text import printable
-from core.domain.billing import BillingModel
-from core.domain.money import ZERO
-from core.domain.time_zones import is_time_zone
-from core.views.statement import BalanceMonth, Statement, UsageFigures
+from core.billing import BillingModel
+from core.money import ZERO
+from core.reports.statement import BalanceMonth, Statement, UsageFigures
+from core.time_zones import is_time_zone
 
 ROWS_MAX = 200  # models and features, whose names the producers choose; users are all listed
 _PLACES_MIN = 2

@@ -1,6 +1,6 @@
 """Small texts for people."""
 
-from core.domain.printable import printable as printable  # noqa: PLC0414 - what the commands print goes through this module
+from core.printable import printable as printable  # noqa: PLC0414 - what the commands print goes through this module
 
 
 def decoded(body: bytes) -> str:

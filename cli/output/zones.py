@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import typer
 
 from cli.output.text import counted, printable
-from core.storage.reading.unknown_zones import UnknownZone, UnknownZones
+from core.directory.sql.unknown_zones import UnknownZone, UnknownZones
 
 SHOWN_MAX = 20
 

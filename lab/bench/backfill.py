@@ -5,9 +5,9 @@ from time import perf_counter
 import psycopg
 
 from core.config import Configuration
-from core.operations.backfill_accounts import backfill_accounts
-from core.operations.backfill_settings import backfill_settings
-from core.storage.database import Database
+from core.database.database import Database
+from core.recording.backfill_accounts import backfill_accounts
+from core.settings.backfill import backfill_settings
 from lab.bench.goals import BACKFILL, BACKFILL_FLOOR
 from lab.services import Services
 

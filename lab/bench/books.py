@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import psycopg
 
-from core.storage.migrate import upgrade
+from core.schema.migrate import upgrade
 from lab import services
 from lab.bench.traffic import HOT_MANDATE, MANDATES, USERS
 from lab.process import temporary_dir

@@ -9,10 +9,10 @@ from uuid import uuid4
 import redis
 from celery import Celery
 
+from core.asking.rights import ROOT
+from core.checks.check_balance import BalanceQuestion, check_balance
 from core.config import Configuration
-from core.domain.rights import ROOT
-from core.operations.check_balance import BalanceQuestion, check_balance
-from core.storage.database import Database
+from core.database.database import Database
 from lab.bench.drains import workers
 from lab.bench.goals import CHECK, CHECK_STREAM, CHECK_TASK
 from lab.bench.traffic import MANDATES, celery_message, events

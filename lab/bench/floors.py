@@ -10,11 +10,11 @@ from time import perf_counter
 import psycopg
 
 from core.config import Configuration
-from core.operations.recording.batch import settle_batch
-from core.operations.recording.delivery import Delivery, judge
-from core.operations.recording.opening import KnownAccounts
-from core.operations.recording.settle import settle
-from core.storage.database import Database
+from core.database.database import Database
+from core.ledger.opening import KnownAccounts
+from core.recording.batch import settle_batch
+from core.recording.delivery import Delivery, judge
+from core.recording.settle import settle
 from lab.bench.traffic import WIDE_MANDATES, WIDE_USERS, raw_events, time_ordered_id
 
 _WARM_UP = 12  # batches: they open the accounts and prepare the statements, whose plans by then no longer know their parameters

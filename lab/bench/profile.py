@@ -17,15 +17,15 @@ from rich.table import Table
 from sqlalchemy import event
 
 from core.config import Configuration
-from core.domain.envelope import open_envelope
-from core.domain.message import raw_events
-from core.domain.parsing import parse_event
-from core.domain.payload import payload_hash
-from core.operations.recording.batch import settle_batch
-from core.operations.recording.delivery import judge
-from core.operations.recording.opening import KnownAccounts
-from core.operations.recording.settle import settle
-from core.storage.database import Database
+from core.database.database import Database
+from core.events.envelope import open_envelope
+from core.events.message import raw_events
+from core.events.parsing import parse_event
+from core.events.payload import payload_hash
+from core.ledger.opening import KnownAccounts
+from core.recording.batch import settle_batch
+from core.recording.delivery import judge
+from core.recording.settle import settle
 from lab.bench.books import benchmark_services
 from lab.bench.report import machine
 from lab.bench.traffic import fill

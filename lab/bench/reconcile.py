@@ -8,12 +8,12 @@ from time import perf_counter
 import psycopg
 from rich.console import Console
 
+from core.asking.rights import ROOT
 from core.config import Configuration
-from core.domain.rights import ROOT
-from core.operations.rebuild_statistics import rebuild_statistics
-from core.operations.reconcile import reconcile, violations_in
-from core.storage.database import Database
-from core.storage.invariants.events import PAYLOAD_HASH_V1
+from core.database.database import Database
+from core.statistics.rebuild import rebuild_statistics
+from core.verifying.reconcile import reconcile, violations_in
+from core.verifying.sql.invariants.events import PAYLOAD_HASH_V1
 from lab.bench.books import benchmark_services
 from lab.bench.goals import Limit, verdicts
 from lab.bench.report import print_json, print_tables

@@ -6,8 +6,8 @@ import psycopg
 from psycopg.rows import dict_row
 
 from core.config import Configuration
-from core.operations.roll_up_usage import roll_up_usage
-from core.storage.database import Database
+from core.database.database import Database
+from core.statistics.roll_up import roll_up_usage
 from lab.services import Services
 
 _EVENTS_PER_BATCH = 1000

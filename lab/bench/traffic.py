@@ -12,7 +12,7 @@ from typing import Any
 
 import redis
 
-from core.domain.parsing import RawEvent
+from core.events.parsing import RawEvent
 
 MANDATES, USERS = 50, 20
 WIDE_MANDATES, WIDE_USERS = 200, 500

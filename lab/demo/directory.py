@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
+from core.asking.rights import ROOT
+from core.billing import BillingModel
 from core.config import Configuration
-from core.domain.billing import BillingModel
-from core.domain.rights import ROOT
-from core.operations.import_directory import import_directory
-from core.operations.update_settings import update_settings
-from core.storage.database import Database
-from core.storage.directory.mirror import Mandate, Membership, User
+from core.database.database import Database
+from core.directory.import_lists import import_directory
+from core.directory.sql.mirror import Mandate, Membership, User
+from core.movements.update_settings import update_settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from core.storage.invariants.invariant import Verdict
+from core.verifying.sql.invariants.invariant import Verdict
 from lab.demo.producer import Journal
 from lab.demo.watch import Watch
 

@@ -10,12 +10,12 @@ from types import FrameType
 
 from pydantic import SecretStr
 
+from core.asking.rights import ROOT
 from core.config import Configuration
-from core.domain.rights import ROOT
+from core.database.database import Database
 from core.errors import RequestRefused
-from core.storage import migrate
-from core.storage.database import Database
-from core.views.verify import verify
+from core.schema import migrate
+from core.verifying.verify import verify
 from lab import process, services
 from lab.demo.crash import CrashTest
 from lab.demo.directory import open_books

@@ -42,11 +42,11 @@ from kombu.utils import cached_property
 from kombu.utils.json import dumps
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from core.domain.envelope import QueueEntry, open_envelope
-from core.domain.message import Message
-from core.domain.outcome import BatchResult, Outcome
-from core.domain.parsing import _plain_values
-from core.domain.rejection import Reason
+from core.events.envelope import QueueEntry, open_envelope
+from core.events.message import Message
+from core.events.outcome import BatchResult, Outcome
+from core.events.parsing import _plain_values
+from core.rejection import Reason
 from tests.architecture.leaned import Leaned, bare_channel, check, uses
 from tests.architecture.unopened import bodies_are_opened_by_name, lists_are_waited_for, times_are_read_as_celery_does
 from worker.amqp_transport import cure_amqp_transport
@@ -350,7 +350,7 @@ def flowers_page_asks_by_tls() -> object:
     return names == expected and subprocess.run([sys.executable, "-c", loaded], check=False, timeout=60).returncode == 0
 
 
-STEP, SOURCE, ENVELOPE = "worker/intake/step.py", "worker/intake/redis_source.py", "core/domain/envelope.py"
+STEP, SOURCE, ENVELOPE = "worker/intake/step.py", "worker/intake/redis_source.py", "core/events/envelope.py"
 CURES, REPORTER, CONTROL = "worker/redis_transport.py", "worker/intake/reporter.py", "worker/intake/control.py"
 GUARD, TLS = "worker/guard.py", "worker/tls.py"
 LEANED = [
@@ -471,7 +471,7 @@ LEANED = [
     ),
     Leaned(
         "kombu.utils.json.dumps with __type__ and __value__",
-        "core/domain/parsing.py",
+        "core/events/parsing.py",
         "it reads what a Python producer's Decimal, datetime and UUID become; read the new form beside the old one",
         typed_values_are_read,
     ),

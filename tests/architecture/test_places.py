@@ -21,8 +21,8 @@ from pathlib import Path
 import pytest
 
 from core.config import Configuration
-from core.domain.settings import SETTINGS
-from core.domain.usage_event import EVENT_FIELDS, TOKEN_KINDS
+from core.events.model import EVENT_FIELDS, TOKEN_KINDS
+from core.settings.model import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("core", "tasks", "worker", "cli")

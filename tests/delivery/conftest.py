@@ -12,8 +12,8 @@ import pytest
 import redis
 from celery import Celery
 
-from core.storage.database import Database
-from core.storage.directory.mirror import Mandate, Membership, put_mandates, put_memberships
+from core.database.database import Database
+from core.directory.sql.mirror import Mandate, Membership, put_mandates, put_memberships
 from lab.process import temporary_dir
 from lab.rabbitmq import INSTALL, RabbitServer, is_installed
 from lab.valkey import ValkeyServer

@@ -23,8 +23,8 @@ from redis import Connection
 from sqlalchemy import Engine
 from sqlalchemy import event as sqlalchemy_event
 
-from core.domain.message import Message
-from core.domain.outcome import BatchResult
+from core.events.message import Message
+from core.events.outcome import BatchResult
 from tasks import usage
 from worker.app import app
 from worker.intake.redis_source import RedisSource

@@ -6,8 +6,8 @@ Its hash is over the billed fields in another form, so that no hash of one versi
 import json
 from hashlib import sha256
 
-from core.domain import payload
-from core.domain.usage_event import UsageEvent
+from core.events import payload
+from core.events.model import UsageEvent
 
 NEXT = payload.HASH_VERSION + 1
 

@@ -4,8 +4,8 @@ import os
 import signal
 from collections.abc import Sequence
 
-from core.domain.message import Message
-from core.domain.outcome import BatchResult
+from core.events.message import Message
+from core.events.outcome import BatchResult
 from tasks import usage
 from worker.app import app
 

@@ -13,20 +13,20 @@ import pytest
 import redis
 from celery import Celery
 
-from core.domain import rights
-from core.domain.alert_message import AlertMessage
+from core.alerts.message import AlertMessage
+from core.alerts.publish import AlertQueue, Publication, WaitingAlerts, count_waiting_alerts, publish_alerts
+from core.alerts.withhold import withhold_alerts
+from core.asking import rights
+from core.database.database import Database
 from core.errors import StorageUnavailable
-from core.operations.publish_alerts import AlertQueue, Publication, WaitingAlerts, count_waiting_alerts, publish_alerts
-from core.operations.withhold_alerts import withhold_alerts
-from core.storage.database import Database
 from lab.postgres import SUPERUSER, PostgresServer
 from tasks.alerts import QUEUE
 from tasks.outgoing import outgoing_queue
+from tests.books.threads import at_once
 from tests.conftest import Record, Rows
 from tests.delivery.brokers import Broker, RabbitBroker
 from tests.delivery.conftest import ROOT, StartWorker, both_brokers, eventually
-from tests.events import event
-from tests.storage.threads import at_once
+from tests.sample_events import event
 from worker.intake.amqp_connection import connected
 from worker.intake.amqp_message import read_properties
 

@@ -8,8 +8,8 @@ from typing import Any
 import amqp
 import pytest
 
-from core.domain.envelope import QueueEntry, open_envelope
 from core.errors import Misconfigured
+from core.events.envelope import QueueEntry, open_envelope
 from lab.proxy import Proxy
 from tests.certificates import HOST, Authority, by_tls
 from tests.delivery.brokers import RabbitBroker

@@ -22,7 +22,7 @@ from celery import Celery
 from lab.process import moved_clock
 from tests.conftest import Rows
 from tests.delivery.conftest import ROOT, StartWorker, eventually
-from tests.events import body_of, event
+from tests.sample_events import body_of, event
 
 Counts = Callable[[], dict[str, int]]
 PACKAGES = Path(__file__).parent / "producers"

@@ -16,7 +16,7 @@ from tests.conftest import Rows
 from tests.delivery.brokers import acl_words
 from tests.delivery.conftest import ROOT, Program, StartWorker, eventually
 from tests.delivery.test_checks import CHECK, answered
-from tests.events import event
+from tests.sample_events import event
 
 pytestmark = pytest.mark.usefixtures("acme")
 

@@ -16,13 +16,13 @@ import pytest
 import redis
 from celery import Celery, signature
 
-from core.storage.database import Database
+from core.database.database import Database
 from lab.process import temporary_dir
 from lab.valkey import ValkeyServer
 from tests.conftest import Rows
 from tests.delivery.conftest import ROOT, StartWorker, eventually
 from tests.delivery.test_worker import in_envelope
-from tests.events import event
+from tests.sample_events import event
 
 DOCUMENT = (ROOT / "docs/checks.md").read_text(encoding="utf-8")
 CHECK = {"mandate_id": "acme", "user_id": "ada"}

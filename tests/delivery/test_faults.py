@@ -16,7 +16,7 @@ from tests.conftest import Rows
 from tests.delivery.brokers import Broker
 from tests.delivery.conftest import StartWorker, WorkerProcess, both_brokers, eventually
 from tests.delivery.test_worker import in_envelope
-from tests.events import body_of, event
+from tests.sample_events import body_of, event
 
 Counts = Callable[[], dict[str, int]]
 
@@ -146,7 +146,7 @@ def test_an_absent_database_costs_nothing_but_time(
     """The database is stopped for seconds under load: the worker waits, claims no more, and records each event once."""
     import psycopg
 
-    from core.storage import migrate
+    from core.schema import migrate
 
     with temporary_dir() as folder:
         server = PostgresServer(folder / "postgres")

@@ -16,7 +16,7 @@ from lab.rabbitmq import RabbitServer
 from tests.conftest import Rows
 from tests.delivery.brokers import RabbitBroker
 from tests.delivery.conftest import ROOT, StartWorker, eventually
-from tests.events import event
+from tests.sample_events import event
 from worker.intake.amqp_connection import connected
 from worker.intake.foreign import queue_meant
 

@@ -20,7 +20,7 @@ from lab.proxy import Proxy
 from tests.conftest import DatabaseUrls, Rows
 from tests.delivery.conftest import StartWorker, WorkerProcess, eventually
 from tests.delivery.test_faults import books_hold_exactly, message
-from tests.events import event
+from tests.sample_events import event
 from worker.intake.redis_source import RedisSource, connect
 from worker.intake.source import BrokerUnavailable
 

@@ -15,7 +15,7 @@ from tests.conftest import Rows
 from tests.delivery.conftest import StartWorker, eventually
 from tests.delivery.test_faults import books_hold_exactly, message
 from tests.delivery.test_worker import in_envelope
-from tests.events import body_of, event
+from tests.sample_events import body_of, event
 
 MIB = 1024 * 1024
 PEAK_MIB_MAX = 200

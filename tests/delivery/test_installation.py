@@ -10,12 +10,12 @@ import pytest
 
 from lab.postgres import PostgresServer
 from lab.proxy import Proxy
+from tests.books.threads import at_once
 from tests.conftest import TEMPLATE, DatabaseUrls, Rows, own_database
 from tests.delivery.brokers import Broker
 from tests.delivery.conftest import ROOT, StartWorker, both_brokers, eventually
-from tests.events import event
-from tests.storage.logins import execute
-from tests.storage.threads import at_once
+from tests.sample_events import event
+from tests.schema.logins import execute
 from worker.installation import claim, read, take
 
 REFUSED = 78

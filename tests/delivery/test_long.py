@@ -12,7 +12,7 @@ from tests.delivery.brokers import Broker
 from tests.delivery.conftest import StartWorker, both_brokers, eventually
 from tests.delivery.test_faults import balances_agree, books_hold_exactly, kill_amid_a_batch, message
 from tests.delivery.test_worker import in_envelope
-from tests.events import body_of, event
+from tests.sample_events import body_of, event
 
 Counts = Callable[[], dict[str, int]]
 MIB_MAX = 200

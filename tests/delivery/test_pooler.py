@@ -9,7 +9,7 @@ from tests.conftest import DatabaseUrls, Rows, StartPooler
 from tests.delivery.brokers import Broker
 from tests.delivery.conftest import StartWorker, eventually
 from tests.delivery.test_faults import books_hold_exactly, kill_amid_a_batch, message
-from tests.events import event
+from tests.sample_events import event
 
 Counts = Callable[[], dict[str, int]]
 IsDrained = Callable[[], bool]

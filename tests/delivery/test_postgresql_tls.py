@@ -11,15 +11,15 @@ import pytest
 from sqlalchemy import text
 
 from core.config import Configuration
+from core.database.database import Database
 from core.errors import Misconfigured
-from core.storage import migrate
-from core.storage.database import Database
+from core.schema import migrate
 from lab.postgres import INSTALL, OWNER, SUPERUSER, WORKER, PostgresServer, distribution_programs
 from lab.process import server_account, temporary_dir
 from tests.certificates import HOST, Authority
 from tests.delivery.brokers import Broker
 from tests.delivery.conftest import PATIENCE_SECONDS, StartWorker, eventually
-from tests.events import event
+from tests.sample_events import event
 
 IP = "127.0.0.1"  # for which no certificate is made
 

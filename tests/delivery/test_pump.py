@@ -7,9 +7,9 @@ import redis
 from celery import Celery
 
 from core.config import Configuration
-from core.domain.message import Message
-from core.domain.outcome import BatchResult, Outcome
 from core.errors import Misconfigured, StorageUnavailable
+from core.events.message import Message
+from core.events.outcome import BatchResult, Outcome
 from tests.conftest import IsolatedConfiguration
 from tests.delivery.conftest import eventually
 from worker.intake.pump import Pump, State

@@ -21,7 +21,7 @@ from tests.conftest import Rows
 from tests.delivery.brokers import RabbitBroker
 from tests.delivery.conftest import ROOT, StartWorker, eventually
 from tests.delivery.test_faults import books_hold_exactly, message
-from tests.events import body_of, event
+from tests.sample_events import body_of, event
 from worker.intake.amqp_connection import ERRORS, connected, publish_confirmed
 
 Counts = Callable[[], dict[str, int]]

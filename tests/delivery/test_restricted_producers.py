@@ -20,7 +20,7 @@ from tests.delivery.conftest import StartWorker, both_brokers, eventually
 from tests.delivery.test_checks import CHECK, answered
 from tests.delivery.test_faults import message
 from tests.delivery.test_worker import in_envelope
-from tests.events import body_of, event
+from tests.sample_events import body_of, event
 from worker.intake.amqp_connection import connected, publish_confirmed
 from worker.message_headers import sound_headers
 

@@ -12,8 +12,8 @@ from celery import Celery
 from lab.postgres import PostgresServer
 from tests.conftest import Rows, own_database
 from tests.delivery.conftest import ROOT, StartWorker, both_brokers, eventually
-from tests.events import event
-from tests.storage.source import ApplicationDatabase
+from tests.directory.source import ApplicationDatabase
+from tests.sample_events import event
 
 Counts = Callable[[], dict[str, int]]
 StartBeat = Callable[[str], Path]

@@ -20,7 +20,7 @@ from tests.certificates import HOST, Authority, by_tls
 from tests.conftest import Rows
 from tests.delivery.brokers import Broker
 from tests.delivery.conftest import PATIENCE_SECONDS, ROOT, Program, StartWorker, both_brokers, eventually, require_rabbitmq
-from tests.events import event
+from tests.sample_events import event
 
 WRONG_CA, WRONG_HOST = "TOLLBOOK_BROKER_CA", "name the host for which it was made in CELERY_BROKER_URL"
 IP = "127.0.0.1"  # for which no certificate is made

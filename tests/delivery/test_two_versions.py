@@ -10,15 +10,15 @@ import pytest
 import redis
 from celery import Celery
 
-from core.domain.payload import HASH_VERSION
-from core.storage.database import Database
-from core.storage.directory.mirror import Mandate, put_mandates
+from core.database.database import Database
+from core.directory.sql.mirror import Mandate, put_mandates
+from core.events.payload import HASH_VERSION
 from tests.conftest import Rows
 from tests.delivery.brokers import Broker
 from tests.delivery.conftest import StartWorker, WorkerProcess, eventually
 from tests.delivery.test_faults import books_hold_exactly, kill_amid_a_batch, message
 from tests.delivery.test_hard_faults import pause, resume
-from tests.events import event
+from tests.sample_events import event
 
 Counts = Callable[[], dict[str, int]]
 IsDrained = Callable[[], bool]

@@ -23,8 +23,8 @@ from psycopg.rows import tuple_row
 from lab.postgres import DATABASE, OWNER, SUPERUSER, WORKER, PostgresServer
 from lab.process import reachable_dir, temporary_dir
 from tests.delivery.conftest import ROOT, Program, eventually
-from tests.events import event
-from tests.storage.logins import programs
+from tests.sample_events import event
+from tests.schema.logins import programs
 
 BEFORE = "114e2a8e62c39050c9991f4edf9ddbb4bb89d931"  # what workers run that have not been upgraded
 PRICE = Decimal("0.001")

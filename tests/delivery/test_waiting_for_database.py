@@ -8,14 +8,14 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from core.storage import migrate
+from core.schema import migrate
 from lab.postgres import OWNER, SUPERUSER, WORKER, PostgresServer
 from lab.process import free_port, temporary_dir
 from tests.conftest import DatabaseUrls
 from tests.delivery.brokers import Broker
 from tests.delivery.conftest import StartWorker, WorkerProcess, eventually
 from tests.delivery.test_faults import message
-from tests.events import event
+from tests.sample_events import event
 
 WAITS = '"state": "waiting_for_database"'
 

@@ -16,7 +16,7 @@ from celery import Celery
 from tests.conftest import Rows
 from tests.delivery.brokers import Broker
 from tests.delivery.conftest import StartWorker, both_brokers, eventually
-from tests.events import body_of, event
+from tests.sample_events import body_of, event
 
 Counts = Callable[[], dict[str, int]]
 

@@ -16,8 +16,8 @@ from amqp.serialization import dumps
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.domain.envelope import _opened, open_envelope
-from core.domain.rejection import Rejection
+from core.events.envelope import _opened, open_envelope
+from core.rejection import Rejection
 from worker.amqp_transport import cure_amqp_transport
 from worker.intake.amqp_frames import Content, _frames, _Tcp
 from worker.intake.amqp_message import CeleryEntry

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.domain.billing import AlertKind, BillingModel, alerts_at, crossings, warning_threshold
-from core.domain.outcome import BatchResult, Outcome
+from core.billing import AlertKind, BillingModel, alerts_at, crossings, warning_threshold
+from core.events.outcome import BatchResult, Outcome
 
 AMOUNTS = st.integers(-(10**19), 10**19).map(lambda units: Decimal(units).scaleb(-9))
 PERCENTS = st.integers(0, 100_000).map(lambda thousandths: Decimal(thousandths).scaleb(-3))

@@ -9,10 +9,10 @@ import pytest
 from pydantic import ValidationError
 
 from core.config import Configuration, configuration
+from core.database.urls import connection_parameters
 from core.errors import Misconfigured
-from core.operations.recording.delivery import judge
-from core.storage.urls import connection_parameters
-from tests.events import event, raw
+from core.recording.delivery import judge
+from tests.sample_events import event, raw
 
 SECRET = "hunter2-very-secret"
 

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from core.config import Configuration
-from core.domain.contract import ALIASES, EventContract, TokenCounts
-from core.domain.focus import ENTRY_COLUMNS, USAGE_COLUMNS
-from core.domain.rejection import Reason
-from core.storage.reading.exports import STATISTIC_COLUMNS, TRANSACTION_COLUMNS
+from core.events.contract import ALIASES, EventContract, TokenCounts
+from core.rejection import Reason
+from core.reports.focus import ENTRY_COLUMNS, USAGE_COLUMNS
+from core.reports.sql.exports import STATISTIC_COLUMNS, TRANSACTION_COLUMNS
 from lab import docs
 from lab.docs import ROOT, variable_of
 from tests.conftest import IsolatedConfiguration

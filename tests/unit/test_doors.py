@@ -6,8 +6,8 @@ import json
 import msgspec
 import pytest
 
-from core.domain.message import RECORD, RECORD_BATCH, UNREAD_BODY, Message, message_of, message_with, raw_events
-from core.domain.rejection import Reason, Rejection
+from core.events.message import RECORD, RECORD_BATCH, UNREAD_BODY, Message, message_of, message_with, raw_events
+from core.rejection import Reason, Rejection
 from worker.redis_transport import is_message
 
 

@@ -2,10 +2,10 @@
 
 from dataclasses import fields
 
-from core.domain.contract import EventContract, TokenCounts
-from core.domain.payload import COUNTS_V1, TEXTS_V1
-from core.domain.settings import SETTINGS, BillingSettings
-from core.domain.usage_event import EVENT_FIELDS, EVENT_TEXTS, TOKEN_KINDS, TokenColumns
+from core.events.contract import EventContract, TokenCounts
+from core.events.model import EVENT_FIELDS, EVENT_TEXTS, TOKEN_KINDS, TokenColumns
+from core.events.payload import COUNTS_V1, TEXTS_V1
+from core.settings.model import SETTINGS, BillingSettings
 
 
 def test_token_kinds_are_the_same_everywhere() -> None:

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.domain.money import PRICE_MAX, QUANTUM, parse_decimal, quantize_price
-from core.domain.usage_event import parse_price
-from tests.events import event, parsed, rejection_of
+from core.events.model import parse_price
+from core.money import PRICE_MAX, QUANTUM, parse_decimal, quantize_price
+from tests.sample_events import event, parsed, rejection_of
 
 PRICES = st.decimals(min_value=0, max_value=PRICE_MAX, allow_nan=False, allow_infinity=False)
 

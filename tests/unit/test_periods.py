@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.domain.periods import PeriodType, days_of, last_ended_day
+from core.periods import PeriodType, days_of, last_ended_day
 
 
 @given(st.dates())

@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import pytest
 
-from core.domain.contract import EventContract
-from core.domain.new_price import NewPrice
-from core.domain.old_books import OldAccount
-from core.domain.rejection import Rejection
-from core.domain.request import Question
+from core.asking.request import Question
 from core.errors import RequestRefused
+from core.events.contract import EventContract
+from core.importing.model import OldAccount
+from core.movements.new_price import NewPrice
+from core.rejection import Rejection
 
 PRICE = {"mandate_id": "acme", "event_id": "e1", "price_chf": "1"}
 

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from core.domain.rights import (
+from core.asking.rights import (
     ROOT,
     Actor,
     Role,

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.domain.usage_event import parse_time
-from tests.events import event, rejection_of
+from core.events.model import parse_time
+from tests.sample_events import event, rejection_of
 
 OFFSETS = st.integers(-(23 * 60 + 59), 23 * 60 + 59)
 

@@ -8,7 +8,7 @@ import amqp
 import msgspec
 from amqp import serialization, spec
 
-from core.domain.envelope import QueueEntry
+from core.events.envelope import QueueEntry
 
 # Headers that the broker itself adds, other ones at each delivery: without them a redelivered message has the same bytes.
 _BROKERS_HEADERS = ("x-delivery-count", "x-death", "x-first-death-", "x-last-death-")

@@ -19,7 +19,7 @@ from uuid import uuid4
 import amqp
 import structlog
 
-from core.domain.envelope import QueueEntry
+from core.events.envelope import QueueEntry
 from worker.intake.amqp_connection import DEAD_SUFFIX, ERRORS, connect, connected, declare, hang_up, publish_confirmed, refusal
 from worker.intake.amqp_message import CeleryEntry, copy_of, deliveries_of
 from worker.intake.source import BrokerUnavailable, Claim

@@ -11,8 +11,8 @@ import redis
 import structlog
 from redis.exceptions import NoPermissionError
 
-from core.domain.printable import one_line
 from core.metrics import FOREIGN_LISTS, FOREIGN_MESSAGES
+from core.printable import one_line
 from worker.queue_limits import SERVED_QUEUES
 
 log = structlog.get_logger()

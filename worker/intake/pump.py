@@ -16,12 +16,12 @@ import msgspec
 import structlog
 
 from core.config import Configuration
-from core.domain.envelope import QueueEntry, open_entry
-from core.domain.message import Message
-from core.domain.outcome import BatchResult
-from core.domain.rejection import Reason, Rejection
 from core.errors import Misconfigured, StorageUnavailable
+from core.events.envelope import QueueEntry, open_entry
+from core.events.message import Message
+from core.events.outcome import BatchResult
 from core.metrics import INTAKE_RETRIES
+from core.rejection import Reason, Rejection
 from worker.intake.reporter import Report, Reporter
 from worker.intake.source import BrokerUnavailable, Claim, Source
 

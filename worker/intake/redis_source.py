@@ -17,7 +17,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from core.domain.envelope import QueueEntry
+from core.events.envelope import QueueEntry
 from worker.intake.foreign import ForeignLists
 from worker.intake.source import BrokerUnavailable, Claim
 from worker.queue_limits import SERVED_QUEUES

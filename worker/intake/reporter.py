@@ -9,9 +9,9 @@ from uuid import uuid4
 import structlog
 from celery import Celery
 
-from core.domain.message import RECORD, RECORD_BATCH, Message
-from core.domain.outcome import BatchResult
-from core.domain.printable import printable
+from core.events.message import RECORD, RECORD_BATCH, Message
+from core.events.outcome import BatchResult
+from core.printable import printable
 
 log = structlog.get_logger()
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from core.domain.envelope import QueueEntry
+from core.events.envelope import QueueEntry
 
 
 class BrokerUnavailable(Exception):

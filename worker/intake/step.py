@@ -10,10 +10,10 @@ from celery import Celery, bootsteps
 from celery.worker import state as worker_state
 
 from core.config import Configuration, configuration
-from core.domain.envelope import PLAIN_QUEUE
+from core.database.database import database
 from core.errors import Misconfigured, StorageUnavailable
-from core.storage.database import database
-from core.storage.migrate import require_current
+from core.events.envelope import PLAIN_QUEUE
+from core.schema.migrate import require_current
 from tasks.usage import UsageDoor
 from worker.installation import check_installation
 from worker.intake.amqp_connection import is_amqp

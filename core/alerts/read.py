@@ -1,0 +1,56 @@
+"""Balance alerts, for reading."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from sqlalchemy import Connection
+
+from core.alerts.sql import alerts as sql
+from core.asking.paging import LIMIT_DEFAULT, Limit, Offset
+from core.asking.request import Moment, RowId
+from core.asking.view import view
+from core.billing import AlertKind
+from core.database.listing import Rows
+from core.directory.read import Mandates, mandates
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One crossing of a line; amounts in CHF. Neither published nor withheld: it waits."""
+
+    id: int
+    mandate_id: str
+    account_id: int
+    account_type: str | None
+    user_id: str | None
+    kind: str
+    recovered: bool
+    balance_before: Decimal
+    balance_after: Decimal
+    threshold: Decimal
+    settings_version: int
+    batch_id: int | None
+    recorded_at: datetime
+    published_at: datetime | None
+    withheld_at: datetime | None
+
+
+@view("view.list_alerts", sees=mandates("list the alerts"))
+def list_alerts(
+    connection: Connection,
+    mandate_ids: Mandates = None,
+    *,
+    kind: AlertKind | None = None,
+    since: Moment | None = None,
+    waiting: bool = False,
+    limit: Limit = LIMIT_DEFAULT,
+    offset: Offset = 0,
+    before: RowId | None = None,
+) -> list[Alert]:
+    """Alerts of these mandates, or of all that the actor may see, of this kind, recorded at `since` (aware) or later, newest first; None: any.
+
+    With `waiting` only those that are neither published nor withheld; `before` is the id of the last row already seen.
+    """
+    each = None if mandate_ids is None else {"mandate_id": mandate_ids}
+    return sql.LIST.rows(connection, Alert, Rows(limit, offset, before), each, kind=kind and kind.value, since=since, waiting=waiting)

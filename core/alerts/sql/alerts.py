@@ -1,0 +1,18 @@
+"""SQL that shows balance alerts."""
+
+from core.database.listing import Listing
+
+LIST = Listing(
+    "balance_alerts",
+    """
+    r.id, r.mandate_id, r.account_id, c.account_type, c.user_id, r.kind, r.recovered, r.balance_before, r.balance_after, r.threshold,
+    r.settings_version, r.batch_id, r.recorded_at, r.published_at, r.withheld_at
+    """,
+    ("id",),
+    joined="LEFT JOIN LATERAL (SELECT * FROM accounts WHERE id = r.account_id OFFSET 0) AS c ON true",
+    conditions={
+        "kind": "r.kind = :kind",
+        "since": "r.recorded_at >= :since",
+        "waiting": "r.published_at IS NULL AND r.withheld_at IS NULL",
+    },
+)

@@ -1,0 +1,116 @@
+"""From a queue entry's bytes to a message: Celery's protocol 2 and 1 in kombu's envelope, decoded without kombu.
+
+Anything else (no JSON, foreign content types, compressed or oversized bodies) becomes a message with a defect, so that
+it goes the same way to the dead letters as an event that can't be recorded.
+"""
+
+import binascii
+
+import msgspec
+
+from core.events.message import RECORD, Message, called_with, message_with
+from core.printable import shown
+from core.rejection import Reason, Rejection
+
+PLAIN_QUEUE = "usage.json"
+MESSAGE_BYTES_MAX = 1024 * 1024
+_ENTRY_BYTES_MAX = MESSAGE_BYTES_MAX * 4 // 3 + 64 * 1024  # base64, and generous headers
+
+
+class _Headers(msgspec.Struct, gc=False):
+    task: str | None = None
+    compression: str | None = None
+
+
+class _Properties(msgspec.Struct, gc=False):
+    body_encoding: str | None = None
+
+
+class _Envelope(msgspec.Struct, rename="kebab", gc=False):
+    body: str
+    content_type: str = "application/json"
+    content_encoding: str | None = "utf-8"
+    headers: _Headers = msgspec.field(default_factory=_Headers)
+    properties: _Properties = msgspec.field(default_factory=_Properties)
+
+
+_ENVELOPE = msgspec.json.Decoder(_Envelope)
+
+
+class QueueEntry(msgspec.Struct, frozen=True, gc=False):
+    """One queue entry as it came off the broker."""
+
+    queue: str
+    body: bytes
+
+    def whole(self) -> bytes:
+        """All of it, for the dead letter of what can't be read."""
+        return self.body
+
+    def parts(self) -> tuple[str, bytes] | None:
+        """The task and the body of a Celery message in ordinary form, where they can be told without opening `whole`."""
+        return None
+
+
+def open_entry(entry: QueueEntry) -> Message:
+    """The message in a queue entry, plain JSON or Celery's; never raises: what can't be read is a message with a defect."""
+    return plain_message(entry) if entry.queue == PLAIN_QUEUE else open_envelope(entry)
+
+
+def open_kept(queue: str, task: str, body: bytes) -> Message:
+    """The message that a dead letter keeps whole, out of a queue entry or of what Celery itself called `task` with; never raises."""
+    if not queue and not body.startswith(b'{"body":'):
+        return called_with(body, task)
+    return open_entry(QueueEntry(queue, body))
+
+
+def open_envelope(entry: QueueEntry) -> Message:
+    """The Celery message in a queue entry; never raises."""
+    try:
+        task, body = _parts(entry)
+    except Rejection as defect:
+        return Message(entry.queue, entry.whole, RECORD, defect=defect)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        return Message(entry.queue, entry.whole, RECORD, defect=Rejection(Reason.MALFORMED_MESSAGE, f"is not a Celery message: {shown(str(error))}"))
+    return message_with(entry.queue, entry.whole, task, body, RECORD)
+
+
+def plain_message(entry: QueueEntry) -> Message:
+    """The plain JSON in a queue entry; never raises."""
+    defect = None
+    if len(entry.body) > MESSAGE_BYTES_MAX:
+        defect = Rejection(Reason.MESSAGE_TOO_LARGE, f"{len(entry.body)} bytes; at most {MESSAGE_BYTES_MAX} are accepted")
+    return Message(entry.queue, entry.whole, RECORD, plain=True, defect=defect)
+
+
+def _parts(entry: QueueEntry) -> tuple[str | None, bytes]:
+    task, body = entry.parts() or _opened(entry.whole())
+    if len(body) > MESSAGE_BYTES_MAX:
+        raise Rejection(Reason.MESSAGE_TOO_LARGE, f"{len(body)} bytes; a body of at most {MESSAGE_BYTES_MAX} is accepted")
+    return task, body
+
+
+def _opened(entry: bytes) -> tuple[str | None, bytes]:
+    """The task, none in protocol 1, and the body out of kombu's envelope."""
+    if len(entry) > _ENTRY_BYTES_MAX:
+        raise Rejection(Reason.MESSAGE_TOO_LARGE, f"{len(entry)} bytes; a body of at most {MESSAGE_BYTES_MAX} is accepted")
+    envelope = _ENVELOPE.decode(entry)
+    if envelope.headers.compression:
+        raise Rejection(Reason.UNSUPPORTED_CONTENT, f"the body is compressed ({shown(envelope.headers.compression)})")
+    if envelope.content_type.lower() != "application/json":
+        raise Rejection(Reason.UNSUPPORTED_CONTENT, f"content type is not application/json (got {shown(envelope.content_type)})")
+    if (envelope.content_encoding or "utf-8").lower() not in ("utf-8", "utf8", "us-ascii", "ascii"):
+        raise Rejection(Reason.UNSUPPORTED_CONTENT, f"content encoding is not utf-8 (got {shown(envelope.content_encoding)})")
+    return envelope.headers.task, _body(envelope)
+
+
+def _body(envelope: _Envelope) -> bytes:
+    encoding = envelope.properties.body_encoding
+    if encoding in (None, "utf-8", ""):
+        return envelope.body.encode("utf-8", "surrogatepass")
+    if encoding != "base64":
+        raise Rejection(Reason.UNSUPPORTED_CONTENT, f"body encoding is neither base64 nor utf-8 (got {shown(encoding)})")
+    try:
+        return binascii.a2b_base64(envelope.body, strict_mode=True)
+    except (binascii.Error, ValueError):
+        raise Rejection(Reason.MALFORMED_MESSAGE, "the body is not base64") from None

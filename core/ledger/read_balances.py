@@ -1,0 +1,108 @@
+"""Balances over many mandates and users, for reading: one query each, page by page, each page after the last row of the one before."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection
+
+from core.asking.paging import LIMIT_DEFAULT, Limit
+from core.asking.view import view
+from core.billing import AlertKind, BillingModel, alerts_at
+from core.database.rows import rows
+from core.directory.read import Mandates, mandates, mandates_of_user
+from core.events.contract import Id, Label
+from core.ledger.sql import balances as sql
+
+
+@dataclass(frozen=True, slots=True)
+class UserBalance:
+    """What pays for a user's usage in one mandate: the own balance or the pool's, by model; amounts in CHF."""
+
+    mandate_id: str
+    mandate_name: str
+    billing_model: BillingModel
+    balance: Decimal
+    warning_threshold: Decimal
+    is_warning: bool
+    credit_limit: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class MandateBalance:
+    """What a mandate has: the sum over its users or the pool, by model, 0 under UNLIMITED; amounts in CHF."""
+
+    mandate_id: str
+    mandate_name: str
+    billing_model: BillingModel
+    total_balance: Decimal
+    user_count: int
+    default_user_credit: Decimal
+    warning_threshold_percent: Decimal
+    block_on_zero_balance: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AccountBalance:
+    """A user's own account in one mandate; amounts in CHF. It warns only where it pays under the mandate's model."""
+
+    account_id: int
+    mandate_id: str
+    mandate_name: str
+    user_id: str
+    user_name: str
+    balance: Decimal
+    warning_threshold: Decimal
+    is_warning: bool
+    enabled: bool
+
+
+@view("view.balances_of_user", sees=mandates_of_user("read the balances"))
+def balances_of_user(
+    connection: Connection, user_id: Id, mandate_ids: Mandates = None, *, limit: Limit = LIMIT_DEFAULT, after: Label = ""
+) -> list[UserBalance]:
+    """What pays for the user's usage in each mandate of which they are an enabled member, by mandate id: the own balance or the pool's.
+
+    UNLIMITED mandates, such without settings and such whose paying account doesn't exist yet are left out.
+
+    Args:
+        connection: to read with.
+        user_id: whose usage.
+        mandate_ids: in which mandates; None: in all in which the actor may see them.
+        limit: mandates at most.
+        after: the mandate id of the last row already seen.
+    """
+    return rows(connection, _user_balance, sql.OF_USER, user_id=user_id, mandate_ids=mandate_ids, after=after, limit=limit)
+
+
+@view("view.mandate_balances", sees=mandates("read the balances"))
+def mandate_balances(
+    connection: Connection, mandate_ids: Mandates = None, *, limit: Limit = LIMIT_DEFAULT, after: Label = ""
+) -> list[MandateBalance]:
+    """The balance of each mandate that has settings, by mandate id: the sum over its users or the pool; UNLIMITED with 0.
+
+    `after` is the mandate id of the last row already seen.
+    """
+    return rows(connection, MandateBalance, sql.OF_MANDATES, mandate_ids=mandate_ids, after=after, limit=limit)
+
+
+@view("view.user_balances", sees=mandates("list the user balances"))
+def user_balances(
+    connection: Connection, mandate_ids: Mandates = None, *, limit: Limit = LIMIT_DEFAULT, after: tuple[Label, Label] = ("", "")
+) -> list[AccountBalance]:
+    """The user accounts of these mandates with their own balances, by mandate and user id.
+
+    `after` are the mandate and user id of the last row already seen.
+    """
+    asked = {"mandate_ids": mandate_ids, "after_mandate_id": after[0], "after_user_id": after[1], "limit": limit}
+    return rows(connection, _account_balance, sql.OF_USERS, **asked)
+
+
+def _user_balance(*, warning_threshold_percent: Decimal, billing_model: BillingModel, **shown: Any) -> UserBalance:
+    beyond = alerts_at(billing_model, shown["balance"], shown["warning_threshold"], shown["credit_limit"], warning_threshold_percent)
+    return UserBalance(**shown, billing_model=billing_model, is_warning=AlertKind.WARNING in beyond)
+
+
+def _account_balance(*, warning_threshold_percent: Decimal, billing_model: BillingModel, **shown: Any) -> AccountBalance:
+    beyond = alerts_at(billing_model, shown["balance"], shown["warning_threshold"], None, warning_threshold_percent)
+    return AccountBalance(**shown, is_warning=billing_model is BillingModel.PREPAY_USER and AlertKind.WARNING in beyond)

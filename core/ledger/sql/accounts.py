@@ -1,0 +1,145 @@
+"""SQL of accounts: found, opened once, locked in order, moved."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import NamedTuple
+
+from sqlalchemy import Connection, text
+
+from core.database.packing import packed, unpacked
+
+Holder = tuple[str, str | None]  # mandate id, user id; no user: the mandate's pool
+
+_FIND = text("""
+    SELECT h.mandate_id, h.user_id, a.id, coalesce(m.enabled, false) AS known
+      FROM unnest(CAST(:mandate_ids AS text[]), CAST(:user_ids AS text[])) AS h(mandate_id, user_id)
+      LEFT JOIN accounts a ON a.mandate_id = h.mandate_id AND a.user_id = h.user_id
+      LEFT JOIN directory_memberships m ON m.mandate_id = h.mandate_id AND m.user_id = h.user_id
+""")
+
+_FIND_POOLS = text("SELECT mandate_id, id FROM accounts WHERE mandate_id = ANY(:mandate_ids) AND user_id IS NULL")
+
+_OPEN = text("""
+    INSERT INTO accounts (mandate_id, user_id, account_type, grant_due, opened_version)
+    SELECT n.mandate_id, n.user_id, CASE WHEN n.user_id IS NULL THEN 'MANDATE' ELSE 'USER' END, n.grant_due, n.opened_version
+      FROM unnest(CAST(:mandate_ids AS text[]), CAST(:user_ids AS text[]), CAST(:grants_due AS boolean[]), CAST(:versions AS int[]))
+           AS n(mandate_id, user_id, grant_due, opened_version)
+     ORDER BY n.mandate_id COLLATE "C", n.user_id COLLATE "C" NULLS FIRST
+    ON CONFLICT (mandate_id, user_id) DO NOTHING
+    RETURNING mandate_id, user_id, id
+""")
+
+_LOCK = text("""
+    SELECT id, mandate_id, user_id IS NULL AS is_pool, balance, warning_threshold, credit_limit
+      FROM accounts WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE
+""")
+
+# The locks are taken in the order of the ids. What comes back is how many accounts there were, and those among them that
+# may have crossed a line on the way down. Two sets whose sizes the planner can't know are never joined with each other: the amount goes
+# along with the lock. IS TRUE keeps it from looking accounts up by their mandate, which reads all accounts of a mandate for each one.
+_DEBIT = text(f"""
+    WITH locked AS MATERIALIZED (
+        SELECT a.id, d.amount
+          FROM unnest({unpacked("ids", "bigint")}, {unpacked("mandate_ids")}, {unpacked("amounts", "numeric")}) AS d(id, mandate_id, amount)
+          JOIN accounts a ON a.id = d.id AND (a.mandate_id = d.mandate_id) IS TRUE
+         ORDER BY a.id FOR NO KEY UPDATE OF a
+    ), debited AS (
+        UPDATE accounts a SET balance = a.balance - l.amount FROM locked l WHERE a.id = l.id
+        RETURNING a.id, a.mandate_id, a.user_id IS NULL AS is_pool, a.balance + l.amount AS balance, a.warning_threshold, a.credit_limit,
+                  a.balance AS balance_after
+    )
+    SELECT (SELECT count(*) FROM debited) AS debited, near.*
+      FROM (SELECT) AS one
+      LEFT JOIN debited near ON near.credit_limit IS NOT NULL OR near.balance_after < 0 AND near.balance >= 0
+                             OR near.balance_after <= near.warning_threshold AND near.balance > near.warning_threshold
+""")
+
+_SET = text(f"""
+    UPDATE accounts SET balance = n.balance, warning_threshold = n.threshold, grant_due = grant_due AND NOT n.granted
+      FROM unnest({unpacked("ids", "bigint")}, {unpacked("balances", "numeric")}, {unpacked("thresholds", "numeric")},
+                  {unpacked("granted", "boolean")}) AS n(id, balance, threshold, granted)
+     WHERE accounts.id = n.id
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class NewAccount:
+    """An account to be opened."""
+
+    holder: Holder
+    grant_due: bool
+    opened_version: int
+
+
+class LockedAccount(NamedTuple):
+    """An account whose balance nobody else can move before this transaction ends; amounts in CHF."""
+
+    id: int
+    mandate_id: str
+    is_pool: bool
+    balance: Decimal
+    warning_threshold: Decimal
+    credit_limit: Decimal | None
+
+
+def find_user_accounts(connection: Connection, holders: Sequence[Holder]) -> dict[Holder, tuple[int | None, bool]]:
+    """For each holder his account's id, if there is one, and whether the directory has his membership enabled."""
+    rows = connection.execute(_FIND, {"mandate_ids": [h[0] for h in holders], "user_ids": [h[1] for h in holders]})
+    return {(mandate_id, user_id): (account_id, known) for mandate_id, user_id, account_id, known in rows}
+
+
+def find_pools(connection: Connection, mandate_ids: Iterable[str]) -> dict[Holder, int]:
+    """The pool accounts of those mandates that have one."""
+    return {(row.mandate_id, None): row.id for row in connection.execute(_FIND_POOLS, {"mandate_ids": list(mandate_ids)})}
+
+
+def open_accounts(connection: Connection, accounts: Sequence[NewAccount]) -> dict[Holder, int]:
+    """Opens the accounts that don't exist yet, at balance 0, and returns these alone: whoever opens an account makes its grant."""
+    parameters = {
+        "mandate_ids": [a.holder[0] for a in accounts],
+        "user_ids": [a.holder[1] for a in accounts],
+        "grants_due": [a.grant_due for a in accounts],
+        "versions": [a.opened_version for a in accounts],
+    }
+    return {(mandate_id, user_id): account_id for mandate_id, user_id, account_id in connection.execute(_OPEN, parameters)}
+
+
+def lock_accounts(connection: Connection, account_ids: Iterable[int]) -> list[LockedAccount]:
+    """Locks the accounts in the order of their ids, the same everywhere, so that two batches can't deadlock."""
+    return [LockedAccount._make(row) for row in connection.execute(_LOCK, {"ids": sorted(account_ids)})]
+
+
+def debit_accounts(
+    connection: Connection, amounts: Mapping[int, Decimal], mandate_ids: Sequence[str]
+) -> tuple[int, list[tuple[LockedAccount, Decimal]]]:
+    """Takes each amount (CHF, not negative) off its account's balance; the caller writes the transactions that explain it.
+
+    Args:
+        connection: of the caller's transaction.
+        amounts: by account id.
+        mandate_ids: whose account each of them must be, in the same order.
+
+    Returns:
+        The number of accounts found, and those that may have crossed a line: as they were, and the balance they have now.
+    """
+    rows = connection.execute(_DEBIT, {"ids": packed(amounts), "mandate_ids": packed(mandate_ids), "amounts": packed(amounts.values())}).all()
+    return rows[0][0], [(LockedAccount._make(row[1:7]), row[7]) for row in rows if row[1] is not None]
+
+
+def set_balances(connection: Connection, accounts: Sequence[LockedAccount], granted: Collection[int] = ()) -> None:
+    """Writes balance and warning threshold of accounts that the caller has locked; whose grant is made it is due no more.
+
+    The caller writes the transactions that explain them.
+    """
+    if not accounts:
+        return
+    connection.execute(
+        _SET,
+        {
+            "ids": packed(a.id for a in accounts),
+            "balances": packed(a.balance for a in accounts),
+            "thresholds": packed(a.warning_threshold for a in accounts),
+            "granted": packed(a.id in granted for a in accounts),
+        },
+    )

@@ -1,0 +1,75 @@
+"""SQL of batches: one row for each committed recording transaction, and its rollup still to be done."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import Connection, text
+
+from core.events.outcome import Outcome
+
+_BEGIN = text("SELECT nextval('batches_id_seq') AS id, clock_timestamp() AS started_at")
+
+_WRITE = text("""
+    WITH written AS (
+    INSERT INTO batches (id, worker, kind, started_at, committed_at, recorded, duplicate, conflict, rejected, parked, released, unknown_user,
+                         first_transaction_id, last_transaction_id)
+    VALUES (:id, :worker, :kind, :started_at, clock_timestamp(), :recorded, :duplicate, :conflict, :rejected, :parked, :released, :unknown_user,
+            :first_transaction_id, :last_transaction_id)
+    )
+    INSERT INTO rollup_pending (batch_id) SELECT CAST(:id AS bigint) WHERE CAST(:first_transaction_id AS bigint) IS NOT NULL
+""")
+
+
+_NO_DELIVERIES = {outcome.value: 0 for outcome in Outcome}
+
+
+class BatchKind(StrEnum):
+    """Where the events of a recording transaction come from."""
+
+    USAGE = "usage"  # from producers
+    RELEASE = "release"  # from the car park: their age and their own parked rows don't count
+    REPLAY = "replay"  # from dead letters
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A recording transaction under way."""
+
+    id: int
+    started_at: datetime
+
+
+def begin_batch(connection: Connection) -> Batch:
+    """A fresh batch id, so that what the batch writes can name it."""
+    row = connection.execute(_BEGIN).one()
+    return Batch(row.id, row.started_at)
+
+
+def write_batch(
+    connection: Connection,
+    batch: Batch,
+    *,
+    worker: str,
+    kind: str,
+    transaction_ids: list[int],
+    counts: Mapping[str, int] = _NO_DELIVERIES,
+    released: int = 0,
+    unknown_user: int = 0,
+) -> None:
+    """Writes the batch's row, and where it recorded anything the note that lets the rollup see it; without `counts` it settled no delivery."""
+    connection.execute(
+        _WRITE,
+        {
+            "id": batch.id,
+            "worker": worker,
+            "kind": kind,
+            "started_at": batch.started_at,
+            **counts,
+            "released": released,
+            "unknown_user": unknown_user,
+            "first_transaction_id": min(transaction_ids, default=None),
+            "last_transaction_id": max(transaction_ids, default=None),
+        },
+    )

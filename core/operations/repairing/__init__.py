@@ -1,1 +1,0 @@
-"""What a repair is made of."""

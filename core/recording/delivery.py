@@ -1,0 +1,130 @@
+"""One delivered event on its way to an outcome."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+import msgspec
+
+from core.events.model import UsageEvent
+from core.events.outcome import Outcome
+from core.events.parsing import RawEvent, digits_below_microsecond, parse_event
+from core.events.payload import HASH_VERSION, PAYLOAD_HASHES, payload_hash
+from core.ledger.sql.accounts import Holder
+from core.ledger.sql.event_keys import EventKey, StoredHash
+from core.printable import shown
+from core.rejection import Reason, Rejection
+
+CLOCK_SKEW = timedelta(minutes=5)  # how far in the future a producer's clock may be
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Delivery(msgspec.Struct):
+    """A delivered event: what it says, or why it can't be read, and what became of it."""
+
+    raw: RawEvent
+    event: UsageEvent | None
+    key: EventKey = ("", "")  # only a delivery that could be read has one
+    payload_hash: bytes = b""
+    late: bool = False  # it is refused for its age, or for being in the `future`, unless an earlier delivery was accepted under its key
+    future: Rejection | None = None
+    left: bool = False  # another transaction is releasing it
+    outcome: Outcome | None = None
+    rejection: Rejection | None = None
+    difference: dict[str, list[object]] | None = None
+
+    @property
+    def holder(self) -> Holder:
+        """Whose usage it is."""
+        assert self.event is not None
+        return self.event.mandate_id, self.event.user_id
+
+    def reject(self, rejection: Rejection) -> None:
+        """It becomes a dead letter."""
+        self.outcome, self.rejection = Outcome.REJECTED, rejection
+
+    def refuse_untimely(self, lateness_days: int) -> None:
+        """It becomes a dead letter for its time, since nobody saw it before it grew too old, or before its time has come."""
+        assert self.event is not None
+        too_late = f"occurred_at is more than {lateness_days} days ago (got {shown(self.event.occurred_at.isoformat())})"
+        self.reject(self.future or Rejection(Reason.TOO_LATE, too_late))
+
+    def matches(self, stored: StoredHash) -> bool:
+        """Whether it is a copy of what was accepted first, by the hash version that was used then; never by one we don't know."""
+        assert self.event is not None
+        if stored.hash_version == HASH_VERSION:
+            if self.payload_hash == stored.payload_hash:
+                return True
+        elif stored.hash_version not in PAYLOAD_HASHES:
+            return False
+        elif payload_hash(self.event, stored.hash_version) == stored.payload_hash:
+            return True
+        return self._matches_rounded(stored)
+
+    def _matches_rounded(self, stored: StoredHash) -> bool:
+        """Whether the two differ in nothing but that one had its time cut off at the microsecond and the other had it rounded up there.
+
+        Of what was accepted first only the microseconds are left. So it is taken for the one that was cut off if this delivery
+        has no more digits than they, and for the one that was rounded if this delivery's own digits round up to it.
+        """
+        assert self.event is not None
+        digits = digits_below_microsecond(self.raw)
+        step = -_MICROSECOND if not digits else _MICROSECOND if digits >= "5" else None
+        if step is None:
+            return False
+        try:
+            first = msgspec.structs.replace(self.event, occurred_at=self.event.occurred_at + step)
+        except OverflowError:  # at an end of the calendar
+            return False
+        return payload_hash(first, stored.hash_version) == stored.payload_hash
+
+    def undecided(self) -> None:
+        """Takes back what was rolled back with its savepoint."""
+        self.left = False
+        if self.event is not None:
+            self.outcome, self.rejection, self.difference = None, None, None
+
+
+def judge(
+    raw_events: Iterable[RawEvent], now: datetime, lateness_days: int, *, received_at: datetime | None = None, received_before: bool = False
+) -> list[Delivery]:
+    """Each raw event read and judged by itself, before any database is asked.
+
+    Args:
+        raw_events: the bytes of each.
+        now: the present time.
+        lateness_days: the age beyond which an unseen event is too late, in days.
+        received_at: the time at which they came first, if not now: their age is that of then.
+        received_before: they were accepted earlier, so that neither their age nor a clock that goes wrong counts any more.
+    """
+    latest, earliest = now + CLOCK_SKEW, (received_at or now) - timedelta(days=lateness_days)
+    deliveries = []
+    for raw in raw_events:
+        try:
+            event = parse_event(raw)
+        except Rejection as rejection:
+            deliveries.append(Delivery(raw, None, outcome=Outcome.REJECTED, rejection=rejection))
+            continue
+        delivery = Delivery(raw, event, (event.mandate_id, event.event_id), payload_hash(event))
+        if not received_before:
+            if event.occurred_at > latest:
+                delivery.future = _future(event, now)
+            elif event.occurred_at < earliest:
+                delivery.late = True
+        deliveries.append(delivery)
+    return deliveries
+
+
+def _future(event: UsageEvent, now: datetime) -> Rejection:
+    ahead = f"occurred_at is more than 5 minutes ahead of {now:%Y-%m-%dT%H:%M:%SZ} (got {shown(event.occurred_at.isoformat())})"
+    return Rejection(Reason.FUTURE, ahead)
+
+
+Groups = dict[EventKey, list[Delivery]]
+
+
+def by_key(deliveries: Sequence[Delivery]) -> Groups:
+    """The deliveries of each key, in the order they came."""
+    groups: Groups = {}
+    for delivery in deliveries:
+        groups.setdefault(delivery.key, []).append(delivery)
+    return groups

@@ -1,0 +1,193 @@
+"""The body of a recording transaction: every delivery gets its one outcome.
+
+The order of locks is the same everywhere: mandates, settings opened, accounts opened, parked events, event keys, balances,
+dead letters, and within each kind sorted, so that two batches never wait for each other in a circle. What is known already is
+looked for before any of them but the first, without a lock, so that copies and refused events open nothing; who parks
+looks for event keys again once it has parked, who records for parked events once it has claimed.
+"""
+
+from collections.abc import Collection
+from contextlib import suppress
+
+from core.billing import BillingModel
+from core.database.database import savepoint
+from core.errors import BadData, StorageUnavailable
+from core.events.outcome import Outcome
+from core.events.payload import HASH_VERSION
+from core.ledger.holders import Holders, open_holders
+from core.ledger.mandates import Mandates, meet, settings_of
+from core.ledger.sql.batches import BatchKind
+from core.ledger.sql.event_keys import EventKey, StoredHash, claim_keys, find_keys
+from core.ledger.sql.transactions import UsageDebit, insert_usage
+from core.printable import one_line
+from core.recording.balances import debit_balances
+from core.recording.conflicts import compare
+from core.recording.delivery import Delivery, Groups, by_key
+from core.recording.parking import leave_to_others, park
+from core.recording.sql.parked_events import find_parked, with_parked
+from core.recording.work import Settled, Work
+from core.rejection import Reason, Rejection
+from core.settings.model import BillingSettings
+
+
+def settle(work: Work, deliveries: list[Delivery]) -> Settled:
+    """Decides the outcome of every delivery and writes all but the dead letters.
+
+    Raises:
+        BadData: the database refused one of them; nothing of it may be committed.
+        StorageUnavailable: an event was parked or released by somebody else in this moment; try again.
+    """
+    readable = [d for d in deliveries if d.event is not None and d.rejection is None]
+    groups = by_key(readable)
+    untimely = {d.key for d in readable if d.late or d.future is not None}
+    mandates = meet(work, (key[0] for key in groups))
+    stored = _seen_before(work, groups, mandates, untimely)
+    new = _first_of_each(groups, stored, untimely, work.config.lateness_days)
+    to_park = {key: delivery for key, delivery in new.items() if key[0] in mandates.unknown} if mandates.unknown else {}
+    to_record = {key: delivery for key, delivery in new.items() if key not in to_park} if to_park else new
+    settings = settings_of(work, mandates, {key[0] for key in to_record})
+    holders = open_holders(work, [d.event for d in to_record.values() if d.event is not None], settings)
+    if work.kind is BatchKind.RELEASE:
+        leave_to_others(work, deliveries, mandates.unknown)
+        groups = by_key([d for d in readable if not d.left])
+        to_record = {key: delivery for key, delivery in to_record.items() if not delivery.left}
+    else:
+        stored |= park(work, groups, to_park, mandates.unknown)
+    settled = _record(work, groups, to_record, holders, settings, stored)
+    compare(work, groups, stored)
+    return settled
+
+
+def settle_isolating(work: Work, deliveries: list[Delivery]) -> Settled:
+    """As `settle`, but for what the database refuses: that is rejected as `data_error`, everything else settled in the same transaction.
+
+    What is refused is found first, in trials that are taken back with their locks, so that the others take theirs in the order of all.
+    """
+    for delivery, error in _refused(work, [d for d in deliveries if d.rejection is None]):
+        delivery.reject(Rejection(Reason.DATA_ERROR, error))
+    try:
+        with savepoint(work.connection):
+            return settle(work, deliveries)
+    except BadData:
+        _forget(deliveries)
+        return _settle_in_halves(work, deliveries)
+
+
+def _refused(work: Work, deliveries: list[Delivery]) -> list[tuple[Delivery, str]]:
+    """The deliveries that the database refuses by themselves, and why; nothing is settled."""
+    error = _trial(work, deliveries)
+    if error is None:
+        return []
+    if len(deliveries) == 1:
+        return [(deliveries[0], error)]
+    half = len(deliveries) // 2
+    return _refused(work, deliveries[:half]) + _refused(work, deliveries[half:])
+
+
+class _TakenBack(Exception):
+    """A trial is over."""
+
+
+def _trial(work: Work, deliveries: list[Delivery]) -> str | None:
+    """Why the database refuses these deliveries together, if it does; either way nothing of it stays."""
+    try:
+        with suppress(_TakenBack), savepoint(work.connection):
+            settle(work, deliveries)
+            raise _TakenBack
+    except BadData as error:
+        return one_line(str(error))
+    finally:
+        _forget(deliveries)
+    return None
+
+
+def _forget(deliveries: list[Delivery]) -> None:
+    for delivery in deliveries:
+        delivery.undecided()
+
+
+def _settle_in_halves(work: Work, deliveries: list[Delivery]) -> Settled:
+    """Where the database refuses only several together: the batch is halved around them until one that is refused after the others stands alone."""
+    try:
+        with savepoint(work.connection):
+            return settle(work, deliveries)
+    except BadData as error:
+        _forget(deliveries)
+        if len(deliveries) == 1:
+            if work.kind is not BatchKind.RELEASE or leave_to_others(work, deliveries):
+                deliveries[0].reject(Rejection(Reason.DATA_ERROR, one_line(str(error))))
+            return Settled()
+    half = len(deliveries) // 2
+    return Settled().add([_settle_in_halves(work, deliveries[:half]), _settle_in_halves(work, deliveries[half:])])
+
+
+def _seen_before(work: Work, groups: Groups, mandates: Mandates, untimely: set[EventKey]) -> dict[EventKey, StoredHash]:
+    """What is parked under these keys, and what is recorded under those that may not be new: some open an account, some are `untimely`."""
+    stored: dict[EventKey, StoredHash] = {}
+    in_car_park = [key for key in groups if key[0] in mandates.with_parked or key[0] not in mandates.settings]
+    if in_car_park and work.kind is not BatchKind.RELEASE:
+        stored = {key: parked.stored_hash for key, parked in find_parked(work.connection, in_car_park).items()}
+    known = work.known_accounts.get
+    doubtful = [key for key, group in groups.items() if known(group[0].holder) is None or key in untimely]
+    return find_keys(work.connection, doubtful) | stored if doubtful else stored
+
+
+def _first_of_each(groups: Groups, stored: dict[EventKey, StoredHash], untimely: set[EventKey], lateness_days: int) -> dict[EventKey, Delivery]:
+    """The first delivery of each key that is new. Of these keys alone what is too late or in the future is rejected."""
+    new = {key: group[0] for key, group in groups.items() if key not in stored}
+    for key in untimely & new.keys():
+        for delivery in groups[key]:
+            if delivery.late or delivery.future is not None:
+                delivery.refuse_untimely(lateness_days)
+        timely = [delivery for delivery in groups[key] if delivery.outcome is None]
+        if timely:
+            new[key] = timely[0]
+        else:
+            del new[key]
+    return new
+
+
+def _record(
+    work: Work,
+    groups: Groups,
+    new: dict[EventKey, Delivery],
+    holders: Holders,
+    settings: dict[str, BillingSettings],
+    stored: dict[EventKey, StoredHash],
+) -> Settled:
+    """Records those of `new` whose key nobody else claims first; what stands under the keys is added to `stored` where it is asked for."""
+    if not new:
+        return Settled([], holders.learned)
+    won = claim_keys(work.connection, list(new), [d.payload_hash for d in new.values()], HASH_VERSION)
+    if len(won) < len(new):
+        stored |= find_keys(work.connection, [key for key in new if key not in won])
+    if work.kind is not BatchKind.RELEASE:
+        _require_unparked(work, won)
+    debits = []
+    user_pays = {m for m, own in settings.items() if own.billing_model is BillingModel.PREPAY_USER}
+    pools = {m: holders.accounts.get((m, None)) for m, own in settings.items() if own.billing_model.pool_pays}
+    for key, transaction_id in won.items():
+        first, mandate_id = new[key], key[0]
+        first.outcome = Outcome.RECORDED
+        if len(groups[key]) > 1:
+            stored[key] = StoredHash(first.payload_hash, HASH_VERSION)
+        assert first.event is not None
+        account_id = holders.accounts[mandate_id, first.event.user_id]
+        payer = account_id if mandate_id in user_pays else pools.get(mandate_id)
+        debits.append(UsageDebit(transaction_id, first.event, account_id, payer, settings[mandate_id]))
+    if debits:
+        insert_usage(work.connection, debits, work.batch.id)
+        debit_balances(work, debits, settings)
+    unknown_users = sum((d.event.mandate_id, d.event.user_id) in holders.unknown for d in debits)
+    return Settled([d.id for d in debits], holders.learned, unknown_users)
+
+
+def _require_unparked(work: Work, keys: Collection[EventKey]) -> None:
+    """Returns if none of the keys just claimed is parked, as it might be by somebody to whom its mandate became known later.
+
+    Raises:
+        StorageUnavailable: one is; tried again, it will be found.
+    """
+    mandate_ids = with_parked(work.connection, {mandate_id for mandate_id, _ in keys})
+    if mandate_ids and find_parked(work.connection, [key for key in keys if key[0] in mandate_ids]):
+        raise StorageUnavailable("an event was parked in this moment")

@@ -1,0 +1,45 @@
+"""What the steps of one recording transaction share."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection
+
+from core.config import Configuration
+from core.ledger.opening import KnownAccounts
+from core.ledger.sql.accounts import Holder
+from core.ledger.sql.batches import Batch, BatchKind
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One recording transaction: where it writes, under which rules, and on which batch's account."""
+
+    connection: Connection
+    config: Configuration
+    batch: Batch
+    known_accounts: KnownAccounts
+    kind: BatchKind = BatchKind.USAGE
+
+    @property
+    def batch_id(self) -> int:
+        """See `Opening`."""
+        return self.batch.id
+
+
+@dataclass(slots=True)
+class Settled:
+    """What a settled part of a batch has written, valid once its transaction commits."""
+
+    transaction_ids: list[int] = field(default_factory=list)
+    accounts: dict[Holder, int] = field(default_factory=dict)
+    unknown_users: int = 0
+    without_room: dict[str, int] = field(default_factory=dict)  # by reason, the dead letters that only were counted
+
+    def add(self, others: Iterable["Settled"]) -> "Settled":
+        """This part and further ones together."""
+        for other in others:
+            self.transaction_ids += other.transaction_ids
+            self.accounts |= other.accounts
+            self.unknown_users += other.unknown_users
+        return self

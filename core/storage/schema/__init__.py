@@ -1,9 +1,0 @@
-"""The tables, as SQLAlchemy sees them; `docs/books.md` tells what each one is for.
-
-The migrations make them; `tollbook db check` proves that both say the same.
-"""
-
-from core.storage.schema import books, intake, operations
-from core.storage.schema.columns import metadata
-
-__all__ = ["books", "intake", "metadata", "operations"]
