@@ -2,10 +2,12 @@
 
 import os
 import sys
+from pkgutil import iter_modules
 
 from celery.schedules import crontab
 from kombu import Exchange, Queue
 
+import tasks
 from core.config import configuration
 from core.database.database import check_urls
 from core.errors import Misconfigured
@@ -26,19 +28,7 @@ if is_unverified(broker_url):
 _rabbitmq = is_amqp(broker_url)
 _direct = Exchange("")  # the default exchange: a message goes to the queue that its routing key names, with no binding to lose
 
-imports = (
-    "tasks.usage",
-    "tasks.books",
-    "tasks.parked",
-    "tasks.balance",
-    "tasks.settings",
-    "tasks.movements",
-    "tasks.alerts",
-    "tasks.rollup",
-    "tasks.directory",
-    "tasks.backfills",
-    "tasks.views",
-)
+imports = tuple(sorted(f"tasks.{module.name}" for module in iter_modules(tasks.__path__)))
 
 # Queues: a plain worker serves all of them. `usage` and `usage.json` are emptied by the pump (worker/intake); producers may write to
 # them and to `checks`, to `views` who may read everything, to `maintenance` and `movements` who may have everything done (worker/guard.py).

@@ -41,6 +41,7 @@ hypothesis.settings.register_profile("tollbook", deadline=None, derandomize=True
 hypothesis.settings.register_profile("explore", deadline=None, max_examples=5000, print_blob=True)
 hypothesis.settings.load_profile("tollbook")
 
+pytest_plugins = ["tests.scene"]  # what the tests of all folders set up
 TEMPLATE = "tollbook_template"
 ROLES = "tollbook"  # what the names of the template's roles begin with
 _FOLDER = pytest.StashKey[Path]()

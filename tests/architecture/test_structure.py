@@ -76,6 +76,16 @@ def test_sql_is_written_in_its_own_modules() -> None:
     assert writing == []
 
 
+def test_tasks_are_found_and_know_nothing_of_each_other() -> None:
+    """Celery imports every module of `tasks`, with no list of them; one that has tasks is imported by no other."""
+    assert "tasks." not in (ROOT / "celeryconfig.py").read_text(encoding="utf-8").replace('f"tasks.{module.name}"', "").replace("tasks.__path__", "")
+    own = {path.stem: tree for path, tree in modules() if path.parts[0] == "tasks" and path.stem != "__init__"}
+    doors = {name for name, tree in own.items() if "shared_task" in {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}}
+    assert len(doors) > 10
+    imported = {node.module for tree in own.values() for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert imported & {f"tasks.{name}" for name in doors} == set()
+
+
 def test_the_oracle_knows_nothing_of_the_program() -> None:
     """The oracle imports the standard library and itself alone."""
     known = {*sys.stdlib_module_names, "lab.oracle"}
