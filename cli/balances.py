@@ -27,7 +27,7 @@ def user(
     limit: Limit = 100,
     as_json: AsJson = False,
 ) -> None:
-    """Show what pays for a user's usage in each of his mandates: his own balance or the pool's; amounts in CHF."""
+    """Show what pays for a user's usage in each of their mandates: their own balance or the pool's; amounts in CHF."""
     with open_database() as database:
         found = balances_of_user(database, acting(), user, mandates or None, limit=limit, after=after)
     _print(UserBalance, found, limit, lambda row: ("--after", row.mandate_id), as_json=as_json)

@@ -53,7 +53,7 @@ COMMANDS = {
     "intake": ("cli.intake", "Messages where no worker reads them: adopt, migrate."),
     "demo": ("cli.demo", "Everything at work, on servers of its own: a day of usage, a crash, a statement."),
 }
-AS_HELP = "As whom: `administrator:MANDATE[,MANDATE]` sees these mandates, `user:USER` himself. Default: root, who may everything."
+AS_HELP = "As whom: `administrator:MANDATE[,MANDATE]` sees these mandates, `user:USER` themselves. Default: root, who may everything."
 EXIT_FAILURE = 1
 EXIT_INTERRUPTED = 130
 

@@ -1,5 +1,8 @@
 """Every error that core raises on purpose.
 
+Whatever is given a database may raise StorageUnavailable (the same call may succeed later, and replaying it is safe) and Misconfigured;
+whatever is given an actor may raise Forbidden. A docstring names those only where it says more about them.
+
 TollbookError
 ├── StorageUnavailable   try again later: nothing was written, or it is not known whether it was
 │   └── NotLetIn         the database and we don't accept each other: before we were ever let in it is Misconfigured

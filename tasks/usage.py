@@ -29,7 +29,6 @@ def handle(messages: Sequence[Message], worker: str) -> BatchResult:
 
     Raises:
         StorageUnavailable: the database can't answer now; some of the events may be recorded already.
-        Misconfigured: only an operator can help.
     """
     events = (event for message in messages for event in raw_events(message))
     results = []

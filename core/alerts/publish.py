@@ -45,7 +45,6 @@ def publish_alerts(database: Database, queue: AlertQueue) -> Publication:
     mandate wants no notifications when its turn comes is marked as withheld. Call it until nothing was published or withheld.
 
     Raises:
-        StorageUnavailable, Misconfigured: the database can't be asked.
         Exception: whatever the queue raises; call it again.
     """
     with database.transaction() as connection:
@@ -65,10 +64,6 @@ def publish_alerts(database: Database, queue: AlertQueue) -> Publication:
 
 
 def count_waiting_alerts(database: Database) -> WaitingAlerts:
-    """What waits to be published: a look at up to 100,000 alerts, for the end of a run rather than for each part of it.
-
-    Raises:
-        StorageUnavailable, Misconfigured: the database can't be asked.
-    """
+    """What waits to be published: a look at up to 100,000 alerts, for the end of a run rather than for each part of it."""
     with database.transaction() as connection:
         return WaitingAlerts(*count_waiting(connection))

@@ -11,7 +11,6 @@ def withhold_alerts(database: Database, actor: Actor, until: datetime) -> int:
     """No alert that was recorded before `until` (aware) and still waits is ever published; returns how many. Repeatable.
 
     Raises:
-        Forbidden: the actor is not root.
         StorageUnavailable, Misconfigured: it is not known whether it was done; ask again.
     """
     require_root(actor, "withhold alerts")

@@ -153,7 +153,7 @@ class Question(Asked):
 
 
 class Request(Question):
-    """Something asked for by somebody (`by`) under a key of his own, so that asking twice does it once; each kind is a subclass."""
+    """Something asked for by somebody (`by`) under a key of their own, so that asking twice does it once; each kind is a subclass."""
 
     key: Key
     by: By

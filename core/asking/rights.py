@@ -1,7 +1,7 @@
 """Who may ask for what: the one place where that is decided.
 
-Root, which is who runs the commands and the worker itself, may everything. An administrator sees what is of his mandates,
-a user what is of himself. Only root changes anything, and only root sees what is of no mandate, such as jobs and batches.
+Root, which is who runs the commands and the worker itself, may everything. An administrator sees what is of their mandates,
+a user what is of themselves. Only root changes anything, and only root sees what is of no mandate, such as jobs and batches.
 """
 
 from collections.abc import Collection
@@ -59,7 +59,7 @@ def administrator(*mandate_ids: str) -> Actor:
 
 
 def user(user_id: str) -> Actor:
-    """The user with this id, in whatever mandates he is."""
+    """The user with this id, in whatever mandates."""
     return Actor(Role.USER, user_id=user_id)
 
 
@@ -92,7 +92,7 @@ def require_root(actor: Actor, asked: str) -> None:
         asked: what, as the error is to tell it: "top up a balance".
 
     Raises:
-        Forbidden: he is not.
+        Forbidden: they are not.
     """
     if not is_root(actor):
         raise _forbidden(actor, asked)
@@ -107,19 +107,19 @@ def require_mandate(actor: Actor, mandate_id: str, asked: str) -> None:
     """Returns if the actor may see all that is of this mandate: root, or its administrator.
 
     Raises:
-        Forbidden: he may not.
+        Forbidden: the actor is none of them.
     """
     if not _sees_mandate(actor, mandate_id):
         raise _forbidden(actor, f"{asked} of mandate {shown(mandate_id)}")
 
 
 def require_member(actor: Actor, mandate_id: str, user_id: str | None, asked: str) -> None:
-    """Returns if the actor may see what is of this user in this mandate: root, its administrator, or the user himself.
+    """Returns if the actor may see what is of this user in this mandate: root, its administrator, or that user.
 
     Without a user it is of the mandate as a whole.
 
     Raises:
-        Forbidden: he may not.
+        Forbidden: the actor is none of them.
     """
     if user_id is None:
         require_mandate(actor, mandate_id, asked)
@@ -128,10 +128,10 @@ def require_member(actor: Actor, mandate_id: str, user_id: str | None, asked: st
 
 
 def visible_mandates(actor: Actor, wanted: Collection[str] | None, asked: str) -> list[str] | None:
-    """The mandates whose whole the actor may see: the wanted ones, or without any all that he may see, sorted; None for every one.
+    """The mandates whose whole the actor may see: the wanted ones, or without any all that are open to them, sorted; None for every one.
 
     Raises:
-        Forbidden: he may not see one of the wanted, or is no administrator.
+        Forbidden: the actor may not see one of the wanted, or is no administrator.
     """
     for mandate_id in wanted or ():
         require_mandate(actor, mandate_id, asked)
@@ -141,10 +141,10 @@ def visible_mandates(actor: Actor, wanted: Collection[str] | None, asked: str) -
 
 
 def visible_mandates_of(actor: Actor, user_id: str, wanted: Collection[str] | None, asked: str) -> list[str] | None:
-    """The mandates in which the actor may see what is of this user, as `visible_mandates`: to the user himself all are open.
+    """The mandates in which the actor may see what is of this user, as `visible_mandates`: to that user all are open.
 
     Raises:
-        Forbidden: he may not see one of the wanted, or is another user.
+        Forbidden: the actor may not see one of the wanted, or is another user.
     """
     for mandate_id in wanted or ():
         require_member(actor, mandate_id, user_id, asked)

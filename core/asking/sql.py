@@ -1,4 +1,4 @@
-"""SQL of operation keys: what a caller asks for under a key of his own is done once, and its result is kept for ever."""
+"""SQL of operation keys: what a caller asks for under a key of their own is done once, and its result is kept for ever."""
 
 import json
 from collections.abc import Mapping, Sequence

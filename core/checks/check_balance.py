@@ -53,7 +53,6 @@ def check_balance(database: Database, actor: Actor, asked: BalanceQuestion, *, c
     Raises:
         Forbidden: the actor may not ask about this user.
         NotFound: the actor isn't root, and the user is no enabled member, or what pays for them isn't there yet, which they may not open.
-        StorageUnavailable, Misconfigured: the database can't be asked.
     """
     require_member(actor, asked.mandate_id, asked.user_id, "check the balance")
     started = perf_counter()

@@ -57,11 +57,9 @@ def accept_conflict(database: Database, actor: Actor, dead_letter_id: int, *, by
     first result. Of several conflicts of one event the one accepted last stands.
 
     Raises:
-        Forbidden: the actor is not root.
         NotFound: there is no such dead letter, or its mandate has no settings.
         RequestRefused: it is no conflict, was decided otherwise, its event isn't recorded, or has refunds.
         StorageUnavailable: it is not known whether it was done; ask again.
-        Misconfigured: only an operator can help.
     """
     require_root(actor, "accept a conflict")
     with database.transaction() as connection:

@@ -18,10 +18,8 @@ def discard_dead_letters(
     Their bytes stay. When the same bytes come again they raise `attempts` and stay discarded, and `last_seen_at` tells.
 
     Raises:
-        Forbidden: the actor is not root.
         NotFound: a letter that is named by id does not exist.
         StorageUnavailable: the database can't answer now; what was committed stays, call again.
-        Misconfigured: only an operator can help.
     """
     require_root(actor, "discard dead letters")
     with database.snapshot() as connection:

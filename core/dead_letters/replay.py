@@ -73,10 +73,8 @@ def replay_dead_letters(
     it can be run again. With `dry_run` all of it happens and is taken back, in transactions of their own.
 
     Raises:
-        Forbidden: the actor is not root.
         NotFound: a letter that is named by id does not exist.
         StorageUnavailable: the database can't answer now; what was committed stays, call again.
-        Misconfigured: only an operator can help.
     """
     require_root(actor, "replay dead letters")
     with database.snapshot() as connection:

@@ -39,11 +39,8 @@ def import_directory_files(
         How many rows were taken over.
 
     Raises:
-        Forbidden: the actor is not root.
         RequestRefused: a file has no header or one with an unknown or missing column; nothing was taken over.
         OSError: a file can't be read; nothing of it was taken over.
-        StorageUnavailable: the database can't answer now.
-        Misconfigured: only an operator can help.
     """
     require_root(actor, "import the directory")
     read: list[tuple[Part, Read, Path | None]] = [

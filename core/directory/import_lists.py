@@ -36,11 +36,6 @@ def import_directory(
         mandates: in any order; of several with one id the last one counts. So for the others. Where `enabled` is None it stays.
         memberships: pairs of user and mandate, whether or not these are known yet.
         users: the names of users.
-
-    Raises:
-        Forbidden: the actor is not root.
-        StorageUnavailable: the database can't answer now.
-        Misconfigured: only an operator can help.
     """
     require_root(actor, "import the directory")
     user_count = _put_all(users, lambda user: (user.id,), lambda chunk: _put(database, put_users, chunk))

@@ -21,7 +21,7 @@ def sync_directory(
 ) -> dict[str, int] | None:
     """Makes the mirror what the application's database says, in one transaction; where that fails, the mirror stays as it is.
 
-    Nothing is deleted: a mandate or membership that is gone is disabled, a user keeps his names. A replay changes nothing.
+    Nothing is deleted: a mandate or membership that is gone is disabled, a user keeps their names. A replay changes nothing.
 
     Args:
         database: under the worker's login.

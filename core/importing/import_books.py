@@ -85,12 +85,10 @@ def import_books(
         progress: is told how many further bytes were read; `accounts` is read twice.
 
     Raises:
-        Forbidden: the actor is not root.
         Conflict: another import is under way.
         RequestRefused: `by` is no name.
         BadData: a balance would become more than the books can hold.
         StorageUnavailable: it may or may not be committed; repeat it.
-        Misconfigured: only an operator can help.
         OSError: a file can't be read; nothing is committed.
     """
     require_root(actor, "import books")

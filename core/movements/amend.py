@@ -64,7 +64,7 @@ def _debit(amendment: Amendment, source: Source, settings: BillingSettings) -> E
 
 
 def payer_of(entry: EventEntry, account_id: int) -> int | None:
-    """Who pays for an amendment about `account_id`: as it was recorded, the user himself, the pool, or nobody."""
+    """Who pays for an amendment about `account_id`: as it was recorded, the user, the pool, or nobody."""
     return account_id if entry.balance_account_id == entry.account_id else entry.balance_account_id
 
 

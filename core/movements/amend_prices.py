@@ -23,9 +23,7 @@ def check_prices(database: Database, actor: Actor, prices: Sequence[NewPrice], *
     """What `amend_prices` would come to, mandate by mandate, with everything that stands in its way; nothing is written.
 
     Raises:
-        Forbidden: the actor is not root.
         RequestRefused: an event is named twice, or there are too many.
-        StorageUnavailable, Misconfigured: the database can't be asked.
     """
     require_root(actor, "amend prices")
     checked, done = [], 0
@@ -52,12 +50,10 @@ def amend_prices(
     `revert_prices` takes all of it back. Ask `check_prices` first: what stands in the way stops it half way.
 
     Raises:
-        Forbidden: the actor is not root.
         NotFound: a mandate has no settings.
         Conflict: the key was used for other prices, or was reverted.
         RequestRefused: the key is no name, an event isn't recorded, has refunds or is named twice; what was committed stays.
         StorageUnavailable: the database can't answer now; call again.
-        Misconfigured: only an operator can help.
     """
     require_root(actor, "amend prices")
     results, done = [], 0

@@ -37,11 +37,9 @@ def plan_switch(database: Database, actor: Actor, asked: ModelSwitch) -> SwitchP
     """What `switch_billing_model` would do if nothing happened before it; it writes nothing, keeps no key and lets recorders go on.
 
     Raises:
-        Forbidden: the actor is not root.
         NotFound: the mandate has no settings.
         Conflict: the settings have another version than the expected one.
         RequestRefused: a balance would become more than the books can hold.
-        StorageUnavailable, Misconfigured: the database can't be asked.
     """
     require_root(actor, "plan a switch of a billing model")
     with database.snapshot() as connection:

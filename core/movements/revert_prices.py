@@ -39,10 +39,8 @@ def revert_prices(database: Database, actor: Actor, how: Reverting, progress: Ca
     reverts nothing more. With `dry_run` nothing is written.
 
     Raises:
-        Forbidden: the actor is not root.
         NotFound: no prices were amended under this key.
         StorageUnavailable: the database can't answer now; what was committed stays, call again.
-        Misconfigured: only an operator can help.
     """
     require_root(actor, "revert prices")
     with database.snapshot() as connection:

@@ -51,11 +51,9 @@ def update_settings(
         config: its default time zone and rule for unknown mandates are used where the settings are opened.
 
     Raises:
-        Forbidden: the actor is not root.
         NotFound: the mandate has no settings and the directory doesn't know it.
         RequestRefused: a field is wrong, the version is another one, or the billing model would change after transactions.
         StorageUnavailable: it is not known whether it was done; look at the version, then ask again.
-        Misconfigured: only an operator can help.
     """
     require_root(actor, "update billing settings")
     checked = checked_settings(changes, changed_by)

@@ -42,10 +42,6 @@ def record_usage(
 
     Returns:
         One outcome per event, in the order given.
-
-    Raises:
-        StorageUnavailable: the database can't answer now.
-        Misconfigured: only an operator can help.
     """
     started = perf_counter()
     deliveries = judge(raw_events, clock(), config.lateness_days)

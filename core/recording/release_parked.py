@@ -27,7 +27,6 @@ def release_parked(database: Database, *, config: Configuration, known_accounts:
 
     Raises:
         StorageUnavailable: the database can't answer now; nothing is lost, call again.
-        Misconfigured: only an operator can help.
     """
     return _release_next(database, None, config, known_accounts, worker)[0]
 

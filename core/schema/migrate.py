@@ -82,9 +82,6 @@ def check(owner_url: str, worker_url: str | None = None, *, variable: str = OWNE
         owner_url: the login that owns the tables.
         worker_url: the worker's login, with which is looked, too.
         variable: which variable has `owner_url`, for messages.
-
-    Raises:
-        StorageUnavailable, Misconfigured: the database can't be asked.
     """
     with _connected(owner_url, variable) as connection:
         found = [one.name for one in strangers(connection)]

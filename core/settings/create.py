@@ -26,12 +26,10 @@ def create_settings(
     Of many callers at once one creates them.
 
     Raises:
-        Forbidden: the actor is not root.
         Conflict: it has settings already.
         NotFound: the directory doesn't know the mandate.
         RequestRefused: a field is wrong.
         StorageUnavailable: it is not known whether it was done; look whether there are settings now.
-        Misconfigured: only an operator can help.
     """
     require_root(actor, "create billing settings")
     with database.transaction() as connection:

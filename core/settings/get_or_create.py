@@ -20,11 +20,9 @@ def get_or_create_settings(
     all get the same. A replay makes none.
 
     Raises:
-        Forbidden: the actor is not root.
         NotFound: it has none and the directory doesn't know the mandate.
         RequestRefused: the model or the name of the creator is wrong.
         StorageUnavailable: it is not known whether they were made; ask again.
-        Misconfigured: only an operator can help.
     """
     require_root(actor, "create billing settings")
     values = {} if billing_model is None else {"billing_model": billing_model}

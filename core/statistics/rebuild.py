@@ -29,10 +29,8 @@ def rebuild_statistics(database: Database, actor: Actor, mandate_id: str | None 
     statistics in order writes nothing, and neither does a replay.
 
     Raises:
-        Forbidden: the actor is not root.
         NotFound: the mandate has neither billing settings nor statistics.
         StorageUnavailable: the database can't answer, or somebody else counts for long; what was committed stays. Call it again.
-        Misconfigured: only an operator can help.
     """
     require_root(actor, "rebuild statistics")
     with database.transaction() as connection:

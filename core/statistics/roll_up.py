@@ -27,7 +27,6 @@ def roll_up_usage(database: Database) -> Rollup:
 
     Raises:
         StorageUnavailable: the database can't answer now; what isn't counted is still pending.
-        Misconfigured: only an operator can help.
     """
     batches = events = written = 0
     for _ in range(TRANSACTIONS_MAX):

@@ -44,10 +44,8 @@ def accept_former_offset(database: Database, actor: Actor, asked: FormerOffsetAs
     changes no entry. Asked again there is nothing left to accept.
 
     Raises:
-        Forbidden: the actor is not root.
         NotFound: no entry of the zone breaks I16 and stands on the day that the offset gives.
         StorageUnavailable: it is not known whether it was done; look at `check_zones`.
-        Misconfigured: only an operator can help.
     """
     require_root(actor, "accept a former offset")
     with database.transaction() as connection:

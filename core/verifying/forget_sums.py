@@ -30,10 +30,8 @@ def forget_sums(database: Database, actor: Actor, asked: Forgetting) -> int:
     Of sums that are true nothing is written, so a replay does nothing.
 
     Raises:
-        Forbidden: the actor is not root.
         Conflict: the books are being reconciled in this moment.
         StorageUnavailable: it is not known whether it was done; ask again.
-        Misconfigured: only an operator can help.
     """
     require_root(actor, "let kept sums go")
     with database.transaction() as connection:

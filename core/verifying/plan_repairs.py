@@ -36,9 +36,7 @@ def plan_repairs(database: Database, actor: Actor, mandate_id: str | None = None
     It reads the whole books and writes nothing.
 
     Raises:
-        Forbidden: the actor is not root.
         NotFound: there is no such mandate.
-        StorageUnavailable, Misconfigured: the database can't be asked.
     """
     require_root(actor, "repair the books")
     with database.snapshot() as connection:

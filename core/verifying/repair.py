@@ -39,14 +39,12 @@ def repair_books(
     which an adjustment must name. After an interruption the same call does the rest; of books in order nothing is written.
 
     Raises:
-        Forbidden: the actor is not root.
         NotFound: there is no such mandate.
         RequestRefused: key, reason or by is no such text, a mandate with a wrong balance has no settings, or entries themselves are
             missing or wrong and no account is named: then an operator has to say for each whether ledger or balance is right.
         Conflict: what is wrong now was repaired under this key before: use another one.
         BadData: a ledger's sum is more than a balance can hold.
         StorageUnavailable: what was committed stays; call it again.
-        Misconfigured: only an operator can help.
     """
     plan = plan_repairs(database, actor, mandate_id, account_id)
     if len(key) > KEY_MAX:

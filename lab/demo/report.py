@@ -43,7 +43,7 @@ class MandateLine:
 
 @dataclass(frozen=True, slots=True)
 class Crash:
-    """The SIGKILL in the middle: whom it hit, what he had in hand, and when somebody else had finished it."""
+    """The SIGKILL in the middle: whom it hit, what it had in hand, and when somebody else had finished it."""
 
     worker: str
     messages_held: int

@@ -101,6 +101,31 @@ def test_the_oracle_knows_nothing_of_the_program() -> None:
     assert foreign == []
 
 
+def test_persons_are_they_or_a_role() -> None:
+    """No docstring and no comment of the program says of somebody "he" or "she"."""
+    word = re.compile(r"\b(he|him|his|himself|she|her|hers|herself)\b", re.IGNORECASE)
+    said = [
+        f"{path}:{number}"
+        for path, _ in modules()
+        if path.parts[0] in ("core", "tasks", "worker", "cli") and "versions" not in path.parts
+        for number, line in enumerate((ROOT / path).read_text(encoding="utf-8").splitlines(), 1)
+        if word.search(line)
+    ]
+    assert said == []
+
+
+def test_what_everything_may_raise_is_said_once() -> None:
+    """`core/errors.py` says what whoever is given a database or an actor may raise; no docstring repeats its sentences."""
+    common = ("Forbidden: the actor is not root.", "Misconfigured: only an operator can help.", "StorageUnavailable: the database can't answer now.")
+    repeated = {
+        sentence: sum(
+            sentence in line for path, _ in modules() if path.parts[0] == "core" for line in (ROOT / path).read_text(encoding="utf-8").splitlines()
+        )
+        for sentence in common
+    }
+    assert max(repeated.values()) <= 1, repeated
+
+
 def test_errors_carry_their_field() -> None:
     """A refusal that is about a field says so in `field`, not only in its text."""
     refusals = {"RequestRefused", "NotFound", "Conflict", "Forbidden"}

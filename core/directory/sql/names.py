@@ -7,7 +7,7 @@ def mandate_name(mandate_id: str) -> str:
 
 
 def user_name(*user_ids: str) -> str:
-    """The name of a user, where `u` is his row of `directory_users`, if he has one; without a name the first of these ids that is not NULL."""
+    """The name of a user, where `u` is the row of `directory_users`, if there is one; without a name the first of these ids that is not NULL."""
     return f"coalesce(nullif(u.display_name, ''), nullif(u.username, ''), {', '.join(user_ids)})"
 
 

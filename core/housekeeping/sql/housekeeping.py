@@ -32,7 +32,7 @@ _REMOVE_RUNS = text("""
      WHERE started_at < now() - :days * interval '1 day' AND coalesce(CAST(counts ->> :aged_out AS bigint), 0) = 0
 """)
 
-# What an operator has decided is kept with his word.
+# What an operator has decided is kept with that operator's word.
 _REMOVE_FINDINGS = text("DELETE FROM reconcile_findings WHERE resolved_at < now() - :days * interval '1 day' AND NOT jsonb_exists(detail, 'by')")
 
 

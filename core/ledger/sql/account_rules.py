@@ -15,5 +15,5 @@ def set_enabled(connection: Connection, account_id: int, *, enabled: bool) -> bo
 
 
 def set_credit_limit(connection: Connection, account_id: int, credit_limit: Decimal | None) -> None:
-    """Sets the limit (CHF; None: none) of a pool that the caller has locked; he writes the alerts that follow."""
+    """Sets the limit (CHF; None: none) of a pool that the caller has locked; the caller writes the alerts that follow."""
     connection.execute(_SET_CREDIT_LIMIT, {"account_id": account_id, "credit_limit": credit_limit})

@@ -84,7 +84,7 @@ class LockedAccount(NamedTuple):
 
 
 def find_user_accounts(connection: Connection, holders: Sequence[Holder]) -> dict[Holder, tuple[int | None, bool]]:
-    """For each holder his account's id, if there is one, and whether the directory has his membership enabled."""
+    """For each holder the account's id, if there is one, and whether the directory has the membership enabled."""
     rows = connection.execute(_FIND, {"mandate_ids": [h[0] for h in holders], "user_ids": [h[1] for h in holders]})
     return {(mandate_id, user_id): (account_id, known) for mandate_id, user_id, account_id, known in rows}
 

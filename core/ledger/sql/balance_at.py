@@ -32,7 +32,7 @@ _SINCE_MARK = """
      GROUP BY mark.balance
 """
 _SINCE = "recorded_at >= mark.recorded_at AND (recorded_at, id) > (mark.recorded_at, mark.transaction_id) AND recorded_at < :moment"
-# Two indexes together have all: usage on a user's balance is about him; what is about others is rare and has a narrow one.
+# Two indexes together have all: usage on a user's balance is about that user; what is about others is rare and has a narrow one.
 _OF_USER = text(
     _SINCE_MARK.format(f"""
         SELECT transaction_type, amount FROM transactions WHERE account_id = :account_id AND balance_account_id = :account_id AND {_SINCE}

@@ -90,7 +90,7 @@ def _of_many(holders: str, condition: str) -> _Statements:
     return {ranged: _of_holders(nearest[ranged], condition)[ranged] for ranged in (False, True)}
 
 
-# Of a user with very many accounts: his among the newest entries of all, each of which is looked up. Nothing of other users.
+# Of a user with very many accounts: theirs among the newest entries of all, each of which is looked up. Nothing of other users.
 AMONG_NEWEST = _shown(
     f"""
     (SELECT t.*, {AT} AS at FROM transactions t
