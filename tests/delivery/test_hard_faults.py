@@ -18,6 +18,7 @@ from psycopg import sql
 from lab.postgres import SUPERUSER, PostgresServer
 from lab.proxy import Proxy
 from tests.conftest import DatabaseUrls, Rows
+from tests.delivery.broken_links import cut_often, out_of_reach
 from tests.delivery.conftest import StartWorker, WorkerProcess, eventually
 from tests.delivery.test_faults import books_hold_exactly, message
 from tests.sample_events import event
@@ -168,20 +169,6 @@ def test_a_cold_stop_amid_a_batch_gives_it_back(
 def half_open(proxy: Proxy) -> None:
     """The links there are carry nothing any more, and nobody is told."""
     assert proxy.half_open() >= 1
-
-
-def cut_often(proxy: Proxy) -> None:
-    """The links are reset every 50 ms for a while."""
-    for _ in range(30):
-        proxy.cut()
-        time.sleep(0.05)
-
-
-def out_of_reach(proxy: Proxy) -> None:
-    """No link can be made for a second."""
-    proxy.refuse()
-    time.sleep(1)
-    proxy.refuse(False)
 
 
 def slow(proxy: Proxy) -> None:

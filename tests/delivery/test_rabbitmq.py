@@ -3,7 +3,6 @@
 import json
 import shlex
 import threading
-import time
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, Self
@@ -18,6 +17,7 @@ from lab.process import temporary_dir
 from lab.proxy import Proxy
 from lab.rabbitmq import RabbitServer
 from tests.conftest import Rows
+from tests.delivery.broken_links import cut_often, out_of_reach
 from tests.delivery.brokers import RabbitBroker
 from tests.delivery.conftest import ROOT, StartWorker, eventually
 from tests.delivery.test_faults import books_hold_exactly, message
@@ -249,20 +249,6 @@ def test_a_storm_of_redeliveries_costs_only_time(
 def half_open(proxy: Proxy) -> None:
     """The links there are carry nothing any more, and nobody is told."""
     assert proxy.half_open() >= 2
-
-
-def cut_often(proxy: Proxy) -> None:
-    """The links are reset every 50 ms for a while."""
-    for _ in range(30):
-        proxy.cut()
-        time.sleep(0.05)
-
-
-def out_of_reach(proxy: Proxy) -> None:
-    """No link can be made for a second."""
-    proxy.refuse()
-    time.sleep(1)
-    proxy.refuse(False)
 
 
 @pytest.mark.parametrize("fault", [half_open, cut_often, out_of_reach])
