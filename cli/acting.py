@@ -24,7 +24,7 @@ def act_as(text: str) -> None:
 
 
 def acting() -> Actor:
-    """The actor: root, unless `--as` named another (cli/main.py gives the option to every command whose module asks here)."""
+    """The actor: root, unless `--as` named another (cli/main.py gives the option to every command whose module asks here or of cli/asking.py)."""
     return _read(_chosen.get())
 
 

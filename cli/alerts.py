@@ -5,17 +5,30 @@ from typing import Annotated
 
 import typer
 
-from cli.acting import acting
-from cli.context import open_database
+from cli.asking import ask
 from cli.options import AsJson, BeforeId, Limit, Moment, Offset, moment
-from cli.output.json_out import print_json
-from cli.output.tables import print_next_page, print_table
+from cli.output.show import Listing, show, show_rows
 from cli.output.text import counted
 from core.alerts.read import list_alerts
 from core.alerts.withhold import withhold_alerts
 from core.billing import AlertKind
 
 app = typer.Typer(help="Alerts: balances that crossed a line.", add_completion=False, rich_markup_mode=None)
+
+_LISTING = Listing(
+    "id",
+    ("recorded (UTC)", "recorded_at"),
+    ("mandate", "mandate_id"),
+    ("account", "account_id"),
+    ("user", "user_id"),
+    "kind",
+    "recovered",
+    ("before CHF", "balance_before"),
+    ("after CHF", "balance_after"),
+    ("line CHF", "threshold"),
+    ("published (UTC)", lambda alert: "withheld" if alert.withheld_at else alert.published_at),
+    after=lambda last: ("--before", str(last.id)),
+)
 
 
 @app.callback(invoke_without_command=True, epilog="Example: tollbook alerts --mandate acme --kind ZERO --since 2026-01-31T00:00:00Z")
@@ -34,33 +47,9 @@ def alerts(
     """List crossings of warning thresholds, zero and credit limits, and the ways back, newest first; amounts in CHF."""
     if context.invoked_subcommand is not None:
         return
-    with open_database() as database:
-        found = list_alerts(
-            database,
-            acting(),
-            [mandate] if mandate else None,
-            kind=kind,
-            since=moment(since),
-            waiting=unpublished,
-            limit=limit,
-            offset=offset,
-            before=before,
-        )
-    if as_json:
-        print_json(found)
-        return
-    columns = ("id", "recorded (UTC)", "mandate", "account", "user", "kind", "recovered", "before CHF", "after CHF", "line CHF", "published (UTC)")
-    print_table(
-        columns,
-        [
-            (
-                *(a.id, a.recorded_at, a.mandate_id, a.account_id, a.user_id, a.kind, a.recovered, a.balance_before, a.balance_after, a.threshold),
-                "withheld" if a.withheld_at else a.published_at,
-            )
-            for a in found
-        ],
-    )
-    print_next_page(found, limit, lambda last: ("--before", str(last.id)))
+    mandates = [mandate] if mandate else None
+    found = ask(list_alerts, mandates, kind=kind, since=moment(since), waiting=unpublished, limit=limit, offset=offset, before=before)
+    show_rows(found, _LISTING, limit, as_json=as_json)
 
 
 @app.command(epilog="Example: tollbook alerts withhold --until 2026-01-31T00:00:00Z")
@@ -70,9 +59,5 @@ def withhold(
     as_json: AsJson = False,
 ) -> None:
     """Never publish alerts that still wait, for example those from before publishing was switched on. They stay recorded."""
-    with open_database() as database:
-        withheld = withhold_alerts(database, acting(), moment(until) or datetime.now(UTC))
-    if as_json:
-        print_json({"withheld": withheld})
-    else:
-        typer.echo(f"withheld {counted(withheld, 'alert')}")
+    withheld = ask(withhold_alerts, moment(until) or datetime.now(UTC))
+    show({"withheld": withheld}, f"withheld {counted(withheld, 'alert')}", as_json=as_json)

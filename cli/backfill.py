@@ -7,8 +7,7 @@ import typer
 
 from cli.context import find_servers, open_database, process_name
 from cli.options import AsJson
-from cli.output.json_out import print_json
-from cli.output.tables import print_fields
+from cli.output.show import show
 from core.errors import Conflict, RequestRefused
 from core.recording.backfill_accounts import backfill_accounts
 from core.settings.backfill import backfill_settings
@@ -43,7 +42,4 @@ def _run(name: str, backfill: Callable[..., dict[str, int] | None], *, as_json: 
         counts = backfill(database, config=config, worker=process_name(f"backfill {name}"), at_once=True)
     if counts is None:
         raise Conflict(f"{name} are being backfilled by somebody else in this moment: try again")
-    if as_json:
-        print_json(counts)
-    else:
-        print_fields(counts)
+    show(counts, as_json=as_json)

@@ -1,16 +1,13 @@
 """`tollbook balance`: what pays for usage now, or paid at some moment."""
 
-from dataclasses import asdict
 from datetime import date, datetime
 from typing import Annotated
 
 import typer
 
-from cli.acting import acting
-from cli.context import open_database
-from cli.options import AsJson
-from cli.output.json_out import print_json
-from cli.output.tables import print_fields
+from cli.asking import ask
+from cli.options import AsJson, Mandate
+from cli.output.show import show
 from core.ledger.read_balance import balance as effective_balance
 from core.ledger.read_balance_at import balance_at
 
@@ -19,7 +16,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 @app.command(epilog="Example: tollbook balance acme ada")
 def balance(
-    mandate: Annotated[str, typer.Argument(help="Id of the mandate.")],
+    mandate: Mandate,
     user: Annotated[str | None, typer.Argument(help="Id of the user; without one, the balance of the whole mandate.")] = None,
     at: Annotated[
         str | None,
@@ -32,12 +29,8 @@ def balance(
     With --at it is the sum of all movements recorded before then, under the billing model of that time.
     """
     when = None if at is None else _moment(at)
-    with open_database() as database:
-        found = effective_balance(database, acting(), mandate, user) if when is None else balance_at(database, acting(), mandate, user, when)
-    if as_json:
-        print_json(found)
-    else:
-        print_fields(asdict(found), free=("mandate_name", "user_name"))
+    found = ask(effective_balance, mandate, user) if when is None else ask(balance_at, mandate, user, when)
+    show(found, as_json=as_json, free=("mandate_name", "user_name"))
 
 
 def _moment(at: str) -> date | datetime:

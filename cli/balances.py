@@ -1,21 +1,29 @@
 """`tollbook balances`: who has how much, over many mandates and users."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import astuple, fields
-from typing import Annotated, Any
+from dataclasses import fields
+from typing import Annotated
 
 import typer
 
-from cli.acting import acting
-from cli.context import open_database
+from cli.asking import ask
 from cli.options import AsJson, Limit, Mandates
-from cli.output.json_out import print_json
-from cli.output.tables import print_next_page, print_table
+from cli.output.show import Listing, show_rows
 from core.ledger.read_balances import AccountBalance, MandateBalance, UserBalance, balances_of_user, mandate_balances, user_balances
 
 app = typer.Typer(help="Balances over many mandates and users.", no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 _AMOUNTS = ("balance", "total_balance", "warning_threshold", "credit_limit", "default_user_credit")
-_AFTER = "Where the page begins: the mandate id of the last row already seen."
+_MANDATES_AFTER = "Where the page begins: the mandate id of the last row already seen."
+
+
+def _listing(kind: type[UserBalance | MandateBalance | AccountBalance], *ids: str) -> Listing:
+    """Every field of this kind of balance; `ids` name the fields that a page goes on after."""
+    columns = [(f"{field.name} CHF" if field.name in _AMOUNTS else field.name, field.name) for field in fields(kind)]
+    return Listing(*columns, free=("mandate_name", "user_name"), after=lambda row: ("--after", *(getattr(row, name) for name in ids)))
+
+
+_OF_USER = _listing(UserBalance, "mandate_id")
+_OF_MANDATES = _listing(MandateBalance, "mandate_id")
+_OF_USERS = _listing(AccountBalance, "mandate_id", "user_id")
 
 
 @app.command(epilog="Example: tollbook balances user ada")
@@ -23,28 +31,24 @@ def user(
     user: Annotated[str, typer.Argument(help="Id of the user.")],
     *,
     mandates: Mandates = None,
-    after: Annotated[str, typer.Option(help=_AFTER)] = "",
+    after: Annotated[str, typer.Option(help=_MANDATES_AFTER)] = "",
     limit: Limit = 100,
     as_json: AsJson = False,
 ) -> None:
     """Show what pays for a user's usage in each of their mandates: their own balance or the pool's; amounts in CHF."""
-    with open_database() as database:
-        found = balances_of_user(database, acting(), user, mandates or None, limit=limit, after=after)
-    _print(UserBalance, found, limit, lambda row: ("--after", row.mandate_id), as_json=as_json)
+    show_rows(ask(balances_of_user, user, mandates or None, limit=limit, after=after), _OF_USER, limit, as_json=as_json)
 
 
 @app.command(epilog="Example: tollbook balances mandates --mandate acme --mandate globex")
 def mandates(
     *,
     mandates: Mandates = None,
-    after: Annotated[str, typer.Option(help=_AFTER)] = "",
+    after: Annotated[str, typer.Option(help=_MANDATES_AFTER)] = "",
     limit: Limit = 100,
     as_json: AsJson = False,
 ) -> None:
     """Show the balance of each mandate: the sum over its users or the pool, by billing model; amounts in CHF."""
-    with open_database() as database:
-        found = mandate_balances(database, acting(), mandates or None, limit=limit, after=after)
-    _print(MandateBalance, found, limit, lambda row: ("--after", row.mandate_id), as_json=as_json)
+    show_rows(ask(mandate_balances, mandates or None, limit=limit, after=after), _OF_MANDATES, limit, as_json=as_json)
 
 
 @app.command(epilog="Example: tollbook balances users --mandate acme")
@@ -58,15 +62,4 @@ def users(
     as_json: AsJson = False,
 ) -> None:
     """Show every user's own account in every mandate; amounts in CHF. It warns only where it pays."""
-    with open_database() as database:
-        found = user_balances(database, acting(), mandates or None, limit=limit, after=after)
-    _print(AccountBalance, found, limit, lambda row: ("--after", row.mandate_id, row.user_id), as_json=as_json)
-
-
-def _print(kind: type[Any], found: Sequence[Any], limit: int, after: Callable[[Any], Sequence[str]], *, as_json: bool) -> None:
-    if as_json:
-        print_json(found)
-        return
-    names = [field.name for field in fields(kind)]
-    print_table([f"{name} CHF" if name in _AMOUNTS else name for name in names], map(astuple, found), free=("mandate_name", "user_name"))
-    print_next_page(found, limit, after)
+    show_rows(ask(user_balances, mandates or None, limit=limit, after=after), _OF_USERS, limit, as_json=as_json)

@@ -1,15 +1,13 @@
 """`tollbook check`: whether an AI call may be made."""
 
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
-from cli.acting import acting
-from cli.context import find_servers, open_database
-from cli.options import AsJson
-from cli.output.json_out import print_json
-from cli.output.tables import print_fields
+from cli.asking import ask
+from cli.context import find_servers
+from cli.options import AsJson, Mandate
+from cli.output.show import show
 from core.checks.check_balance import BalanceQuestion, check_balance
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -18,7 +16,7 @@ EXIT_REFUSED = 3
 
 @app.command(epilog="Example: tollbook check acme ada --cost 0.05")
 def check(
-    mandate: Annotated[str, typer.Argument(help="Id of the mandate.")],
+    mandate: Mandate,
     user: Annotated[str, typer.Argument(help="Id of the user.")],
     *,
     cost: Annotated[str, typer.Option(help="What the call is expected to cost, in CHF.")] = "0",
@@ -29,12 +27,7 @@ def check(
     As the first usage would, it opens settings, account and grant where they are missing.
     """
     asked = BalanceQuestion.read({"mandate_id": mandate, "user_id": user, "estimated_cost": cost})
-    config = find_servers()
-    with open_database() as database:
-        answer = check_balance(database, acting(), asked, config=config)
-    if as_json:
-        print_json(answer)
-    else:
-        print_fields(asdict(answer))
+    answer = ask(check_balance, asked, config=find_servers())
+    show(answer, as_json=as_json)
     if not answer.allowed:
         raise typer.Exit(EXIT_REFUSED)

@@ -47,6 +47,16 @@ def process_name(command: str) -> str:
 
 
 @contextmanager
+def opened(url: str, config: Configuration) -> Iterator[Database]:
+    """The database at this URL, closed when the block ends."""
+    database = Database(url, config)
+    try:
+        yield database
+    finally:
+        database.dispose()
+
+
+@contextmanager
 def open_database() -> Iterator[Database]:
     """The database under the worker's login, closed when the block ends.
 
@@ -55,14 +65,12 @@ def open_database() -> Iterator[Database]:
             program needs, and the message says which command helps.
     """
     config = find_servers()
-    database = Database(config.require_database_url(), config)
-    try:
-        yield database
-    except Misconfigured:
-        _require_tables(database)
-        raise
-    finally:
-        database.dispose()
+    with opened(config.require_database_url(), config) as database:
+        try:
+            yield database
+        except Misconfigured:
+            _require_tables(database)
+            raise
 
 
 def _require_tables(database: Database) -> None:

@@ -4,11 +4,10 @@ from typing import Annotated
 
 import typer
 
-from cli.context import find_servers
+from cli.context import find_servers, opened
 from cli.options import AsJson
-from cli.output.json_out import print_json
+from cli.output.show import show
 from core.billing import CloudEventKey
-from core.database.database import Database
 from core.database.installation import adopt_books, identity_here
 from core.errors import Misconfigured, NeedsAdministrator
 from core.recording.set_cloud_event_key import set_cloud_event_key
@@ -43,15 +42,11 @@ def upgrade(*, rename_roles: RenameRoles = False, as_json: AsJson = False) -> No
             variable=config.owner_variable,
         )
     except NeedsAdministrator as needed:
-        if as_json:
-            print_json({"administrator_sql": needed.statements})
-        else:
-            typer.echo("\n".join(f"{statement};" for statement in needed.statements))
+        sql = "\n".join(f"{statement};" for statement in needed.statements)
+        show({"administrator_sql": needed.statements}, sql, as_json=as_json)
         raise Misconfigured(f"{needed}: an administrator must run the SQL above in this database") from None
-    if as_json:
-        print_json({"before": before, "after": after})
-    else:
-        typer.echo(f"up to date: revision {after}" if before == after else f"upgraded: {before or 'empty database'} -> {after}")
+    words = f"up to date: revision {after}" if before == after else f"upgraded: {before or 'empty database'} -> {after}"
+    show({"before": before, "after": after}, words, as_json=as_json)
 
 
 @app.command(epilog="Example: tollbook db check")
@@ -59,10 +54,8 @@ def check(as_json: AsJson = False) -> None:
     """Tell what differs between the database and this program; exit code 1 if anything does."""
     config = find_servers()
     differences = migrate.check(config.require_owner_url(), config.require_database_url(), variable=config.owner_variable)
-    if as_json:
-        print_json({"ok": not differences, "differences": differences})
-    else:
-        typer.echo("\n".join(differences) or "ok: the database is what this program needs")
+    words = "\n".join(differences) or "ok: the database is what this program needs"
+    show({"ok": not differences, "differences": differences}, words, as_json=as_json)
     if differences:
         raise typer.Exit(1)
 
@@ -76,18 +69,12 @@ def cloud_events(
 ) -> None:
     """Say, or decide, what a CloudEvent is known by: its id, or its source and id. Fixed once the first event is recorded or parked."""
     config = find_servers()
-    database = Database(config.require_owner_url(), config)
-    try:
+    with opened(config.require_owner_url(), config) as database:
         if key is not None:
             set_cloud_event_key(database, key)
         with database.snapshot() as connection:
             present = cloud_event_key(connection)
-    finally:
-        database.dispose()
-    if as_json:
-        print_json({"cloud_event_key": present})
-    else:
-        typer.echo(f"CloudEvents are known by {present}")
+    show({"cloud_event_key": present}, f"CloudEvents are known by {present}", as_json=as_json)
 
 
 TakeBroker = Annotated[
@@ -99,8 +86,8 @@ TakeBroker = Annotated[
 def adopt(*, take_broker: TakeBroker = False, as_json: AsJson = False) -> None:
     """Make books that were restored, copied or renamed, and their broker, this installation's. Stop all workers of the old one first."""
     config = find_servers()
-    url, database = config.require_broker_url(), Database(config.require_owner_url(), config)
-    try:
+    url = config.require_broker_url()
+    with opened(config.require_owner_url(), config) as database:
         holder = read(url)
         with database.transaction() as connection:
             here = identity_here(connection, config.installation)
@@ -108,9 +95,5 @@ def adopt(*, take_broker: TakeBroker = False, as_json: AsJson = False) -> None:
             if holder not in (None, str(before), str(here)) and not take_broker:
                 raise Misconfigured(f"the broker is installation {holder}'s, not these books': check CELERY_BROKER_URL, or use --take-broker")
             take(url, str(here))
-    finally:
-        database.dispose()
-    if as_json:
-        print_json({"books_before": str(before) if before else None, "broker_before": holder, "now": str(here)})
-    else:
-        typer.echo(f"books: {before or 'of nobody'} -> {here}; broker: {holder or 'of nobody'} -> {here}")
+    words = f"books: {before or 'of nobody'} -> {here}; broker: {holder or 'of nobody'} -> {here}"
+    show({"books_before": str(before) if before else None, "broker_before": holder, "now": str(here)}, words, as_json=as_json)

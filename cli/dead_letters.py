@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
-from cli.acting import acting
-from cli.context import find_servers, open_database, process_name
-from cli.options import AsJson, BeforeId, By, Limit, Moment, Offset, login, moment
-from cli.output.json_out import print_json
+from cli.asking import ask, asking
+from cli.context import find_servers, process_name
+from cli.options import AsJson, BeforeId, By, Limit, Moment, Offset, moment
 from cli.output.progress import progress
-from cli.output.tables import cell, print_fields, print_next_page, print_table
+from cli.output.show import Listing, show, show_rows
+from cli.output.tables import cell, print_fields
 from cli.output.text import counted, decoded, printable
 from core.billing import DeadLetterStatus
 from core.dead_letters import read as dead_letters
@@ -33,12 +33,33 @@ OfMandate = Annotated[str | None, typer.Option(help="Only those of this mandate;
 Since = Annotated[Moment, typer.Option(help="Only those last seen at this time or later: RFC 3339 with offset.")]
 Until = Annotated[Moment, typer.Option(help="Only those last seen before this time.")]
 Everything = Annotated[bool, typer.Option("--all", help="Every open one.")]
+_LISTING = Listing(
+    "id",
+    ("last seen (UTC)", "last_seen_at"),
+    "status",
+    "reason",
+    ("mandate", "mandate_id"),
+    ("event", "event_id"),
+    "attempts",
+    "detail",
+    free=("detail",),
+    after=lambda last: ("--before", str(last.id)),
+)
+_OVERFLOW = Listing(
+    "queue",
+    "reason",
+    ("deliveries", "letters"),
+    "bytes",
+    ("first seen (UTC)", "first_seen_at"),
+    ("last seen (UTC)", "last_seen_at"),
+    ("last SHA-256", "last_sha256"),
+)
 
 
 @app.command("list", epilog="Example: tollbook deadletters list --status OPEN --reason conflict")
 def list_all(
-    mandate: Annotated[str | None, typer.Option(help="Only those of this mandate; a message that can't be parsed is of none.")] = None,
-    reason: Annotated[Reason | None, typer.Option(case_sensitive=False, help="Only those with this reason.")] = None,
+    mandate: OfMandate = None,
+    reason: OfReason = None,
     status: Annotated[
         DeadLetterStatus | None, typer.Option(case_sensitive=False, metavar="|".join(DeadLetterStatus), help="Only those with this status.")
     ] = None,
@@ -49,10 +70,10 @@ def list_all(
     as_json: AsJson = False,
 ) -> None:
     """List dead letters, newest first, without their bytes; with --json every other field of each."""
-    with open_database() as database:
+    with asking() as (database, actor):
         found = dead_letters.list_dead_letters(
             database,
-            acting(),
+            actor,
             mandate_id=mandate,
             reason=reason,
             status=status,
@@ -61,42 +82,28 @@ def list_all(
             offset=offset,
             before=before,
         )
-        beyond = dead_letters.overflow(database, acting())
+        beyond = dead_letters.overflow(database, actor)
     if beyond:
         letters = sum(one.letters for one in beyond)
         typer.echo(f"refused beyond these, and only counted: {letters:,}; see `tollbook deadletters overflow`", err=True)
-    if as_json:
-        print_json(found)
-        return
-    columns = ("id", "last seen (UTC)", "status", "reason", "mandate", "event", "attempts", "detail")
-    rows = [(d.id, d.last_seen_at, d.status, d.reason, d.mandate_id, d.event_id, d.attempts, d.detail) for d in found]
-    print_table(columns, rows, free=("detail",))
-    print_next_page(found, limit, lambda last: ("--before", str(last.id)))
+    show_rows(found, _LISTING, limit, as_json=as_json)
 
 
 @app.command(epilog="Example: tollbook deadletters overflow --json")
 def overflow(as_json: AsJson = False) -> None:
     """List what was refused when there was no room for further letters: by queue and reason, how many, with the last one's hash."""
-    with open_database() as database:
-        found = dead_letters.overflow(database, acting())
-    if as_json:
-        print_json(found)
-        return
-    columns = ("queue", "reason", "deliveries", "bytes", "first seen (UTC)", "last seen (UTC)", "last SHA-256")
-    print_table(columns, [(o.queue, o.reason, o.letters, o.bytes, o.first_seen_at, o.last_seen_at, o.last_sha256) for o in found])
+    show_rows(ask(dead_letters.overflow), _OVERFLOW, as_json=as_json)
 
 
-@app.command(epilog="Example: tollbook deadletters show 7 --json")
-def show(dead_letter: Annotated[int, typer.Argument(metavar="ID", help="Id of the dead letter.")], as_json: AsJson = False) -> None:
+@app.command("show", epilog="Example: tollbook deadletters show 7 --json")
+def show_one(dead_letter: Annotated[int, typer.Argument(metavar="ID", help="Id of the dead letter.")], as_json: AsJson = False) -> None:
     """Show one dead letter whole. Its bytes: in base64 with --json, else as text, cut if long, what could harm a terminal escaped."""
-    with open_database() as database:
-        found = dead_letters.dead_letter(database, acting(), dead_letter)
-    if as_json:
-        print_json(found)
-        return
-    fields = asdict(found)
-    del fields["body"], fields["difference"]
-    print_fields(fields, free=("detail", "resolution"))
+    found = ask(dead_letters.dead_letter, dead_letter)
+    show(found, lambda: _print(found), as_json=as_json)
+
+
+def _print(found: dead_letters.WholeDeadLetter) -> None:
+    print_fields({name: value for name, value in asdict(found).items() if name not in ("body", "difference")}, free=("detail", "resolution"))
     for name, (recorded, sent) in (found.difference or {}).items():
         typer.echo(f"{printable(name)}: recorded {cell(recorded)}, sent {cell(sent)}")
     kept = f"first {len(found.body)} of {found.body_length} bytes" if found.body_truncated else f"{found.body_length} bytes"
@@ -117,7 +124,7 @@ def replay(
     everything: Everything = False,
     accept_late: Annotated[bool, typer.Option("--accept-late", help="Record also what was too late when it first came.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would become of them.")] = False,
-    by: By = None,
+    by: By = "",
     as_json: AsJson = False,
 ) -> None:
     """Record open dead letters, as intake would now. What is refused again stays open, with the new reason. Repeatable.
@@ -126,13 +133,15 @@ def replay(
     """
     choice = _choice(ids, reason, mandate, since, until, everything=everything)
     config = find_servers()
-    how = Replaying(config, process_name("deadletters replay"), by or login(), accept_late=accept_late, dry_run=dry_run)
-    with open_database() as database, progress(dead_letters.count_open(database, acting(), choice)) as show:
-        done = replay_dead_letters(database, acting(), choice, how, lambda so_far: show(so_far.done, lambda: _in_words(so_far)))
-    if as_json:
-        counts = {"letters": done.letters, "replayed": done.replayed, "still_open": done.still_open, "not_whole": done.not_whole}
-        print_json({**counts, "outcomes": dict(done.outcomes), "reasons": dict(done.reasons), "dry_run": dry_run})
-        return
+    how = Replaying(config, process_name("deadletters replay"), by, accept_late=accept_late, dry_run=dry_run)
+    with asking() as (database, actor), progress(dead_letters.count_open(database, actor, choice)) as tell:
+        done = replay_dead_letters(database, actor, choice, how, lambda so_far: tell(so_far.done, lambda: _in_words(so_far)))
+    counts = {"letters": done.letters, "replayed": done.replayed, "still_open": done.still_open, "not_whole": done.not_whole}
+    told = {**counts, "outcomes": dict(done.outcomes), "reasons": dict(done.reasons), "dry_run": dry_run}
+    show(told, lambda: _print_replay(done, dry_run=dry_run), as_json=as_json)
+
+
+def _print_replay(done: Replay, *, dry_run: bool) -> None:
     if not done.letters:
         typer.echo("no open dead letter is meant", err=True)
         return
@@ -153,27 +162,24 @@ def discard(
     until: Until = None,
     everything: Everything = False,
     resolution: Annotated[str, typer.Option(help="Why, kept with the letter.")] = "discarded",
-    by: By = None,
+    by: By = "",
     as_json: AsJson = False,
 ) -> None:
     """Decide that open dead letters are never to be recorded; a conflict is thereby rejected. They stay as evidence. Repeatable."""
     choice = _choice(ids, reason, mandate, since, until, everything=everything)
-    with open_database() as database, progress(dead_letters.count_open(database, acting(), choice)) as show:
+    with asking() as (database, actor), progress(dead_letters.count_open(database, actor, choice)) as tell:
         discarded = discard_dead_letters(
             database,
-            acting(),
+            actor,
             choice,
-            by=by or login(),
+            by=by,
             resolution=resolution,
-            progress=lambda n: show(n, lambda: f"discarded {counted(n, 'letter')}"),
+            progress=lambda n: tell(n, lambda: f"discarded {counted(n, 'letter')}"),
         )
-    if as_json:
-        print_json({"discarded": discarded})
-    else:
-        typer.echo(f"discarded {counted(discarded, 'letter')}")
+    show({"discarded": discarded}, f"discarded {counted(discarded, 'letter')}", as_json=as_json)
 
 
-def _choice(ids: list[int] | None, reason: Reason | None, mandate: str | None, since: str | None, until: str | None, *, everything: bool) -> Choice:
+def _choice(ids: list[int] | None, reason: Reason | None, mandate: str | None, since: Moment, until: Moment, *, everything: bool) -> Choice:
     if not everything and not ids and reason is None and mandate is None and since is None and until is None:
         raise typer.BadParameter("name at least one of --id, --reason, --mandate, --since and --until, or --all")
     return Choice(tuple(ids or ()), reason, mandate, moment(since), moment(until))
@@ -185,17 +191,10 @@ def _in_words(done: Replay) -> str:
 
 
 @app.command(epilog="Example: tollbook deadletters accept 7")
-def accept(
-    dead_letter: Annotated[int, typer.Argument(metavar="ID", help="Id of the dead letter.")], by: By = None, *, as_json: AsJson = False
-) -> None:
+def accept(dead_letter: Annotated[int, typer.Argument(metavar="ID", help="Id of the dead letter.")], by: By = "", *, as_json: AsJson = False) -> None:
     """Accept a conflict: its event is amended to what this letter says. To reject it, discard it. Repeatable.
 
     What stands for the event is reversed on the account that paid, and a new debit takes its place.
     """
-    config = find_servers()
-    with open_database() as database:
-        done = accept_conflict(database, acting(), dead_letter, by=by or login(), config=config, worker=process_name("deadletters accept"))
-    if as_json:
-        print_json(done)
-    else:
-        print_fields(asdict(done))
+    done = ask(accept_conflict, dead_letter, by=by, config=find_servers(), worker=process_name("deadletters accept"))
+    show(done, as_json=as_json)

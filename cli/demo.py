@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.options import AsJson
-from cli.output.json_out import print_json
+from cli.output.show import show
 from cli.output.tables import cell
 from cli.output.text import printable
 from core.errors import Misconfigured
@@ -44,10 +44,7 @@ def demo(
     except ServerFailed as error:  # may end with a server's log, of many lines
         typer.echo(f"error: {printable(str(error), keep=chr(10))}", err=True)
         raise typer.Exit(1) from None
-    if as_json:
-        print_json(report)
-    else:
-        _print_report(report)
+    show(report, lambda: _print_report(report), as_json=as_json)
     if report.mismatches:
         raise typer.Exit(1)
 

@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 
 from cli.acting import acting
-from cli.context import find_servers, open_database, process_name
+from cli.asking import asking
+from cli.context import find_servers, process_name
 from cli.options import AsJson
-from cli.output.json_out import print_json
-from cli.output.tables import print_fields
+from cli.output.show import show
 from cli.output.text import counted
 from cli.output.zones import warn_of_zones
 from core.asking.rights import require_root
@@ -58,24 +58,21 @@ def import_files(
         raise typer.BadParameter("name at least one of --mandates, --memberships and --users")
     refused = _Refused()
     config = find_servers()
-    with open_database() as database:
-        imported = import_directory_files(database, acting(), users=users, memberships=memberships, mandates=mandates, refuse=refused.add)
+    with asking() as (database, actor):
+        imported = import_directory_files(database, actor, users=users, memberships=memberships, mandates=mandates, refuse=refused.add)
         released = release_all_parked(database, config=config, worker=process_name("directory import"))
-        zones = unknown_zones(database, acting())
+        zones = unknown_zones(database, actor)
     for row in refused.rows[:REFUSED_SHOWN_MAX]:
         typer.echo(f"refused: {row}", err=True)
     if refused.count > REFUSED_SHOWN_MAX:
         typer.echo(f"refused: {refused.count - REFUSED_SHOWN_MAX} further rows", err=True)
     warn_of_zones(zones)
-    if as_json:
-        rows = {"refused": refused.rows, "refused_count": refused.count, "unknown_zones": zones.mandates}
-        print_json({"imported": imported, **rows, "released": {outcome.value: n for outcome, n in released.counts().items()}})
-    else:
-        typer.echo(
-            f"imported: {counted(imported.mandates, 'mandate')}, {counted(imported.memberships, 'membership')}, {counted(imported.users, 'user')};"
-            f" refused: {counted(refused.count, 'row')}"
-        )
-        typer.echo(f"parked events: {released.summary()}")
+    rows = {"refused": refused.rows, "refused_count": refused.count, "unknown_zones": zones.mandates}
+    words = (
+        f"imported: {counted(imported.mandates, 'mandate')}, {counted(imported.memberships, 'membership')}, {counted(imported.users, 'user')};"
+        f" refused: {counted(refused.count, 'row')}\nparked events: {released.summary()}"
+    )
+    show({"imported": imported, **rows, "released": released.counts()}, words, as_json=as_json)
     if refused.count:
         raise typer.Exit(1)
 
@@ -93,16 +90,12 @@ def sync(
     require_root(acting(), "sync the directory")
     config = find_servers()
     worker = process_name("directory sync")
-    with open_database() as database:
+    with asking() as (database, actor):
         counts = sync_directory(database, config=config, worker=worker, at_once=True, confirmed=confirm)
         if counts is None:
             raise Conflict("the directory is being synchronised by somebody else in this moment: try again")
         released = release_all_parked(database, config=config, worker=worker)
-        zones = unknown_zones(database, acting())
+        zones = unknown_zones(database, actor)
     warn_of_zones(zones)
-    if as_json:
-        released_counts = {outcome.value: n for outcome, n in released.counts().items()}
-        print_json({"synchronised": counts, "released": released_counts, "unknown_zones": zones.mandates})
-    else:
-        print_fields(counts)
-        typer.echo(f"parked events: {released.summary()}")
+    parked = f"parked events: {released.summary()}"
+    show({"synchronised": counts, "released": released.counts(), "unknown_zones": zones.mandates}, counts, parked, as_json=as_json)

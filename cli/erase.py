@@ -4,14 +4,13 @@ from typing import Annotated
 
 import typer
 
-from cli.context import find_servers
-from cli.options import AsJson, By, login
-from cli.output.json_out import print_json
-from cli.output.tables import print_fields
-from core.database.database import Database
+from cli.context import find_servers, opened
+from cli.options import AsJson, By
+from cli.output.show import show
 from core.housekeeping.erase_user import erase_user
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
+_LEFT = "what is still to be decided or recorded keeps its text: decide the letters, let the events be recorded, and erase again"
 
 Mandates = Annotated[list[str] | None, typer.Option("--mandate", help="Only in this mandate; can be repeated. The user's names stay then.")]
 
@@ -23,7 +22,7 @@ def erase(
     mandate: Mandates = None,
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would be erased.")] = False,
-    by: By = None,
+    by: By = "",
     as_json: AsJson = False,
 ) -> None:
     """Erase a person's names, the descriptions of their entries, and the bodies of resolved dead letters that name them, for good.
@@ -31,14 +30,7 @@ def erase(
     It takes the owner's login. Amounts, keys and times stay, and the directory can't bring the names back.
     """
     config = find_servers()
-    database = Database(config.require_owner_url(), config)
-    try:
-        counts = erase_user(database, user, mandate_ids=mandate or None, by=by or login(), reason=reason, dry_run=dry_run)
-    finally:
-        database.dispose()
-    if as_json:
-        print_json({"user_id": user, "dry_run": dry_run, **counts})
-        return
-    print_fields(counts)
-    if counts["open_letters_left"] or counts["parked_events_left"]:
-        typer.echo("what is still to be decided or recorded keeps its text: decide the letters, let the events be recorded, and erase again")
+    with opened(config.require_owner_url(), config) as database:
+        counts = erase_user(database, user, mandate_ids=mandate or None, by=by, reason=reason, dry_run=dry_run)
+    left = counts["open_letters_left"] or counts["parked_events_left"]
+    show({"user_id": user, "dry_run": dry_run, **counts}, counts, *([_LEFT] if left else []), as_json=as_json)

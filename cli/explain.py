@@ -1,14 +1,13 @@
 """`tollbook explain`: where a transaction came from, and what became of it."""
 
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from typing import Annotated
 
 import typer
 
-from cli.acting import acting
-from cli.context import open_database
+from cli.asking import ask
 from cli.options import AsJson
-from cli.output.json_out import print_json
+from cli.output.show import Listing, show
 from cli.output.tables import print_fields, print_table
 from core.ledger.kinds import GRANT
 from core.ledger.read_transactions import Transaction
@@ -18,6 +17,21 @@ from core.reports.explain import explain as explain_transaction
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 _FREE = ("description", "mandate", "about", "balance of")
+_HIDDEN = {
+    *("mandate_id", "mandate_name", "account_id", "account_type", "account_user_id", "user_id", "user_name"),
+    *("balance_account_id", "settings_version", "batch_id", "operation_key"),
+}
+_RELATED = Listing(
+    "relation",
+    ("id", "transaction.id"),
+    ("recorded (UTC)", "transaction.recorded_at"),
+    ("type", "transaction.transaction_type"),
+    ("reference", "transaction.reference_type"),
+    ("amount CHF", "transaction.amount"),
+    ("by", "transaction.user_id"),
+    ("description", "transaction.description"),
+    free=("description",),
+)
 
 
 @app.command(epilog="Example: tollbook explain 4711")
@@ -34,33 +48,13 @@ def explain(
     """
     if (transaction is None) != (event is not None and mandate is not None) or (mandate is None) != (event is None):
         raise typer.BadParameter("name a transaction, or --mandate and --event")
-    with open_database() as database:
-        if transaction is not None:
-            found = explain_transaction(database, acting(), transaction)
-        else:
-            found = explain_event(database, acting(), str(mandate), str(event))
-    if as_json:
-        print_json(found)
-    else:
-        _print(found)
+    found = ask(explain_event, str(mandate), str(event)) if transaction is None else ask(explain_transaction, transaction)
+    show(found, lambda: _print(found), as_json=as_json)
 
 
 def _print(found: Explanation) -> None:
     entry = found.transaction
-    hidden = (
-        "mandate_id",
-        "mandate_name",
-        "account_id",
-        "account_type",
-        "account_user_id",
-        "user_id",
-        "user_name",
-        "balance_account_id",
-        "settings_version",
-        "batch_id",
-        "operation_key",
-    )
-    shown = {name: value for name, value in asdict(entry).items() if name not in hidden and value is not None}
+    shown = {name: value for name, value in asdict(entry).items() if name not in _HIDDEN and value is not None}
     _section("the entry", {"mandate": f"{entry.mandate_name} ({entry.mandate_id})", "about": _holder(found.account), **shown})
     if found.balance_account is None:
         typer.echo("\nIt moved no balance.")
@@ -79,21 +73,16 @@ def _print(found: Explanation) -> None:
 def _print_related(found: Explanation) -> None:
     if found.related:
         typer.echo("\nentries that belong to it:")
-        rows = [
-            (other.relation, t.id, t.recorded_at, t.transaction_type, t.reference_type, t.amount, t.user_id, t.description)
-            for other in found.related
-            for t in [other.transaction]
-        ]
-        print_table(("relation", "id", "recorded (UTC)", "type", "reference", "amount CHF", "by", "description"), rows, free=("description",))
+        _RELATED.print(found.related)
     if found.refunded:
         typer.echo(f"refunded of it: {found.refunded:f} CHF")
     if found.amendments:
         typer.echo("\namendments of the event:")
-        steps = [tuple(asdict(step).values()) for step in found.amendments]
+        steps = [astuple(step) for step in found.amendments]
         print_table(("number", "operation", "key", "took back", "by reversal", "new debit", "recorded (UTC)"), steps, free=("key",))
     if found.dead_letters:
         typer.echo("\ndead letters with the same event id:")
-        letters = [tuple(asdict(letter).values()) for letter in found.dead_letters]
+        letters = [astuple(letter) for letter in found.dead_letters]
         print_table(("id", "reason", "detail", "status", "first seen (UTC)"), letters, free=("detail",))
 
 

@@ -6,21 +6,22 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cli.acting import acting
-from cli.context import open_database
+from cli.asking import asking
 from cli.options import STANDARD_OUTPUT, AsJson, Force, FromDay, Mandates, ToDay, day
 from cli.output.csv_out import write_csv
-from cli.output.json_out import print_json
 from cli.output.new_file import Written, new_file, standard_output
 from cli.output.parquet_out import require_pyarrow, write_parquet
 from cli.output.progress import Show, progress
+from cli.output.show import show
 from cli.output.tables import cell
 from cli.output.text import counted, printable
+from core.asking.rights import Actor
 from core.database.database import Database
 from core.periods import PeriodType
 from core.reports.columns import Layout, Row
@@ -69,11 +70,7 @@ def transactions(
 
     The file is there when it is whole. --json prints what was written: rows, bytes, SHA-256.
     """
-    first, last = day(from_day, "--from"), day(to_day, "--to")
-
-    def export(database: Database) -> AbstractContextManager[Export]:
-        return transactions_export(database, acting(), mandate or None, first=first, last=last, layout=columns)
-
+    export = partial(transactions_export, mandate_ids=mandate or None, first=day(from_day, "--from"), last=day(to_day, "--to"), layout=columns)
     _export(export, output, format_, force=force, as_json=as_json)
 
 
@@ -94,15 +91,11 @@ def statistics(
 
     What was recorded in the last minutes may be missing: `as_of` of --json says up to when it is in.
     """
-    first, last = day(from_day, "--from"), day(to_day, "--to")
-
-    def export(database: Database) -> AbstractContextManager[Export]:
-        return statistics_export(database, acting(), mandate or None, by=by, first=first, last=last, layout=columns)
-
+    export = partial(statistics_export, mandate_ids=mandate or None, by=by, first=day(from_day, "--from"), last=day(to_day, "--to"), layout=columns)
     _export(export, output, format_, force=force, as_json=as_json)
 
 
-def _export(export: Callable[[Database], AbstractContextManager[Export]], output: Path, kind: Format, *, force: bool, as_json: bool) -> None:
+def _export(export: Callable[[Database, Actor], AbstractContextManager[Export]], output: Path, kind: Format, *, force: bool, as_json: bool) -> None:
     to_file = output != STANDARD_OUTPUT
     if as_json and not to_file:
         raise typer.BadParameter("there is none beside the rows on standard output: name --output FILE", param_hint="--json")
@@ -110,15 +103,14 @@ def _export(export: Callable[[Database], AbstractContextManager[Export]], output
         require_pyarrow()
     write = write_parquet if kind is Format.PARQUET else write_csv
     target = new_file(output, force=force) if to_file else standard_output()
-    with progress(None) as show, target as file, open_database() as database, export(database) as found:
-        rows = _Counted(found.chunks, show, file)
+    with progress(None) as tell, target as file, asking() as (database, actor), export(database, actor) as found:
+        rows = _Counted(found.chunks, tell, file)
         if to_file and kind is Format.CSV:
             file.write(BOM_UTF8)  # without it Excel takes the file for one in its machine's own character set, and spoils every umlaut
         write(file, found.columns, rows)
-    if as_json:
-        print_json(Exported(str(output), kind, rows.count, file.size, file.sha256.hexdigest(), found.as_of))
-    elif to_file:
-        typer.echo(f"{counted(rows.count, 'row')} as of {cell(found.as_of)} UTC in {printable(str(output))}")
+    if to_file:
+        words = f"{counted(rows.count, 'row')} as of {cell(found.as_of)} UTC in {printable(str(output))}"
+        show(Exported(str(output), kind, rows.count, file.size, file.sha256.hexdigest(), found.as_of), words, as_json=as_json)
 
 
 class _Counted:

@@ -4,14 +4,25 @@ from typing import Annotated
 
 import typer
 
-from cli.acting import acting
-from cli.context import open_database
+from cli.asking import ask
 from cli.options import AsJson, Limit, Offset, moment_and_id
-from cli.output.json_out import print_json
-from cli.output.tables import print_next_page, print_table
+from cli.output.show import Listing, show_rows
 from core.verifying.read_findings import list_findings
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+_LISTING = Listing(
+    "invariant",
+    "subject",
+    ("found", lambda finding: "; ".join(finding.found)),
+    ("first seen (UTC)", "first_seen_at"),
+    ("last seen (UTC)", "last_seen_at"),
+    ("resolved (UTC)", "resolved_at"),
+    ("resolved by", "resolved_by"),
+    "resolution",
+    free=("subject", "found", "resolution"),
+    after=lambda last: ("--before", f"{last.last_seen_at.isoformat()},{last.id}"),
+)
 
 
 @app.command(epilog="Example: tollbook findings --invariant I3 --resolved")
@@ -27,13 +38,6 @@ def findings(
 
     `tollbook reconcile` looks now whether it is still there.
     """
-    with open_database() as database:
-        cursor = moment_and_id(before, "--before", "`last_seen_at,id`")
-        found = list_findings(database, acting(), invariant=invariant, with_resolved=resolved, limit=limit, offset=offset, before=cursor)
-    if as_json:
-        print_json(found)
-        return
-    columns = ("invariant", "subject", "found", "first seen (UTC)", "last seen (UTC)", "resolved (UTC)", "resolved by", "resolution")
-    rows = [(f.invariant, f.subject, "; ".join(f.found), f.first_seen_at, f.last_seen_at, f.resolved_at, f.resolved_by, f.resolution) for f in found]
-    print_table(columns, rows, free=("subject", "found", "resolution"))
-    print_next_page(found, limit, lambda last: ("--before", f"{last.last_seen_at.isoformat()},{last.id}"))
+    cursor = moment_and_id(before, "--before", "`last_seen_at,id`")
+    found = ask(list_findings, invariant=invariant, with_resolved=resolved, limit=limit, offset=offset, before=cursor)
+    show_rows(found, _LISTING, limit, as_json=as_json)

@@ -1,7 +1,5 @@
 """`tollbook import`: the books of a service that billed before."""
 
-import os
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from cli.acting import acting
-from cli.context import find_servers, open_database
-from cli.options import AsJson, By, login
-from cli.output.json_out import print_json
+from cli.asking import asking
+from cli.context import find_servers, process_name
+from cli.options import AsJson, By
 from cli.output.progress import progress
+from cli.output.show import show
 from cli.output.tables import print_table
 from cli.output.text import counted
 from core.importing.files import BookFiles, find_book_files
@@ -37,7 +35,7 @@ def books(
     ],
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Do all of it, show the totals, and take it back.")] = False,
-    by: By = None,
+    by: By = "",
     as_json: AsJson = False,
 ) -> None:
     """Import the billing settings, the accounts with their balances, and the old transactions of a service that billed before.
@@ -48,13 +46,13 @@ def books(
     """
     files = find_book_files(folder)
     config = find_servers()
-    with open_database() as database, _shown(files) as done:
+    with asking() as (database, actor), _shown(files) as done:
         imported = import_books(
             database,
-            acting(),
+            actor,
             files,
-            by=by or login(),
-            worker=f"tollbook import books@{socket.gethostname()}:{os.getpid()}",
+            by=by,
+            worker=process_name("import books"),
             config=config,
             dry_run=dry_run,
             progress=done,
@@ -64,10 +62,8 @@ def books(
     if (unnamed := imported.problem_count - len(imported.problems)) > 0:
         typer.echo(f"wrong: {counted(unnamed, 'further line')}", err=True)
     written = imported.good and not dry_run
-    if as_json:
-        print_json({"written": written, "dry_run": dry_run, "ok": imported.good, "imported": imported})
-    else:
-        _print(imported, written=written)
+    told = {"written": written, "dry_run": dry_run, "ok": imported.good, "imported": imported}
+    show(told, lambda: _print(imported, written=written), as_json=as_json)
     if not imported.good:
         raise typer.Exit(1)
 

@@ -7,7 +7,7 @@ import typer
 
 from cli.context import find_servers
 from cli.options import AsJson
-from cli.output.json_out import print_json
+from cli.output.show import show
 from cli.output.text import counted
 from core.errors import RequestRefused
 
@@ -69,7 +69,4 @@ def _broker() -> str:
 
 def _count(moves: Iterator[int], *, as_json: bool) -> None:
     moved = sum(moves)
-    if as_json:
-        print_json({"moved": moved})
-    else:
-        typer.echo(f"moved {counted(moved, 'message')}")
+    show({"moved": moved}, f"moved {counted(moved, 'message')}", as_json=as_json)

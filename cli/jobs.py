@@ -4,14 +4,22 @@ from typing import Annotated
 
 import typer
 
-from cli.acting import acting
-from cli.context import open_database
+from cli.asking import ask
 from cli.options import AsJson, Limit, Offset, moment_first
-from cli.output.json_out import print_json
-from cli.output.tables import print_next_page, print_table
+from cli.output.show import Listing, show_rows
 from core.jobs.read import list_job_runs
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+_LISTING = Listing(
+    "job",
+    "period",
+    ("started (UTC)", "started_at"),
+    ("ended (UTC)", "ended_at"),
+    *("worker", "counts", "error"),
+    free=("counts", "error"),
+    after=lambda last: ("--before", last.started_at.isoformat(), last.job, last.period),
+)
 
 
 @app.command(epilog="Example: tollbook jobs --job directory.sync --limit 10")
@@ -29,11 +37,5 @@ def jobs(
 
     A run without an end is at work, or its worker died and it is done again.
     """
-    with open_database() as database:
-        found = list_job_runs(database, acting(), job=job, limit=limit, offset=offset, before=moment_first(before))
-    if as_json:
-        print_json(found)
-        return
-    columns = ("job", "period", "started (UTC)", "ended (UTC)", "worker", "counts", "error")
-    print_table(columns, [(r.job, r.period, r.started_at, r.ended_at, r.worker, r.counts, r.error) for r in found], free=("counts", "error"))
-    print_next_page(found, limit, lambda last: ("--before", last.started_at.isoformat(), last.job, last.period))
+    found = ask(list_job_runs, job=job, limit=limit, offset=offset, before=moment_first(before))
+    show_rows(found, _LISTING, limit, as_json=as_json)

@@ -72,7 +72,7 @@ class LazyCommands(TyperGroup):
             module = import_module(COMMANDS[name][0])
             command = typer.main.get_command(module.app)
             command.name = name
-            if hasattr(module, "acting"):
+            if {"acting", "ask", "asking", "move"} & vars(module).keys():  # it asks as an actor
                 _let_act_as(command)
             command.params = [p for p in command.params if p.name not in ("install_completion", "show_completion")]  # the whole program's business
         return name, command, rest

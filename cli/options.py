@@ -10,6 +10,17 @@ import typer
 from core.asking.paging import LIMIT_MAX
 from core.events.model import parse_time
 
+
+def login(named: str = "") -> str:
+    """Who is named, else who is at the terminal."""
+    try:
+        return named or getpass.getuser()
+    except (KeyError, OSError):
+        return "command line"
+
+
+Mandate = Annotated[str, typer.Argument(help="Id of the mandate.")]
+OfUser = Annotated[str | None, typer.Option("--user", help="Id of the user whose account it is; without one the mandate's pool.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document: decimals as strings, times in ISO 8601.")]
 Limit = Annotated[int, typer.Option(min=1, max=LIMIT_MAX, help="Rows to show at most.")]
 Offset = Annotated[int, typer.Option(min=0, help="Rows to leave out first; they are read all the same: --before or --after go on at once.")]
@@ -17,7 +28,7 @@ BeforeId = Annotated[int | None, typer.Option("--before", min=1, metavar="ID", h
 Key = Annotated[
     str, typer.Option(help="Yours, such as the payment's number: the same key and content again changes nothing and shows the first result.")
 ]
-By = Annotated[str | None, typer.Option(help="Who does it, kept in the books. Default: your login.")]
+By = Annotated[str, typer.Option(callback=login, show_default=False, help="Who does it, kept in the books. Default: your login.")]
 
 Mandates = Annotated[list[str] | None, typer.Option("--mandate", help="Id of a mandate; may be given several times. Default: all.")]
 FromDay = Annotated[str | None, typer.Option("--from", help="From this local day on, such as 2026-01-31.")]
@@ -88,11 +99,3 @@ def day(value: str | None, option: str) -> date | None:
         return date.fromisoformat(value)
     except ValueError:
         raise typer.BadParameter(f"{value!r} is no day such as 2026-01-31", param_hint=option) from None
-
-
-def login() -> str:
-    """Who is at the terminal, where no other is named."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "command line"

@@ -17,8 +17,8 @@ from kombu.exceptions import OperationalError
 from cli.context import find_servers
 from cli.event_files import read_events
 from cli.options import AsJson
-from cli.output.json_out import print_json
 from cli.output.progress import progress
+from cli.output.show import show
 from cli.output.text import counted, printable
 from core.record_files import Fields, FileFormat, RecordLine
 from worker.intake.amqp_connection import refusal
@@ -130,10 +130,8 @@ def publish(
         reason = printable(str(error)) or type(error).__name__
         typer.echo(f"error: the broker does not take messages: {reason}; {tally.in_words()} for sure, at most one message more", err=True)
         raise typer.Exit(1) from None
-    if as_json:
-        print_json(tally.as_json())
-    else:
-        typer.echo(tally.in_words() + (f"; {counted(tally.refused, 'line')} left out" if tally.refused else ""))
+    left_out = f"; {counted(tally.refused, 'line')} left out" if tally.refused else ""
+    show(tally.as_json(), tally.in_words() + left_out, as_json=as_json)
     if tally.refused:
         raise typer.Exit(1)
 
@@ -183,7 +181,7 @@ def _opened(file: str) -> Iterator[tuple[BinaryIO, int | None]]:
 def _publish_all(lines: Iterator[RecordLine], batch: int, tally: Tally, size: int | None) -> None:
     from worker.app import app as celery_app  # noqa: PLC0415 - reads the configuration, which find_servers completes
 
-    with celery_app.producer_pool.acquire(block=True) as producer, progress(size) as show:
+    with celery_app.producer_pool.acquire(block=True) as producer, progress(size) as tell:
         publisher = Publisher(producer, batch, tally)
         tally.began = time.monotonic()
         for line in lines:
@@ -193,6 +191,6 @@ def _publish_all(lines: Iterator[RecordLine], batch: int, tally: Tally, size: in
                 typer.echo(f"line {line.number} {line.problem}", err=True)
             else:
                 publisher.add(line.fields)
-            show(tally.position, tally.in_words)
+            tell(tally.position, tally.in_words)
         publisher.flush()
-        show(tally.position, tally.in_words)
+        tell(tally.position, tally.in_words)

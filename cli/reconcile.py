@@ -7,8 +7,7 @@ import typer
 from cli.acting import acting
 from cli.context import open_database, process_name
 from cli.options import AsJson
-from cli.output.json_out import print_json
-from cli.output.tables import print_fields
+from cli.output.show import show
 from cli.output.text import counted
 from core.asking.rights import require_root
 from core.errors import Conflict
@@ -33,10 +32,7 @@ def reconcile(
     if counts is None:
         raise Conflict("the books are being reconciled by somebody else in this moment: try again")
     violations = sum(violations_in(counts).values())
-    if as_json:
-        print_json(counts)
-    else:
-        print_fields(counts)
-        typer.echo(f"reconcile: {counted(violations, 'violation')}, see tollbook findings" if violations else "reconcile: ok")
+    verdict = f"reconcile: {counted(violations, 'violation')}, see tollbook findings" if violations else "reconcile: ok"
+    show(counts, counts, verdict, as_json=as_json)
     if violations:
         raise typer.Exit(1)

@@ -4,17 +4,21 @@ from typing import Annotated
 
 import typer
 
-from cli.acting import acting
-from cli.context import open_database
-from cli.options import AsJson, By, login
-from cli.output.json_out import print_json
-from cli.output.tables import print_table
+from cli.asking import ask
+from cli.options import AsJson, By
+from cli.output.show import Listing, show
 from cli.output.text import counted
 from core.verifying.forget_sums import Forgetting, forget_sums
 from core.verifying.plan_repairs import RepairPlan, plan_repairs
 from core.verifying.repair import Repairs, repair_books
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+_MANDATE, _ACCOUNT = ("mandate", "mandate_id"), ("account", "account_id")
+_PLANNED = Listing(_MANDATE, _ACCOUNT, ("user", "user_id"), "balance", "ledger", ("difference", lambda b: b.ledger - b.balance))
+_PLANNED_STATISTICS = Listing(_MANDATE, ("rows of statistics", "rows"))
+_REPAIRED = Listing(_MANDATE, _ACCOUNT, ("balance before", "old_balance"), "balance", "adjustment")
+_REPAIRED_STATISTICS = Listing(_MANDATE, ("rows written", "rows_written"), ("rows removed", "rows_removed"))
 
 
 @app.command(epilog="Example: tollbook repair --dry-run")
@@ -29,7 +33,7 @@ def repair(
         bool, typer.Option("--by-adjustment", help="The balances are right, the ledger lacks something: it gets an ADJUSTMENT of the difference.")
     ] = False,
     forget: Annotated[bool, typer.Option("--forget-sums", help="Let kept sums that are no longer true go, and repair nothing.")] = False,
-    by: By = None,
+    by: By = "",
     as_json: AsJson = False,
 ) -> None:
     """Bring balances to the sum of their movements, and statistics to what the transactions give. The ledger stays as it is.
@@ -40,29 +44,23 @@ def repair(
     """
     if not dry_run and not (reason and (key or forget)):
         raise typer.BadParameter("a repair needs --reason and --key; look with --dry-run first")
-    with open_database() as database:
-        if dry_run:
-            _show_plan(plan_repairs(database, acting(), mandate, account), as_json=as_json)
-        elif forget:
-            accounts = forget_sums(database, acting(), Forgetting.read({"reason": reason, "by": by or login()}))
-            if as_json:
-                print_json({"accounts": accounts})
-            else:
-                typer.echo(f"let go: kept sums of {counted(accounts, 'account')}; the next two runs are full")
-        else:
-            asked = {"key": key or "", "reason": reason or "", "by": by or login()}
-            _show(repair_books(database, acting(), **asked, mandate_id=mandate, account_id=account, by_adjustment=by_adjustment), as_json=as_json)
+    if dry_run:
+        plan = ask(plan_repairs, mandate, account)
+        show(plan, lambda: _print_plan(plan), as_json=as_json)
+    elif forget:
+        accounts = ask(forget_sums, Forgetting.read({"reason": reason, "by": by}))
+        show({"accounts": accounts}, f"let go: kept sums of {counted(accounts, 'account')}; the next two runs are full", as_json=as_json)
+    else:
+        asked = {"key": key or "", "reason": reason or "", "by": by}
+        repairs = ask(repair_books, **asked, mandate_id=mandate, account_id=account, by_adjustment=by_adjustment)
+        show(repairs, lambda: _print_repairs(repairs), as_json=as_json)
 
 
-def _show_plan(plan: RepairPlan, *, as_json: bool) -> None:
-    if as_json:
-        print_json(plan)
-        return
+def _print_plan(plan: RepairPlan) -> None:
     if plan.balances:
-        rows = [(b.mandate_id, b.account_id, b.user_id, b.balance, b.ledger, b.ledger - b.balance) for b in plan.balances]
-        print_table(("mandate", "account", "user", "balance", "ledger", "difference"), rows)
+        _PLANNED.print(plan.balances)
     if plan.statistics:
-        print_table(("mandate", "rows of statistics"), [(s.mandate_id, s.rows) for s in plan.statistics])
+        _PLANNED_STATISTICS.print(plan.statistics)
     if plan.ledger:
         broken = ", ".join(f"{name} ({counted(violations, 'violation')})" for name, violations in plan.ledger.items())
         typer.echo(f"entries are missing or wrong: {broken}, see `tollbook verify`")
@@ -72,17 +70,11 @@ def _show_plan(plan: RepairPlan, *, as_json: bool) -> None:
     _sum_up("to be repaired", len(plan.balances), len(plan.statistics))
 
 
-def _show(repairs: Repairs, *, as_json: bool) -> None:
-    if as_json:
-        print_json(repairs)
-        return
+def _print_repairs(repairs: Repairs) -> None:
     if repairs.balances:
-        print_table(
-            ("mandate", "account", "balance before", "balance", "adjustment"),
-            [(b.mandate_id, b.account_id, b.old_balance, b.balance, b.adjustment) for b in repairs.balances],
-        )
+        _REPAIRED.print(repairs.balances)
     if repairs.statistics:
-        print_table(("mandate", "rows written", "rows removed"), [(s.mandate_id, s.rows_written, s.rows_removed) for s in repairs.statistics])
+        _REPAIRED_STATISTICS.print(repairs.statistics)
     _sum_up("repaired", len(repairs.balances), len(repairs.statistics))
 
 

@@ -6,11 +6,11 @@ from typing import Annotated
 import typer
 
 from cli.acting import acting
+from cli.asking import ask
 from cli.context import open_database
 from cli.options import AsJson
-from cli.output.json_out import print_json
 from cli.output.progress import progress
-from cli.output.tables import print_fields
+from cli.output.show import show
 from cli.output.text import counted
 from core.asking.rights import require_root
 from core.statistics.read_progress import rollup_status
@@ -33,7 +33,7 @@ def run(*, as_json: AsJson = False) -> None:
         done = roll_up_usage(database)
     if not done.complete:
         typer.echo("another rollup or a rebuild is at work, and more is pending: see `tollbook rollup status`", err=True)
-    _print(asdict(done), done, as_json=as_json)
+    show(done, as_json=as_json)
 
 
 @app.command(epilog="Example: tollbook rollup rebuild --mandate acme")
@@ -46,21 +46,13 @@ def rebuild(
 
     Of statistics that are in order nothing is written. Rollups wait until the mandate at hand is done.
     """
-    with open_database() as database, progress(None) as show:
-        done = rebuild_statistics(database, acting(), mandate, progress=lambda n: show(n, lambda: f"{counted(n, 'mandate')} done"))
-    _print(asdict(done), done, as_json=as_json)
+    with open_database() as database, progress(None) as tell:
+        done = rebuild_statistics(database, acting(), mandate, progress=lambda n: tell(n, lambda: f"{counted(n, 'mandate')} done"))
+    show(done, as_json=as_json)
 
 
 @app.command(epilog="Example: tollbook rollup status --json")
 def status(*, as_json: AsJson = False) -> None:
     """Show how many batches the statistics lack, since when the oldest waits, and up to which day they are closed."""
-    with open_database() as database:
-        found = rollup_status(database, acting())
-    _print({**asdict(found), "oldest_seconds": round(found.oldest_seconds)}, found, as_json=as_json)
-
-
-def _print(fields: dict[str, object], found: object, *, as_json: bool) -> None:
-    if as_json:
-        print_json(found)
-    else:
-        print_fields(fields)
+    found = ask(rollup_status)
+    show(found, {**asdict(found), "oldest_seconds": round(found.oldest_seconds)}, as_json=as_json)

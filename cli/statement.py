@@ -8,9 +8,8 @@ from typing import Annotated
 
 import typer
 
-from cli.acting import acting
-from cli.context import open_database
-from cli.options import STANDARD_OUTPUT, AsJson, Force, moment
+from cli.asking import asking
+from cli.options import STANDARD_OUTPUT, AsJson, Force, Mandate, moment
 from cli.output.chart import bar
 from cli.output.new_file import new_file, standard_output
 from cli.output.statement_page import statement_page
@@ -28,7 +27,7 @@ _MONTH = re.compile(r"([0-9]{4})-([0-9]{2})")
 
 @app.command(epilog="Example: tollbook statement acme 2026-10 --output statement.html")
 def statement(
-    mandate: Annotated[str, typer.Argument(help="Id of the mandate.")],
+    mandate: Mandate,
     month: Annotated[str, typer.Argument(metavar="MONTH", help="The month of its local days, such as 2026-10.")],
     *,
     as_of: Annotated[
@@ -49,8 +48,8 @@ def statement(
     """
     first, when = _first(month), moment(as_of)
     target = standard_output() if output is None or output == STANDARD_OUTPUT else new_file(output, force=force)
-    with target as file, open_database() as database:
-        found = statement_of(database, acting(), mandate, first, when, patient=True)
+    with target as file, asking() as (database, actor):
+        found = statement_of(database, actor, mandate, first, when, patient=True)
         if output is None and not as_json:
             _print(found)
         else:

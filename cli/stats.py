@@ -8,17 +8,16 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.acting import acting
-from cli.context import open_database
-from cli.options import AsJson, ToDay, day
+from cli.asking import ask, asking
+from cli.options import AsJson, Mandate, ToDay, day
 from cli.output.chart import bar
 from cli.output.csv_out import print_csv
-from cli.output.json_out import print_json
+from cli.output.show import show
 from cli.output.tables import cell, print_table
 from core.ledger.read_accounts import holder_account
 from core.money import ZERO
 from core.periods import PeriodType
-from core.statistics.read import Statistics, UsageStatistic, computed_statistics, days_in, statistics_of, summed
+from core.statistics.read import ComputedStatistics, Statistics, UsageStatistic, computed_statistics, days_in, statistics_of, summed
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 _KEYS = ("period_start", "provider", "model", "feature_code")
@@ -29,7 +28,7 @@ _SHAPES = {PeriodType.DAY: 10, PeriodType.MONTH: 7, PeriodType.YEAR: 4}  # how m
 
 @app.command(epilog="Example: tollbook stats acme ada --by day --year 2026 --month 1")
 def stats(
-    mandate: Annotated[str, typer.Argument(help="Id of the mandate.")],
+    mandate: Mandate,
     user: Annotated[str | None, typer.Argument(help="Id of the user; without one, all users of the mandate.")] = None,
     *,
     by: Annotated[PeriodType, typer.Option(case_sensitive=False, metavar="|".join(PeriodType), help="Period of a line.")] = PeriodType.MONTH,
@@ -52,25 +51,24 @@ def stats(
     if computed:
         _compute(mandate, user, first, last, as_json=as_json, as_csv=as_csv)
         return
-    with open_database() as database:
-        found = statistics_of(database, acting(), mandate, user, by, first, last)
+    found = ask(statistics_of, mandate, user, by, first, last)
     if as_csv:
         print_csv((*_KEYS, *_SUMS), [tuple(asdict(row).values()) for row in found.rows])
-    elif as_json:
-        print_json({**asdict(found), "total": _total(found.rows), "periods": [_period(day, rows) for day, rows in _periods(found.rows).items()]})
-    else:
-        _print(found)
+        return
+    periods = [{"period_start": start, **_total(rows)} for start, rows in _periods(found.rows).items()]
+    show({**asdict(found), "total": _total(found.rows), "periods": periods}, lambda: _print(found), as_json=as_json)
 
 
 def _compute(mandate: str, user: str | None, first: date, last: date, *, as_json: bool, as_csv: bool) -> None:
     if user is None or as_csv:
         raise typer.BadParameter("--computed is of one user, as tables or --json: name MANDATE and USER")
-    with open_database() as database:
-        account = holder_account(database, acting(), mandate, user)
-        found = computed_statistics(database, acting(), account.id, first, last)
-    if as_json:
-        print_json(found)
-        return
+    with asking() as (database, actor):
+        account = holder_account(database, actor, mandate, user)
+        found = computed_statistics(database, actor, account.id, first, last)
+    show(found, lambda: _print_computed(found), as_json=as_json)
+
+
+def _print_computed(found: ComputedStatistics) -> None:
     for title, costs in (("provider", found.cost_by_provider), ("model", found.cost_by_model), ("feature", found.cost_by_feature)):
         print_table((title, "cost CHF"), costs.items(), free=(title,))
     typer.echo(f"total: {found.transaction_count} events, {found.total_cost_chf:f} CHF")
@@ -123,10 +121,6 @@ def _periods(rows: Iterable[UsageStatistic]) -> dict[date, list[UsageStatistic]]
     for row in rows:
         periods[row.period_start].append(row)
     return periods
-
-
-def _period(start: date, rows: list[UsageStatistic]) -> dict[str, object]:
-    return {"period_start": start, **_total(rows)}
 
 
 def _total(rows: Iterable[UsageStatistic]) -> dict[str, Any]:

@@ -1,19 +1,14 @@
 """`tollbook transactions`: the ledger, newest first."""
 
-from collections.abc import Collection
 from typing import Annotated
 
 import typer
 
-from cli.acting import acting
-from cli.context import open_database
+from cli.asking import ask
 from cli.options import AsJson, FromDay, Limit, Mandates, ToDay, day, moment_and_id
-from cli.output.json_out import print_json
-from cli.output.tables import print_next_page, print_table
+from cli.output.show import Listing, show_rows
 from core.asking.paging import Page
-from core.database.database import Database
 from core.ledger.read_transactions import (
-    Transaction,
     movements_of_account,
     transactions_of_account,
     transactions_of_mandates,
@@ -22,6 +17,22 @@ from core.ledger.read_transactions import (
 )
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+_LISTING = Listing(
+    "id",
+    ("recorded (UTC)", "recorded_at"),
+    ("occurred (UTC)", "occurred_at"),
+    ("mandate", "mandate_id"),
+    ("about", lambda entry: entry.account_user_id or "pool"),
+    ("by", "user_id"),
+    ("type", "transaction_type"),
+    ("reference", "reference_type"),
+    ("amount CHF", "amount"),
+    ("event", "event_id"),
+    "description",
+    free=("description",),
+    after=lambda last: ("--before", f"{last.recorded_at.isoformat()},{last.id}"),
+)
 
 
 @app.command(epilog="Example: tollbook transactions --mandate acme --user ada --limit 20")
@@ -47,41 +58,10 @@ def transactions(
     if movements and account is None:
         raise typer.BadParameter("--movements are those of an account: name --account")
     page = Page(limit, moment_and_id(before, "--before", "`recorded_at,id`"), day(from_day, "--from"), day(to_day, "--to"))
-    with open_database() as database:
-        found = _found(database, account, user, mandates or None, page, movements=movements, users=users)
-    if as_json:
-        print_json(found)
-    else:
-        _print(found, limit)
-
-
-def _found(
-    database: Database, account: int | None, user: str | None, mandates: Collection[str] | None, page: Page, *, movements: bool, users: bool
-) -> list[Transaction]:
     if account is not None:
-        return (movements_of_account if movements else transactions_of_account)(database, acting(), account, page)
-    if user is not None:
-        return transactions_of_user(database, acting(), user, mandates, page)
-    return (user_transactions if users else transactions_of_mandates)(database, acting(), mandates, page)
-
-
-def _print(found: list[Transaction], limit: int) -> None:
-    columns = ("id", "recorded (UTC)", "occurred (UTC)", "mandate", "about", "by", "type", "reference", "amount CHF", "event", "description")
-    rows = [
-        (
-            t.id,
-            t.recorded_at,
-            t.occurred_at,
-            t.mandate_id,
-            t.account_user_id or "pool",
-            t.user_id,
-            t.transaction_type,
-            t.reference_type,
-            t.amount,
-            t.event_id,
-            t.description,
-        )
-        for t in found
-    ]
-    print_table(columns, rows, free=("description",))
-    print_next_page(found, limit, lambda last: ("--before", f"{last.recorded_at.isoformat()},{last.id}"))
+        found = ask(movements_of_account if movements else transactions_of_account, account, page)
+    elif user is not None:
+        found = ask(transactions_of_user, user, mandates or None, page)
+    else:
+        found = ask(user_transactions if users else transactions_of_mandates, mandates or None, page)
+    show_rows(found, _LISTING, limit, as_json=as_json)

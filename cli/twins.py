@@ -5,16 +5,28 @@ from typing import Annotated
 
 import typer
 
-from cli.acting import acting
-from cli.context import open_database
+from cli.asking import ask
 from cli.options import AsJson, Limit, Mandates, ToDay, day
-from cli.output.json_out import print_json
-from cli.output.tables import print_next_page, print_table
+from cli.output.show import Listing, show_rows
 from core.reports.twins import AT_LEAST_DEFAULT, SECONDS_DEFAULT, twins
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 _WEEK = timedelta(days=6)
-_COLUMNS = ("mandate", "user", "model", "price CHF", "events", "excess CHF", "refunded CHF", "first (UTC)", "last (UTC)", "transaction", "event ids")
+_LISTING = Listing(
+    ("mandate", "mandate_id"),
+    ("user", "user_id"),
+    "model",
+    ("price CHF", "price"),
+    ("events", "event_count"),
+    ("excess CHF", "excess"),
+    ("refunded CHF", "refunded"),
+    ("first (UTC)", "first_at"),
+    ("last (UTC)", "last_at"),
+    ("transaction", "transaction_id"),
+    ("event ids", "event_ids"),
+    free=("event ids",),
+    after=lambda last: ("--after", last.mandate_id, str(last.transaction_id)),
+)
 
 
 @app.command("twins", epilog="Example: tollbook twins --mandate acme --from 2026-02-01 --to 2026-02-28 --seconds 10")
@@ -38,21 +50,8 @@ def list_twins(
     """
     last = day(to_day, "--to") or _today()
     first = day(from_day, "--from") or last - _WEEK
-    with open_database() as database:
-        found = twins(database, acting(), mandates or None, first=first, last=last, seconds=seconds, at_least=at_least, limit=limit, after=after)
-    if as_json:
-        print_json(found)
-        return
-    rows = [
-        (t.mandate_id, t.user_id, t.model, t.price, t.event_count, t.excess, t.refunded, t.first_at, t.last_at, t.transaction_id, _ids(t.event_ids))
-        for t in found
-    ]
-    print_table(_COLUMNS, rows, free=("event ids",))
-    print_next_page(found, limit, lambda t: ("--after", t.mandate_id, str(t.transaction_id)))
-
-
-def _ids(event_ids: list[str]) -> str:
-    return ", ".join(event_ids)
+    found = ask(twins, mandates or None, first=first, last=last, seconds=seconds, at_least=at_least, limit=limit, after=after)
+    show_rows(found, _LISTING, limit, as_json=as_json)
 
 
 def _today() -> date:
