@@ -151,3 +151,15 @@ def test_the_books_are_reconciled_and_repaired(run: Run, put_settings: PutSettin
     assert [r["job"] for r in run("jobs", "--json").json] == ["books.reconcile"] * 4
     for command in (["reconcile"], ["findings"], ["repair", "--dry-run"]):
         assert run(*command, "--as", "administrator:acme").code == 1
+
+
+def test_statistics_are_repaired(run: Run, put_settings: PutSettings, record: Record, rows: Rows) -> None:
+    """Statistics that don't say what the transactions do are planned and counted anew, each mandate in a line."""
+    put_settings(users=["ada"])
+    record(event(price_chf="3"))
+    run("rollup", "run")
+    rows("UPDATE usage_statistics SET cost = 9 WHERE period_type = 'DAY'")
+    assert "rows of statistics" in run("repair", "--dry-run").out
+    done = run("repair", "--reason", "console", "--key", "ticket-1", "--by", "olga").out
+    assert "rows written" in done
+    assert done.endswith("repaired: 0 balances, statistics of 1 mandate\n")

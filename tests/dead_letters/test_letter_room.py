@@ -45,6 +45,7 @@ def test_beyond_the_room_garbage_is_only_counted(record: Record, rows: Rows, mak
     assert breaches() == {}
     assert run("deadletters", "list").err == "refused beyond these, and only counted: 5; see `tollbook deadletters overflow`\n"
     assert run("deadletters", "overflow", "--json").json[0]["letters"] == 5
+    assert hashlib.sha256(b"bad 7").hexdigest() in run("deadletters", "overflow").out
 
 
 def test_one_queue_leaves_room_for_the_others(record: Record, rows: Rows, make_config: MakeConfig) -> None:
