@@ -5,7 +5,9 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -74,6 +76,22 @@ def test_sql_is_written_in_its_own_modules() -> None:
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sqlalchemy") and "text" in [alias.name for alias in node.names]
     ]
     assert writing == []
+
+
+def test_the_picture_shows_the_contract() -> None:
+    """The order of the folders in docs/architecture.md is that of the import contract, and every folder of core is in it."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
+    (order,) = [contract["layers"][::-1] for contract in contracts if contract.get("containers") == ["core"]]
+    arrows = re.findall(r"^ {8}(\w+)(?:\[.*\])? --> (\w+)", (ROOT / "docs/architecture.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert arrows == list(pairwise([folder for folder in order if folder not in ("errors", "config")]))
+    assert {path.name for path in (ROOT / "core").iterdir() if (path / "__init__.py").exists()} == set(order) - {"errors", "config"}
+
+
+def test_the_ways_of_the_architecture_are_there() -> None:
+    """Every file that docs/architecture.md names exists."""
+    named = re.findall(r"`((?:core|worker|tasks|cli)/[\w/]+(?:\.py)?)`", (ROOT / "docs/architecture.md").read_text(encoding="utf-8"))
+    assert len(named) > 20
+    assert [name for name in named if not (ROOT / name).exists()] == []
 
 
 def test_tasks_are_found_and_know_nothing_of_each_other() -> None:
