@@ -16,8 +16,8 @@ from core.database.database import Database
 from core.directory.sql.members import find_member
 from core.errors import NotFound
 from core.events.contract import Id
-from core.ledger.holders import open_accounts_of
-from core.ledger.mandates import admit
+from core.ledger.meet_mandates import admit
+from core.ledger.open_accounts import open_accounts_of
 from core.ledger.opening import KnownAccounts, OpeningAlone
 from core.metrics import CHECK_SECONDS, CHECKS
 from core.money import ZERO

@@ -16,8 +16,8 @@ from core.dead_letters.sql.status import KeptLetter, Resolution, find_letter, ho
 from core.errors import NotFound, RequestRefused
 from core.events.model import UsageEvent
 from core.events.parsing import RawEvent, parse_event
-from core.ledger.held import present_settings
-from core.ledger.holders import open_holders
+from core.ledger.hold import present_settings
+from core.ledger.open_accounts import open_holders
 from core.ledger.opening import KnownAccounts
 from core.ledger.sql.batches import begin_batch
 from core.movements.amend import amend, payer_of

@@ -6,7 +6,7 @@ from sqlalchemy import Connection
 
 from core.errors import RequestRefused
 from core.ledger.entry import Entry
-from core.ledger.held import locked_accounts
+from core.ledger.hold import locked_accounts
 from core.ledger.kinds import AMENDED, REVERSAL
 from core.ledger.post import post
 from core.ledger.sql.accounts import LockedAccount

@@ -8,7 +8,7 @@ from core.asking.rights import Actor, require_root
 from core.asking.sql import Operation, find_result, keep_result
 from core.database.database import Database
 from core.errors import Conflict, RequestRefused
-from core.ledger.held import present_settings
+from core.ledger.hold import present_settings
 from core.ledger.sql.batches import begin_batch
 from core.movements.amend import amend
 from core.movements.amended_prices import AMEND, AMEND_BEGUN, REVERT_BEGUN, MandatePrices, PriceTotals, by_mandate, planned, source_of

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from core.asking.request import Request, RowId
 from core.ledger.entry import Entry
-from core.ledger.held import locked_accounts
+from core.ledger.hold import locked_accounts
 from core.ledger.kinds import EntryKind
 from core.ledger.post import post
 from core.movements.result import MovementResult, result_of

@@ -32,7 +32,7 @@ from core.asking.request import Question, Request
 from core.asking.rights import Actor, require_root
 from core.asking.sql import Operation, hold_key
 from core.database.database import Database
-from core.ledger.held import present_settings
+from core.ledger.hold import present_settings
 
 Asked = TypeVar("Asked", bound=Question)
 Keyed = TypeVar("Keyed", bound=Request)

@@ -10,8 +10,8 @@ from core.asking.request import Question
 from core.config import Configuration
 from core.errors import NotFound, RequestRefused
 from core.events.contract import Id
-from core.ledger.holders import open_accounts_of
-from core.ledger.mandates import meet, settings_of
+from core.ledger.meet_mandates import meet, settings_of
+from core.ledger.open_accounts import open_accounts_of
 from core.ledger.opening import KnownAccounts, OpeningAlone
 from core.ledger.sql.accounts import NewAccount, find_pools, open_accounts
 from core.ledger.sql.shown_accounts import find_account_of

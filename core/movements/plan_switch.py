@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from core.asking.rights import Actor, require_root
 from core.database.database import Database
-from core.ledger.held import require_version, whole_settings
+from core.ledger.hold import require_version, whole_settings
 from core.ledger.post import balance_after
 from core.ledger.sql.mandate_accounts import MandateAccount, members_without_account, read_mandate_accounts
 from core.money import ZERO

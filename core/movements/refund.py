@@ -10,7 +10,7 @@ from core.billing import TransactionType
 from core.errors import NotFound, RequestRefused
 from core.ledger import kinds
 from core.ledger.entry import Entry
-from core.ledger.held import locked_accounts
+from core.ledger.hold import locked_accounts
 from core.ledger.post import post
 from core.ledger.sql.batches import begin_batch, write_batch
 from core.movements.movement import movement, under_key

@@ -9,7 +9,7 @@ from core.asking.rights import Actor, require_root
 from core.asking.sql import Operation, find_result, keep_result, mandates_with_key
 from core.database.database import Database
 from core.errors import NotFound
-from core.ledger.held import present_settings
+from core.ledger.hold import present_settings
 from core.ledger.sql.batches import begin_batch
 from core.movements.amend import amend, refund_in_the_way
 from core.movements.amended_prices import AMEND, AMEND_BEGUN, EVENTS_MAX, REVERT, REVERT_BEGUN, PriceTotals, source_of

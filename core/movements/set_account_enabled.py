@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from core.asking.request import Request, RowId
 from core.database.database import transaction_time
-from core.ledger.held import locked_accounts
+from core.ledger.hold import locked_accounts
 from core.ledger.sql.account_rules import set_enabled
 from core.movements.movement import movement, under_key
 from core.settings.model import BillingSettings

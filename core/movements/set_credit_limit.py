@@ -10,7 +10,7 @@ from core.asking.request import Amount, Request, RowId
 from core.database.database import transaction_time
 from core.errors import RequestRefused
 from core.ledger.crossed import alerts_between
-from core.ledger.held import locked_accounts
+from core.ledger.hold import locked_accounts
 from core.ledger.sql import account_rules
 from core.ledger.sql.alerts import write_alerts
 from core.movements.movement import movement, under_key

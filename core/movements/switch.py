@@ -11,7 +11,7 @@ from core.database.database import transaction_time
 from core.database.locks import hold_mandates
 from core.ledger.crossed import alerts_between
 from core.ledger.entry import Entry
-from core.ledger.held import require_version, whole_settings
+from core.ledger.hold import require_version, whole_settings
 from core.ledger.kinds import LEG
 from core.ledger.post import post
 from core.ledger.sql.mandate_accounts import lock_mandate_accounts, open_mandate_accounts

@@ -7,7 +7,7 @@ from decimal import Decimal
 from core.billing import BillingModel
 from core.ledger.sql.mandate_accounts import MandateAccount
 from core.money import ZERO
-from core.movements.switching import Transfer, Unmoved, deltas, transfer
+from core.movements.switch_rules import Transfer, Unmoved, deltas, transfer
 
 Leg = tuple[MandateAccount, Decimal]  # an account, and what it gets in CHF, never 0
 

@@ -14,7 +14,7 @@ from core.database.database import Database
 from core.database.locks import hold_mandates
 from core.errors import RequestRefused
 from core.ledger.crossed import alerts_between
-from core.ledger.held import require_version
+from core.ledger.hold import require_version
 from core.ledger.sql.accounts import find_pools, lock_accounts
 from core.ledger.sql.alerts import write_alerts
 from core.printable import shown

@@ -17,7 +17,7 @@ from core.errors import RequestRefused
 from core.jobs.model import moment_at, period_at
 from core.jobs.run_job import run_job
 from core.ledger.grant import make_due_grants
-from core.ledger.holders import open_accounts_of
+from core.ledger.open_accounts import open_accounts_of
 from core.ledger.opening import KnownAccounts, OpeningAlone
 from core.ledger.sql.accounts import Holder, NewAccount, open_accounts
 from core.recording.release_parked import release_all_parked

@@ -14,8 +14,8 @@ from core.database.database import savepoint
 from core.errors import BadData, StorageUnavailable
 from core.events.outcome import Outcome
 from core.events.payload import HASH_VERSION
-from core.ledger.holders import Holders, open_holders
-from core.ledger.mandates import Mandates, meet, settings_of
+from core.ledger.meet_mandates import Mandates, meet, settings_of
+from core.ledger.open_accounts import Holders, open_holders
 from core.ledger.sql.batches import BatchKind
 from core.ledger.sql.event_keys import EventKey, StoredHash, claim_keys, find_keys
 from core.ledger.sql.transactions import UsageDebit, insert_usage

@@ -11,7 +11,7 @@ from core.database.database import allow_time, transaction_time
 from core.errors import RequestRefused
 from core.ledger.crossed import alerts_since
 from core.ledger.entry import Entry
-from core.ledger.held import locked_accounts, present_settings
+from core.ledger.hold import locked_accounts, present_settings
 from core.ledger.kinds import ADJUSTMENT
 from core.ledger.sql.accounts import set_balances
 from core.ledger.sql.alerts import last_alerts, write_alerts

@@ -14,7 +14,7 @@ from core.database.database import Database
 from core.errors import RequestRefused
 from core.events.model import UsageEvent
 from core.ledger.entry import Entry
-from core.ledger.held import locked_accounts, present_settings
+from core.ledger.hold import locked_accounts, present_settings
 from core.ledger.kinds import ADJUSTMENT, KINDS, TOP_UP, USAGE, EntryKind
 from core.ledger.post import post
 from core.money import AMOUNT_MAX

@@ -19,7 +19,7 @@ from core.movements.refund import Refund, refund
 from core.movements.set_account_enabled import AccountEnabling, set_account_enabled
 from core.movements.set_credit_limit import CreditLimit, set_credit_limit
 from core.movements.switch import ModelSwitch, SwitchResult, switch_billing_model
-from core.movements.switching import Unmoved
+from core.movements.switch_rules import Unmoved
 from tests.books.threads import at_once
 from tests.conftest import Record, Rows
 from tests.sample_events import event

@@ -16,7 +16,7 @@ from core.ledger.read_accounts import holder_account
 from core.movements.adjust import Adjustment, adjust
 from core.movements.set_account_enabled import AccountEnabling, set_account_enabled
 from core.movements.switch import ModelSwitch, SwitchResult, switch_billing_model
-from core.movements.switching import Unmoved
+from core.movements.switch_rules import Unmoved
 from tests.conftest import Record
 from tests.sample_events import event
 from tests.scene import Breaches, PutMandate, PutSettings

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from core.billing import BillingModel
 from core.money import ZERO
-from core.movements.switching import Transfer, Unmoved, deltas, equal_shares, transfer
+from core.movements.switch_rules import Transfer, Unmoved, deltas, equal_shares, transfer
 
 USER, POOL, LATER, FREE = BillingModel.PREPAY_USER, BillingModel.PREPAY_MANDATE, BillingModel.CREDIT_POSTPAY, BillingModel.UNLIMITED
 GATHER, SPLIT, NOTHING = Transfer.USERS_TO_POOL, Transfer.POOL_TO_USERS, Transfer.NOTHING
