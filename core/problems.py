@@ -8,6 +8,10 @@ from pydantic import ValidationError
 from core.errors import RequestRefused
 from core.printable import shown
 
+# No control character (C0, DEL, C1), no noncharacter; a lone surrogate never gets as far as a str of Rust.
+_NONCHARACTERS = r"\u{FDD0}-\u{FDEF}" + "".join(rf"\u{{{plane:X}FFFE}}\u{{{plane:X}FFFF}}" for plane in range(1, 17)) + r"\u{FFFE}\u{FFFF}"
+PLAIN_TEXT = rf"^[^\p{{Cc}}{_NONCHARACTERS}]*$"
+
 
 class Problem(NamedTuple):
     """One field (with dots where it lies inside another; empty: all that was given) its value, and why it is refused: `kind` is pydantic's."""
@@ -32,7 +36,7 @@ def _reason(kind: str, message: str, context: dict[str, object]) -> str:
             return "is missing"
         case "enum":
             return f"is none of {context['expected']}"
-        case "string_pattern_mismatch":
+        case "string_pattern_mismatch" if context["pattern"] == PLAIN_TEXT:
             return "has a control character or a noncharacter"
         case "value_error":
             return str(context["error"])

@@ -1,0 +1,1 @@
+"""Lines that balances crossed, and how they are told."""

@@ -7,7 +7,7 @@ from sqlalchemy import RowMapping
 
 from core.events.model import EVENT_TEXTS, TOKEN_KINDS, TokenUsage, UsageEvent
 
-TEXT_COLUMNS = EVENT_TEXTS[::-1]  # as they stand in the table
+TEXT_COLUMNS = (*EVENT_TEXTS[:1:-1], *EVENT_TEXTS[:2])  # as tables and exports have always had them: provider and model come last
 # Column -> field of the event. The columns of `TOKEN_KINDS` stand beside them.
 EVENT_COLUMNS = {
     "mandate_id": "mandate_id",

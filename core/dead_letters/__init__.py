@@ -1,0 +1,1 @@
+"""What could not be recorded, and what operators make of it."""

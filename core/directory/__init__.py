@@ -1,0 +1,1 @@
+"""Which mandates, users and memberships exist."""

@@ -21,16 +21,12 @@ from core.events.model import (
 )
 from core.money import PRICE_MAX
 from core.printable import shown
-from core.problems import Problem, problems_in
+from core.problems import PLAIN_TEXT, Problem, problems_in
 from core.rejection import Reason, Rejection
-
-# No control character (C0, DEL, C1), no noncharacter; a lone surrogate never gets as far as a str of Rust.
-_NONCHARACTERS = r"\u{FDD0}-\u{FDEF}" + "".join(rf"\u{{{plane:X}FFFE}}\u{{{plane:X}FFFF}}" for plane in range(1, 17)) + r"\u{FFFE}\u{FFFF}"
-_TEXT = rf"^[^\p{{Cc}}{_NONCHARACTERS}]*$"
 
 
 def _text(length_max: int, length_min: int = 0) -> StringConstraints:
-    return StringConstraints(strict=True, min_length=length_min, max_length=length_max, pattern=_TEXT)
+    return StringConstraints(strict=True, min_length=length_min, max_length=length_max, pattern=PLAIN_TEXT)
 
 
 Id = Annotated[str, _text(ID_LENGTH_MAX, 1)]

@@ -1,0 +1,1 @@
+"""What the books drop: old runs, moved partitions, erased names."""

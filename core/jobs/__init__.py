@@ -1,0 +1,1 @@
+"""What is done once per period, whoever is asked and however often."""

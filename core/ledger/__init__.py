@@ -1,0 +1,1 @@
+"""Accounts and entries: opened, locked, written by one writer, read."""

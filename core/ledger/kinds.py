@@ -47,7 +47,7 @@ _CREDIT, _DEBIT, _ADJUSTMENT = TransactionType
 _R, _C = ReferenceType, ChargeCategory
 
 USAGE = EntryKind(_DEBIT, _R.WORKFLOW, "usage", _C.USAGE, Counted.EVENT, refundable=True, importable=True, description="AI Usage")
-GRANT = EntryKind(_CREDIT, _R.SYSTEM, "grants", _C.CREDIT, refills=True, has_room=True, importable=True, description="Initial credit for new user")
+GRANT = EntryKind(_CREDIT, _R.SYSTEM, "grants", _C.CREDIT, refills=True, importable=True, description="Initial credit for new user")
 TOP_UP = EntryKind(_CREDIT, _R.PAYMENT, "top_ups", _C.CREDIT, refills=True, has_room=True, refundable=True, importable=True, operation="top_up")
 ADJUSTMENT = EntryKind(_ADJUSTMENT, _R.ADJUSTMENT, "adjustments", _C.ADJUSTMENT, has_room=True, refundable=True, importable=True, operation="adjust")
 REFUND = EntryKind(_ADJUSTMENT, _R.REFUND, "refunds", _C.ADJUSTMENT, Counted.REFUNDED, has_room=True, importable=True, operation="refund")

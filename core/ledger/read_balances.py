@@ -12,7 +12,7 @@ from core.billing import AlertKind, BillingModel, alerts_at
 from core.database.rows import rows
 from core.directory.read import Mandates, mandates, mandates_of_user
 from core.events.contract import Id, Label
-from core.ledger.sql import balances as sql
+from core.ledger.sql import shown_balances as sql
 
 
 @dataclass(frozen=True, slots=True)

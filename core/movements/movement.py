@@ -5,7 +5,7 @@
     def adjust(connection: Connection, settings: BillingSettings, asked: Adjustment) -> MovementResult: ...
 
 It is called as `adjust(database, actor, asked)`, and by message as the task `movement.adjust` with the fields of `Adjustment`. A new one
-needs nothing else than a module of its own in this package.
+needs nothing else than a module of its own in this package, and rows in `core/ledger/kinds.py` if its entries are of a new kind.
 
 Beside what its own docstring says, each raises:
     Forbidden: the actor is not root.
@@ -71,8 +71,9 @@ def movement(
                 return do(connection, asked, *args, **options)
 
         own = signature(do).parameters
+        given = list(own)[list(own).index("asked") :]  # before it stands what the decorators give
         first = [parameter for name, parameter in signature(run, follow_wrapped=False).parameters.items() if name in ("database", "actor")]
-        shown = [*first, *(parameter for name, parameter in own.items() if name not in ("connection", "settings"))]
+        shown = [*first, *(own[name] for name in given)]
         vars(run)["__signature__"] = signature(do).replace(parameters=shown)
         _declared[task] = Movement(get_type_hints(do)["asked"], run, "config" in own)
         return cast("Callable[Concatenate[Database, Actor, Asked, Options], Result]", run)

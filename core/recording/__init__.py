@@ -1,0 +1,1 @@
+"""A batch of events in, an outcome for each of them out."""

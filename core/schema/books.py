@@ -118,7 +118,7 @@ transactions = Table(
     Index(None, "mandate_id", "recorded_at", "id"),
     Index(None, "reverses_id", postgresql_where=text("reverses_id IS NOT NULL")),
     Index(None, "recorded_at", postgresql_using="brin"),
-    Index("ix_transactions_newest", text("(recorded_at AT TIME ZONE 'UTC')")),  # of all together: reading/local_days.py
+    Index("ix_transactions_newest", text("(recorded_at AT TIME ZONE 'UTC')")),  # of all together: core/database/local_days.py
     Index(
         None,
         "balance_account_id",
@@ -126,7 +126,7 @@ transactions = Table(
         postgresql_where=text("balance_account_id <> account_id AND reference_type <> 'WORKFLOW'"),
     ),
     Index(
-        "ix_transactions_off_day",  # of the entries that storage/reading/local_days.py does not find by when they were recorded
+        "ix_transactions_off_day",  # of the entries that core/database/local_days.py does not find by when they were recorded
         "mandate_id",
         "local_date",
         "account_id",

@@ -59,8 +59,8 @@ def created_settings(
     zone = zones_to_take(connection, {mandate_id: named}, config.default_time_zone)[mandate_id]
     new = {**default_settings(zone), **checked}
     new["billing_address"] = merged_address({}, checked.get("billing_address", {}))
-    opened = open_as_given(connection, {mandate_id: new}, created_by)
-    assert opened, "nobody else makes settings of a mandate that is held"
+    if not open_as_given(connection, {mandate_id: new}, created_by):
+        raise Conflict(f"mandate {shown(mandate_id)} has got billing settings in this moment: read them", field="mandate_id", value=mandate_id)
     created = find_settings(connection, mandate_id)
     assert created is not None, "settings just made are there"
     return created

@@ -1,0 +1,1 @@
+"""Usage added up: rolled up, rebuilt, closed, read."""

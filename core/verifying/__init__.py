@@ -1,0 +1,1 @@
+"""Whether the books hold what they promise: invariants, reconciling, repairs."""

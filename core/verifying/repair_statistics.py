@@ -36,7 +36,7 @@ def _held(connection: Connection, _mandate_id: str) -> None:
 
 
 @under_key(hold=_held)
-def repair_statistics(connection: Connection, _held: None, asked: StatisticsRepair) -> StatisticsRepaired:
+def repair_statistics(connection: Connection, _nothing: None, asked: StatisticsRepair) -> StatisticsRepaired:
     """Makes the mandate's statistics what its transactions give; what is pending stays pending. A replay returns the first result."""
     rebuilt = count_anew(connection, asked.mandate_id)
     time = transaction_time(connection)

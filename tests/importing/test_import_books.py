@@ -24,6 +24,7 @@ from core.importing.files import find_book_files
 from core.importing.import_books import ImportedBooks, import_books
 from core.importing.sql.accounts import begin_import
 from core.ledger.grant import make_due_grants
+from core.money import AMOUNT_MAX
 from core.movements.top_up import TopUp, top_up
 from core.movements.update_settings import update_settings
 from core.settings.sql.settings import load_settings
@@ -456,6 +457,17 @@ def test_usage_recorded_meanwhile_is_neither_lost_nor_doubled(
     assert rows("SELECT count(*) AS n FROM transactions WHERE reference_type = 'WORKFLOW'") == [{"n": 60}]
     assert balances() == {("acme", "ada"): Decimal(70)}
     assert breaches() == {}
+
+
+def test_a_due_grant_is_judged_by_the_balance_that_was_read(database: Database, record: Record, put_mandate: PutMandate, rows: Rows) -> None:
+    """What has lifted the balance to the bound meanwhile holds up neither this grant nor those of the same page."""
+    put_mandate("acme")
+    record(event(user_id="ada", price_chf="0"), event(user_id="bob", price_chf="0"))
+    due = [DueGrant(row["id"], "acme", Decimal(0)) for row in rows("SELECT id FROM accounts WHERE grant_due ORDER BY id")]
+    rows(f"UPDATE accounts SET balance = {AMOUNT_MAX} WHERE user_id = 'ada'")
+    with database.transaction() as connection:
+        assert make_due_grants(connection, due, {"acme": load_settings(connection, ["acme"])[0]["acme"]}) == (2, [])
+    assert rows("SELECT balance - 10 AS before FROM accounts ORDER BY id") == [{"before": AMOUNT_MAX}, {"before": 0}]
 
 
 def test_a_grant_made_at_the_same_moment_is_no_extra(

@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import re
 import subprocess
 import sys
 import time
@@ -24,9 +25,10 @@ from core.billing import BillingModel
 from core.config import Configuration
 from core.database.database import Database
 from core.errors import Forbidden, NotFound, RequestRefused, StorageUnavailable
-from core.reports.columns import Layout
+from core.reports.columns import Column, Layout
 from core.reports.export import statistics_export, transactions_export
 from core.reports.sql import exports
+from core.reports.sql.exports import STATISTIC_COLUMNS, TRANSACTION_COLUMNS
 from tests.cli.test_cli import Run, run
 from tests.conftest import DatabaseUrls, Record, Row, Rows
 from tests.sample_events import event
@@ -234,6 +236,16 @@ def test_focus_periods_are_those_of_the_mandates_zone(lines: Lines) -> None:
     hours = {line["BillingAccountId"]: line["ChargePeriodStart"][11:] for line in charges}
     assert (hours["pool"], hours["post"]) == ("10:00:00Z", "00:00:00Z")
     assert hours["acme"] in ("22:00:00Z", "23:00:00Z")
+
+
+@pytest.mark.parametrize(("what", "columns"), [("transactions", TRANSACTION_COLUMNS), ("statistics", STATISTIC_COLUMNS)])
+def test_columns_come_in_the_documents_order(what: str, columns: tuple[Column, ...]) -> None:
+    """Whoever reads a file by position reads what docs/exports.md says stands there."""
+    chapter = (
+        (Path(__file__).parents[2] / "docs/exports.md").read_text(encoding="utf-8").partition(f"\n## {what.capitalize()}\n")[2].partition("\n## ")[0]
+    )
+    cells = re.findall(r"^\| (`[^|]*`) \|", chapter, re.MULTILINE)
+    assert [column.name for column in columns] == [name for cell in cells for name in re.findall(r"`(\w+)`", cell)]
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])

@@ -168,3 +168,10 @@ def test_a_url_of_any_postgresql_spelling_uses_our_driver() -> None:
 def test_every_field_tells_what_it_is() -> None:
     """Each one has a description, out of which the documentation is made."""
     assert all(field.description for field in Configuration.model_fields.values())
+
+
+def test_a_name_that_can_not_be_one_is_told_by_its_pattern(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a value has a pattern of its own, the error shows that pattern."""
+    monkeypatch.setenv("TOLLBOOK_INSTALLATION", "A B!")
+    with pytest.raises(Misconfigured, match=r"A-Za-z0-9\._-"):
+        configuration()

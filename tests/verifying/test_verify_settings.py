@@ -10,7 +10,7 @@ from core.asking.rights import ROOT
 from core.billing import BillingModel
 from core.database.database import Database
 from core.database.locks import share_mandates
-from core.ledger import mandates
+from core.ledger import meet_mandates
 from core.movements.switch import ModelSwitch, switch_billing_model
 from core.movements.top_up import TopUp, top_up
 from core.schema.books import billing_settings, billing_settings_history
@@ -104,7 +104,7 @@ def test_a_recorder_that_stalls_while_settings_change_raises_no_alarm(
         share(*arguments)
 
     put_settings(model=BillingModel.UNLIMITED, users=["ada"])
-    monkeypatch.setattr(mandates, "share_mandates", stall)
+    monkeypatch.setattr(meet_mandates, "share_mandates", stall)
     with ThreadPoolExecutor(1) as pool:
         recorded = pool.submit(record, event())
         assert begun.wait(30)

@@ -30,7 +30,7 @@ LETTERS = text("""
 """)
 
 # From the next mark back, or from the present balance where there is none yet. Two indexes together have a user's, as in
-# storage/reading/movements.py.
+# core/ledger/sql/balance_at.py.
 _LATER = """
     t.recorded_at BETWEEN :recorded_at AND mark.recorded_at
     AND (t.recorded_at, t.id) > (:recorded_at, :transaction_id) AND (t.recorded_at, t.id) <= (mark.recorded_at, mark.transaction_id)
