@@ -23,6 +23,7 @@ from worker.installation import check_installation, check_name
 from worker.intake.amqp_connection import DEAD_SUFFIX, ERRORS, connected, declare, is_amqp, refusal
 from worker.intake.redis_source import connect
 from worker.intake.rights import missing_right
+from worker.queue_limits import USAGE_QUEUES
 from worker.tls import UNVERIFIED, certificate_refusal, check_tls, is_unverified
 
 log = structlog.get_logger()
@@ -47,7 +48,7 @@ class Preflight(bootsteps.Step):
 
 def _dead_queues(app: Any) -> list[str]:
     """Those that the pump needs beside its own, on RabbitMQ."""
-    served = [queue for queue in ("usage", "usage.json") if queue in app.amqp.queues.consume_from]
+    served = [queue for queue in USAGE_QUEUES if queue in app.amqp.queues.consume_from]
     return [queue + DEAD_SUFFIX for queue in served] if configuration().intake == "pump" else []
 
 

@@ -3,6 +3,7 @@
 from core.events.envelope import MESSAGE_BYTES_MAX, PLAIN_QUEUE
 
 USAGE = "usage"
+USAGE_QUEUES = (USAGE, PLAIN_QUEUE)  # what the pump empties
 TRUSTED_QUEUES = frozenset({"maintenance", "movements"})  # whoever writes to them may have anything done
 SERVED_QUEUES = TRUSTED_QUEUES | {USAGE, PLAIN_QUEUE, "checks", "views"}
 REQUEST_BYTES_MAX = 64 * 1024  # a question is short, and its answer is waited for

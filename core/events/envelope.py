@@ -54,7 +54,7 @@ class QueueEntry(msgspec.Struct, frozen=True, gc=False):
 
 def open_entry(entry: QueueEntry) -> Message:
     """The message in a queue entry, plain JSON or Celery's; never raises: what can't be read is a message with a defect."""
-    return plain_message(entry) if entry.queue == PLAIN_QUEUE else open_envelope(entry)
+    return _plain_message(entry) if entry.queue == PLAIN_QUEUE else open_envelope(entry)
 
 
 def open_kept(queue: str, task: str, body: bytes) -> Message:
@@ -75,7 +75,7 @@ def open_envelope(entry: QueueEntry) -> Message:
     return message_with(entry.queue, entry.whole, task, body, RECORD)
 
 
-def plain_message(entry: QueueEntry) -> Message:
+def _plain_message(entry: QueueEntry) -> Message:
     """The plain JSON in a queue entry; never raises."""
     defect = None
     if len(entry.body) > MESSAGE_BYTES_MAX:

@@ -16,9 +16,8 @@ from worker.intake.amqp_connection import DEAD_SUFFIX, ERRORS, connected, declar
 from worker.intake.amqp_message import copy_of
 from worker.intake.foreign import named, queue_meant
 from worker.intake.redis_source import connect
-from worker.queue_limits import SERVED_QUEUES
+from worker.queue_limits import SERVED_QUEUES, USAGE_QUEUES
 
-ENTRANCES = ("usage", "usage.json")
 MIGRATING_SUFFIX = ".migrating"  # where a queue's messages stand while it is made anew
 _AT_ONCE = 100
 
@@ -132,7 +131,7 @@ def _name(text: str) -> bytes:
 
 
 def _entrance(target: str | None, name: str) -> str:
-    if target not in ENTRANCES:
+    if target not in USAGE_QUEUES:
         raise RequestRefused(f"{name} names neither usage nor usage.json; say where its messages belong (--to)", field="to", value=name)
     return target
 

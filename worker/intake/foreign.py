@@ -13,7 +13,7 @@ from redis.exceptions import NoPermissionError
 
 from core.metrics import FOREIGN_LISTS, FOREIGN_MESSAGES
 from core.printable import one_line
-from worker.queue_limits import SERVED_QUEUES
+from worker.queue_limits import SERVED_QUEUES, USAGE_QUEUES
 
 log = structlog.get_logger()
 
@@ -34,7 +34,7 @@ def queue_meant(name: str) -> str | None:
     """Which of our queues a list's name seems to mean; none: no one."""
     if (found := _AFFIXED.fullmatch(name)) is not None:
         return found[1]
-    close = get_close_matches(name.lower(), ("usage", "usage.json"), n=1, cutoff=_ALIKE)
+    close = get_close_matches(name.lower(), USAGE_QUEUES, n=1, cutoff=_ALIKE)
     return close[0] if close else None
 
 

@@ -12,7 +12,6 @@ from celery.worker import state as worker_state
 from core.config import Configuration, configuration
 from core.database.database import database
 from core.errors import Misconfigured, StorageUnavailable
-from core.events.envelope import PLAIN_QUEUE
 from core.schema.migrate import require_current
 from tasks.usage import UsageDoor
 from worker.installation import check_installation
@@ -24,10 +23,9 @@ from worker.intake.redis_source import RedisSource, connect
 from worker.intake.reporter import Reporter
 from worker.intake.source import Source
 from worker.preflight import served_broker
+from worker.queue_limits import USAGE_QUEUES
 
 log = structlog.get_logger()
-
-QUEUE = "usage"
 
 
 class IntakeStep(bootsteps.StartStopStep):
@@ -68,7 +66,7 @@ class IntakeStep(bootsteps.StartStopStep):
 
 
 def _served(app: Celery) -> list[str]:
-    return [queue for queue in (QUEUE, PLAIN_QUEUE) if queue in app.amqp.queues.consume_from]
+    return [queue for queue in USAGE_QUEUES if queue in app.amqp.queues.consume_from]
 
 
 def _source(worker: Any, queues: list[str], config: Configuration) -> Callable[[], Source]:
