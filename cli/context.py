@@ -74,7 +74,7 @@ def open_database() -> Iterator[Database]:
 
 
 def _require_tables(database: Database) -> None:
-    from core.schema.migrate import require_current  # noqa: PLC0415 - loads Alembic, which only a failure needs
+    from core.schema.revision import require_current  # noqa: PLC0415 - only a failure needs it
 
     with suppress(StorageUnavailable), database.transaction() as connection:
         require_current(connection)

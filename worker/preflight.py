@@ -18,7 +18,7 @@ from core.database.database import database
 from core.database.logins import ENCODE, has_raw_password
 from core.errors import Misconfigured, StorageUnavailable
 from core.printable import printable
-from core.schema.migrate import require_current
+from core.schema.revision import require_current
 from worker.installation import check_installation, check_name
 from worker.intake.amqp_connection import DEAD_SUFFIX, ERRORS, connected, declare, is_amqp, refusal
 from worker.intake.redis_source import connect

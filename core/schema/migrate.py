@@ -10,7 +10,6 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import SAWarning
 
@@ -22,6 +21,7 @@ from core.directory.sql.unknown_zones import UnknownZone, find_unknown_zones
 from core.errors import Misconfigured, NeedsAdministrator, StorageUnavailable
 from core.printable import shown
 from core.schema import metadata
+from core.schema.revision import head, require_current, require_known, revision_of, trouble_with
 from core.schema.rights import some, strangers
 from core.schema.role_setup import prepare, rename, repair, require_owned, troubles
 from core.schema.roles import called, roles_of
@@ -60,8 +60,8 @@ def upgrade(
     with _connected(owner_url, variable) as connection:
         hold(connection, Lock.MIGRATION)
         require_owned(connection)
-        before = _revision(connection)
-        _require_known(before)
+        before = revision_of(connection)
+        require_known(before)
         roles = roles_of(connection, roles_prefix)
         prepare(connection, roles, new=before is None)
         with called(connection, roles):
@@ -87,9 +87,9 @@ def check(owner_url: str, worker_url: str | None = None, *, variable: str = OWNE
         found = [one.name for one in strangers(connection)]
         if found:
             return [f"DATABASE_OWNER_URL's login doesn't own {some(found)}: run `tollbook db upgrade`, which says whose login does"]
-        revision = _revision(connection)
+        revision = revision_of(connection)
         if revision != head():
-            return [_revision_trouble(revision)]
+            return [trouble_with(revision)]
         context = MigrationContext.configure(connection, opts={"include_object": is_ours, "compare_server_default": False})
         with warnings.catch_warnings():  # SQLAlchemy trips over checks that were added as NOT VALID, which are not compared
             warnings.filterwarnings("ignore", "Can't validate argument 'dialect_options'", SAWarning)
@@ -117,13 +117,6 @@ def _troubles_of_worker(worker_url: str, identity: Any) -> list[str]:
     except (StorageUnavailable, Misconfigured) as error:
         return [f"with DATABASE_URL's login: {error}"]
     return []
-
-
-def head() -> str:
-    """The newest revision that this program has."""
-    revision = ScriptDirectory(_scripts()).get_current_head()
-    assert revision is not None
-    return revision
 
 
 def is_ours(thing: Any, name: str | None, kind: str, reflected: bool, _compare_to: Any) -> bool:
@@ -161,10 +154,6 @@ def _connected(url: str, variable: str, cure: str = _CURE) -> Iterator[Connectio
         engine.dispose()
 
 
-def _revision(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
-
-
 def _scripts() -> str:
     return str(files("core.schema") / "migrations")
 
@@ -174,29 +163,3 @@ def _alembic(connection: Connection) -> Config:
     config.set_main_option("script_location", _scripts().replace("%", "%%"))
     config.attributes["connection"] = connection
     return config
-
-
-def require_current(connection: Connection) -> None:
-    """Returns if the database is at this program's revision.
-
-    Raises:
-        Misconfigured: it is not; the message names what helps.
-    """
-    revision = _revision(connection)
-    if revision != head():
-        raise Misconfigured(_revision_trouble(revision))
-
-
-def _revision_trouble(revision: str | None) -> str:
-    if revision is not None and revision not in _known_revisions():
-        return f"the database is at revision {revision}, which this program doesn't know: it was upgraded by a newer one, which must be used"
-    return f"the database is at revision {revision or 'none'}, this program needs {head()}: run `tollbook db upgrade`"
-
-
-def _require_known(revision: str | None) -> None:
-    if revision is not None and revision not in _known_revisions():
-        raise Misconfigured(_revision_trouble(revision))
-
-
-def _known_revisions() -> set[str]:
-    return {script.revision for script in ScriptDirectory(_scripts()).walk_revisions()}

@@ -20,7 +20,7 @@ from core.billing import BillingModel
 from core.config import configuration
 from core.database.database import Database
 from core.directory.sql.mirror import User, put_users
-from core.schema.migrate import head
+from core.schema.revision import head
 from lab import services
 from lab.postgres import PostgresServer
 from tests.conftest import DatabaseUrls, Record, Rows, own_database

@@ -10,7 +10,7 @@ from core.database.answers import ImpatientConnection
 from core.database.database import Database, allow_time
 from core.database.sessions import Way, open_engine
 from core.errors import Misconfigured, StorageUnavailable
-from core.schema import migrate
+from core.schema import migrate, revision
 from lab.pgbouncer import IGNORED_OPTIONS
 from tests.conftest import DatabaseUrls, StartPooler
 
@@ -121,7 +121,7 @@ def test_tables_are_made_and_checked_through_a_pooler(start_pooler: StartPooler,
     """`tollbook db upgrade` and `check` need no session either."""
     pooler = start_pooler()
     owner, worker = pooler.url(empty_database_urls.owner), pooler.url(empty_database_urls.worker)
-    assert migrate.upgrade(owner, worker) == (None, migrate.head())
+    assert migrate.upgrade(owner, worker) == (None, revision.head())
     assert migrate.check(owner) == []
 
 
@@ -136,7 +136,7 @@ def test_a_poolers_user_name_is_let_in_as_the_role_that_it_is(
     migrate.upgrade(empty_database_urls.owner, worker)
     database = Database(worker, make_config())
     with database.transaction() as connection:
-        migrate.require_current(connection)
+        revision.require_current(connection)
         assert connection.execute(text("SELECT session_user")).scalar_one() == "tollbook_app"
     database.dispose()
 
@@ -149,5 +149,5 @@ def test_a_login_that_the_url_leaves_to_the_system_is_let_in(empty_database_urls
     migrate.upgrade(empty_database_urls.owner, f"postgresql://{worker.host}:{worker.port}/{worker.database}")
     engine = open_engine(Way(empty_database_urls.worker, "DATABASE_URL", {}))
     with engine.begin() as connection:
-        migrate.require_current(connection)
+        revision.require_current(connection)
     engine.dispose()

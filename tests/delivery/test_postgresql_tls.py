@@ -13,7 +13,7 @@ from sqlalchemy import text
 from core.config import Configuration
 from core.database.database import Database
 from core.errors import Misconfigured
-from core.schema import migrate
+from core.schema import migrate, revision
 from lab.postgres import INSTALL, OWNER, SUPERUSER, WORKER, PostgresServer, distribution_programs
 from lab.process import server_account, temporary_dir
 from tests.certificates import HOST, Authority
@@ -71,7 +71,7 @@ def speaks_tls(url: str, config: Configuration) -> bool:
 def test_migrations_and_workers_connect_by_tls(host: str, options: str, place: Place, config: Configuration) -> None:
     """`verify-full` with the server's authority and name, and `require`, which checks neither."""
     owner, worker = (place.url(user, host, options) for user in (OWNER, WORKER))
-    assert migrate.upgrade(owner, worker)[1] == migrate.head()
+    assert migrate.upgrade(owner, worker)[1] == revision.head()
     assert migrate.check(owner) == []
     assert speaks_tls(worker, config)
 

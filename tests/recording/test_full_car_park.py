@@ -16,7 +16,7 @@ from core.events.outcome import BatchResult
 from core.ledger.opening import KnownAccounts
 from core.recording.read_parked import parked_per_mandate
 from core.recording.release_parked import release_all_parked
-from core.schema import migrate
+from core.schema import migrate, revision
 from tests.books.threads import at_once
 from tests.conftest import DatabaseUrls, Record, Rows
 from tests.recording.test_lock_order import parked_counts_are_right
@@ -171,7 +171,7 @@ def test_what_was_parked_before_is_counted_by_the_upgrade(empty_database_urls: D
             SELECT 'm' || n % 3, 'e' || n, '', 1, '{}', false, 'test', 'unknown_mandate' FROM generate_series(1, 10) n
         """)
         )
-    assert migrate.upgrade(urls.owner, urls.worker) == ("0013_reconcile", migrate.head())
+    assert migrate.upgrade(urls.owner, urls.worker) == ("0013_reconcile", revision.head())
     with engine.begin() as connection:
         counts = connection.execute(text("SELECT mandate_id, events FROM parked_counts ORDER BY mandate_id")).all()
         connection.execute(text("DELETE FROM parked_events WHERE mandate_id = 'm1'"))

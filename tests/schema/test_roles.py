@@ -15,7 +15,7 @@ from sqlalchemy import make_url
 
 from core.database.sessions import Way, open_engine
 from core.errors import Misconfigured, NeedsAdministrator
-from core.schema import migrate
+from core.schema import migrate, revision
 from lab.postgres import SUPERUSER, PostgresServer
 from tests.conftest import DatabaseUrls, Rows
 from tests.schema.logins import execute, records
@@ -205,7 +205,7 @@ def test_an_owner_without_the_right_to_make_roles_gets_the_sql(postgres: Postgre
             with pytest.raises(NeedsAdministrator) as needed:
                 migrate.upgrade(one.owner, one.worker)
             administrate(*needed.value.statements, database=one.name)
-        assert migrate.upgrade(one.owner, one.worker) == (migrate.head(), migrate.head())
+        assert migrate.upgrade(one.owner, one.worker) == (revision.head(), revision.head())
         assert migrate.check(one.owner, one.worker) == []
         assert records(one.worker)
 
@@ -266,7 +266,7 @@ def test_books_of_before_keep_their_roles(empty_database_urls: DatabaseUrls) -> 
         config.set_main_option("script_location", str(files("core.schema") / "migrations"))
         command.upgrade(config, "0013_reconcile")
     engine.dispose()
-    assert migrate.upgrade(urls.owner, urls.worker) == ("0013_reconcile", migrate.head())
+    assert migrate.upgrade(urls.owner, urls.worker) == ("0013_reconcile", revision.head())
     assert execute(urls.owner, "SELECT worker_role, reader_role FROM installation") == [("tollbook_worker", "tollbook_reader")]
     assert migrate.check(urls.owner, urls.worker) == []
     assert records(urls.worker)

@@ -12,7 +12,7 @@ from celery.worker import state as worker_state
 from core.config import Configuration, configuration
 from core.database.database import database
 from core.errors import Misconfigured, StorageUnavailable
-from core.schema.migrate import require_current
+from core.schema.revision import require_current
 from tasks.usage import UsageDoor
 from worker.installation import check_installation
 from worker.intake.amqp_connection import is_amqp
