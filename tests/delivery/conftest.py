@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import pytest
 import redis
 from celery import Celery
+from kombu import pools
 
 from core.database.database import Database
 from core.directory.sql.mirror import Mandate, Membership, put_mandates, put_memberships
@@ -88,6 +89,16 @@ class StartWorker(Protocol):
 
     def __call__(self, *arguments: str, name: str = "w", app: str = "worker.app", **environment: str) -> WorkerProcess:
         """Starts a worker on the test's database and broker; it is killed after the test at the latest."""
+
+
+@pytest.fixture(autouse=True)
+def own_connections() -> Iterator[None]:
+    """Each test's clients connect for themselves: kombu keeps connections per URL for the whole process, with what they have declared.
+
+    RabbitMQ hangs up on those that nobody uses for three minutes, since nobody sends its heartbeats.
+    """
+    yield
+    pools.reset()
 
 
 @pytest.fixture(scope="session")

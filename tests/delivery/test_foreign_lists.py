@@ -127,9 +127,9 @@ def classic(rabbit: RabbitBroker) -> RabbitBroker:
     with connected(rabbit.url) as channel:
         for name in ("usage", "usage.dead", "usage.migrating"):
             channel.queue_delete(name)
-    with Celery("stock", broker=rabbit.url, set_as_current=False) as app, app.connection_for_write() as connection:
-        for _ in range(300):  # not on a pooled connection, which remembers the queue that an earlier test had it declare
-            app.send_task("usage.record", kwargs={"event": event()}, queue="usage", ignore_result=True, connection=connection)
+    with Celery("stock", broker=rabbit.url, set_as_current=False) as app:
+        for _ in range(300):
+            app.send_task("usage.record", kwargs={"event": event()}, queue="usage", ignore_result=True)
     eventually(lambda: rabbit.waiting("usage") == 300, "the stock client's queue holds its events")
     return rabbit
 
