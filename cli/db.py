@@ -40,6 +40,7 @@ def upgrade(*, rename_roles: RenameRoles = False, as_json: AsJson = False) -> No
             roles_prefix=config.database_roles,
             rename_roles=rename_roles,
             variable=config.owner_variable,
+            tell=lambda words: typer.echo(words, err=True),
         )
     except NeedsAdministrator as needed:
         sql = "\n".join(f"{statement};" for statement in needed.statements)

@@ -114,8 +114,8 @@ transactions = Table(
     one_of("reference_type", ReferenceType),
     *in_range("amount"),
     CheckConstraint("amount >= 0 OR transaction_type = 'ADJUSTMENT'", name="amount_sign"),
-    Index(None, "account_id", "recorded_at", "id"),
-    Index(None, "mandate_id", "recorded_at", "id"),
+    Index(None, "account_id", "recorded_at"),  # without the id: all entries of a batch have one time, which is held once
+    Index(None, "mandate_id", "recorded_at"),
     Index(None, "reverses_id", postgresql_where=text("reverses_id IS NOT NULL")),
     Index(None, "recorded_at", postgresql_using="brin"),
     Index("ix_transactions_newest", text("(recorded_at AT TIME ZONE 'UTC')")),  # of all together: core/database/local_days.py
@@ -146,7 +146,7 @@ event_keys = Table(
     Column("hash_version", SmallInteger, nullable=False),
     Column("transaction_id", BigInteger, nullable=False),
     time("recorded_at"),
-    PrimaryKeyConstraint("mandate_id", "event_id"),
+    PrimaryKeyConstraint("event_id", "mandate_id"),  # ids that begin with the time go to the index's end, however many mandates there are
     Index(None, "recorded_at", postgresql_using="brin"),
 )
 

@@ -21,7 +21,8 @@ from core.directory.sql.unknown_zones import UnknownZone, find_unknown_zones
 from core.errors import Misconfigured, NeedsAdministrator, StorageUnavailable
 from core.printable import shown
 from core.schema import metadata
-from core.schema.revision import head, require_current, require_known, revision_of, trouble_with
+from core.schema.concurrent_indexes import Tell, build_indexes
+from core.schema.revision import head, later_than, require_current, require_known, revision_of, trouble_with
 from core.schema.rights import some, strangers
 from core.schema.role_setup import prepare, rename, repair, require_owned, troubles
 from core.schema.roles import called, roles_of
@@ -35,10 +36,17 @@ _IDENTITY = text("SELECT system_identifier, (SELECT oid FROM pg_database WHERE d
 _MAY_CHANGE = text("SELECT has_table_privilege('public.transactions', 'UPDATE, DELETE, TRUNCATE')")
 # A migration that can't get its lock gives up rather than make recorders queue behind it.
 _SETTINGS = {"timezone": "UTC", "search_path": "public", "lock_timeout": "2s"}
+_UNHURRIED = {"lock_timeout": "0", "statement_timeout": "0"}
 
 
 def upgrade(
-    owner_url: str, worker_url: str | None = None, *, roles_prefix: str = "", rename_roles: bool = False, variable: str = OWNER_VARIABLE
+    owner_url: str,
+    worker_url: str | None = None,
+    *,
+    roles_prefix: str = "",
+    rename_roles: bool = False,
+    variable: str = OWNER_VARIABLE,
+    tell: Tell = lambda _: None,
 ) -> tuple[str | None, str]:
     """Brings the database to the newest revision, its roles to their rights, and the worker's login into its role. Repeatable.
 
@@ -48,6 +56,7 @@ def upgrade(
         roles_prefix: what the names of new roles begin with; by default the database's name.
         rename_roles: give the database roles of that name, also where it has others.
         variable: which variable has `owner_url`, for messages.
+        tell: what takes long, in words, before it begins.
 
     Returns:
         The revision before (none: an empty database) and after.
@@ -62,6 +71,8 @@ def upgrade(
         require_owned(connection)
         before = revision_of(connection)
         require_known(before)
+        if before is not None:
+            build_indexes(Way(owner_url, variable, _UNHURRIED), later_than(before), tell)
         roles = roles_of(connection, roles_prefix)
         prepare(connection, roles, new=before is None)
         with called(connection, roles):

@@ -18,6 +18,11 @@ def head() -> str:
     return _known()[-1]
 
 
+def later_than(revision: str) -> list[str]:
+    """The revisions of this program that come after one of them."""
+    return _known()[_known().index(revision) + 1 :]
+
+
 def revision_of(connection: Connection) -> str | None:
     """The revision that the database is at; none where nothing was ever made in it."""
     if not connection.execute(_HAS_REVISION).scalar_one():

@@ -8,8 +8,8 @@ from sqlalchemy import Connection, text
 
 from core.database.packing import packed, unpacked
 
-# Waits for a concurrent claimant of the same key, then returns only ours. The keys come sorted, and `unnest` keeps their
-# order: so two batches can't wait for each other in a circle, and ids are drawn in that order.
+# Waits for a concurrent claimant of the same key, then returns only ours. The keys come in the order of the index, and `unnest` keeps
+# it: so two batches can't wait for each other in a circle, and ids are drawn in that order.
 _CLAIM = text(f"""
     WITH claimed AS (
     INSERT INTO event_keys (mandate_id, event_id, payload_hash, hash_version, transaction_id, recorded_at)
@@ -43,7 +43,7 @@ class StoredHash:
 
 def claim_keys(connection: Connection, keys: Sequence[EventKey], hashes: Sequence[bytes], hash_version: int) -> dict[EventKey, int]:
     """The keys that nobody had before, each with the id of the transaction to write. Keys must not repeat."""
-    ordered = sorted(zip(keys, hashes, strict=True))
+    ordered = sorted(zip(keys, hashes, strict=True), key=_in_order)
     ids: list[int] | None = connection.execute(
         _CLAIM,
         {
@@ -59,6 +59,10 @@ def claim_keys(connection: Connection, keys: Sequence[EventKey], hashes: Sequenc
         return {key: transaction_id for (key, _), transaction_id in zip(ordered, ids, strict=True)}
     ours = set(ids)
     return {key: found.transaction_id for key, found in find_keys(connection, keys).items() if found.transaction_id in ours}
+
+
+def _in_order(claimed: tuple[EventKey, bytes]) -> EventKey:
+    return claimed[0][::-1]
 
 
 def find_keys(connection: Connection, keys: Sequence[EventKey]) -> dict[EventKey, StoredHash]:
