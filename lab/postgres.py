@@ -22,6 +22,9 @@ OWNER = "tollbook"
 WORKER = "tollbook_app"
 DATABASE = "tollbook"
 FAST_OPTIONS = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
+# What docs/operations.md recommends, for a small machine: room for the pages that recording touches, and checkpoints seldom enough that few
+# pages go to the log whole.
+_TUNED = ("-c", "shared_buffers=512MB", "-c", "wal_buffers=16MB", "-c", "max_wal_size=4GB", "-c", "checkpoint_timeout=15min")
 StopMode = Literal["fast", "immediate"]
 # Everybody may make large objects in every database, which nothing here needs; only a superuser can change that.
 NO_LARGE_OBJECTS = "REVOKE EXECUTE ON FUNCTION lo_creat(integer), lo_create(oid), lo_from_bytea(oid, bytea) FROM PUBLIC"
@@ -177,13 +180,26 @@ class PostgresServer:
         draft.rename(self.data)
 
     def _launch(self, account: Account, binary: Path) -> None:
-        options = ("-c", "unix_socket_directories=", "-c", "max_connections=200", "-c", "timezone=UTC", "-c", "log_timezone=UTC")
+        own = ("-c", "unix_socket_directories=", "-c", "max_connections=200", "-c", "timezone=UTC", "-c", "log_timezone=UTC")
+        options = (*own, *_TUNED)
         for attempts_left in (4, 3, 2, 1, 0):
             self._clear_stale_lock()
             record = self._record()
             port = process.free_port(record["port"])
             process.write_private(self._record_path, json.dumps({**record, "port": port}))
-            command = [binary, "-D", self.data, "-p", str(port), "-h", "127.0.0.1", *options, *(FAST_OPTIONS if self.fast else ()), *self.extra]
+            command = [
+                binary,
+                "-D",
+                self.data,
+                "-p",
+                str(port),
+                "-h",
+                "127.0.0.1",
+                *options,
+                *_TUNED,
+                *(FAST_OPTIONS if self.fast else ()),
+                *self.extra,
+            ]
             try:
                 process.launch(command, account, self.log, self.answers)
                 break

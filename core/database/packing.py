@@ -4,7 +4,7 @@ psycopg adapts a list element by element, which is work for every value of a bat
 characters, so a column can travel as one text with separators and be taken apart by `string_to_array` in C.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -32,6 +32,14 @@ def packed(values: Iterable[Any]) -> str:
 def packed_times(moments: Sequence[datetime]) -> str:
     """As `packed`, a good deal faster for a column of times: msgspec writes them in one go."""
     return msgspec.json.encode(moments).decode()[2:-2].replace('","', _SEPARATOR) + _SEPARATOR + _NULL
+
+
+def unpacked_rows(columns: Mapping[str, str]) -> str:
+    """SQL for a table of columns (name: kind) that `packed` made, each the parameter of its name; in their order, and a row of NULL at the end.
+
+    PostgreSQL takes the columns apart row by row, and keeps no copy of each, as it does for an `unnest` of several arrays.
+    """
+    return f"(SELECT {', '.join(f'unnest({unpacked(name, kind)}) AS {name}' for name, kind in columns.items())})"
 
 
 def unpacked(parameter: str, kind: str = "text") -> str:

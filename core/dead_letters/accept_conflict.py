@@ -17,7 +17,7 @@ from core.errors import NotFound, RequestRefused
 from core.events.model import UsageEvent
 from core.events.parsing import RawEvent, parse_event
 from core.ledger.hold import present_settings
-from core.ledger.open_accounts import open_holders
+from core.ledger.open_accounts import open_accounts_of
 from core.ledger.opening import KnownAccounts
 from core.ledger.sql.batches import begin_batch
 from core.movements.amend import amend, payer_of
@@ -98,7 +98,7 @@ def _accept(
     if entry is None:
         raise RequestRefused(f"event {shown(event.event_id)} of mandate {shown(event.mandate_id)} is not recorded, so that nothing can be amended")
     batch = begin_batch(connection)
-    holders = open_holders(Work(connection, config, batch, KnownAccounts()), [event], {event.mandate_id: settings})
+    holders = open_accounts_of(Work(connection, config, batch, KnownAccounts()), {(event.mandate_id, event.user_id)}, {event.mandate_id: settings})
     account_id = holders.accounts[event.mandate_id, event.user_id]
     amendment = Amendment(entry, event, account_id, payer_of(entry, account_id))
     (written,), accounts = amend(connection, batch, [amendment], source, settings, worker)

@@ -7,7 +7,7 @@ from core.database.locks import share_mandates
 from core.directory.sql.mirror import mandate_states
 from core.ledger.opening import Opening
 from core.settings.model import BillingSettings
-from core.settings.sql.settings import load_settings, open_settings
+from core.settings.sql.settings import load_changed_settings, load_settings, open_settings
 
 OPENED_BY_USAGE = "usage"
 
@@ -28,7 +28,7 @@ def meet(work: Opening, mandate_ids: Iterable[str]) -> Mandates:
     if not wanted:
         return Mandates({}, set(), {}, {})
     share_mandates(work.connection, wanted)
-    settings, with_parked = load_settings(work.connection, wanted)
+    settings, with_parked = load_changed_settings(work.connection, wanted, work.known_accounts.settings)
     missing = [mandate_id for mandate_id in wanted if mandate_id not in settings]
     if not missing:
         return Mandates(settings, with_parked, {}, {})

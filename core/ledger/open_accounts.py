@@ -1,13 +1,26 @@
 """Whose accounts a batch is about: found, or opened with the grant that is due."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from core.billing import BillingModel
-from core.events.model import UsageEvent
 from core.ledger.grant import make_first_grants
 from core.ledger.opening import Opening
 from core.ledger.sql.accounts import Holder, NewAccount, find_pools, find_user_accounts, open_accounts
 from core.settings.model import BillingSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The accounts that there are of those `looked_for`, and among these the ids worth remembering; and the users whom the directory doesn't know."""
+
+    looked_for: set[Holder]
+    accounts: dict[Holder, int]
+    unknown: set[Holder]
+    learned: dict[Holder, int]
+
+    def __or__(self, more: "Found") -> "Found":
+        return Found(self.looked_for | more.looked_for, self.accounts | more.accounts, self.unknown | more.unknown, self.learned | more.learned)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,42 +33,56 @@ class Holders:
     opened: dict[Holder, int]
 
 
-def open_holders(work: Opening, events: list[UsageEvent], settings: dict[str, BillingSettings]) -> Holders:
-    """Every event's user account, and the pool where it pays, exists afterwards; race-free, at most one grant each.
+def find_accounts_of(work: Opening, users: set[Holder], settings: Mapping[str, BillingSettings]) -> Found:
+    """The accounts of these users (mandate id, user id) and of the pools that pay for them, without a lock; nothing is opened.
 
     Args:
         work: the transaction.
-        events: what is to be recorded.
+        users: whose.
         settings: of every mandate among them.
     """
-    return open_accounts_of(work, {(e.mandate_id, e.user_id) for e in events}, settings)
+    wanted = _wanted(users, settings)
+    known = work.known_accounts.find(wanted)
+    if len(known) == len(wanted):
+        return Found(wanted, known, set(), {})
+    existing, strangers = _find(work, sorted(wanted - known.keys(), key=_in_order))
+    return Found(wanted, known | existing, strangers, {holder: i for holder, i in existing.items() if holder not in strangers})
 
 
-def open_accounts_of(work: Opening, users: set[Holder], settings: dict[str, BillingSettings]) -> Holders:
-    """As `open_holders`, for users (mandate id, user id) of whom nothing is recorded yet."""
-    wanted = users | {(m, None) for m in {mandate_id for mandate_id, _ in users} if settings[m].billing_model.pool_pays}
-    found: dict[Holder, int] = {}
-    unmet: list[Holder] = []
-    for holder in wanted:
-        account_id = work.known_accounts.get(holder)
-        if account_id is None:
-            unmet.append(holder)
-        else:
-            found[holder] = account_id
-    if not unmet:
-        return Holders(found, set(), {}, {})
-    existing, strangers = _find(work, unmet)
-    absent = [holder for holder in unmet if holder not in existing]
-    opened: dict[Holder, int] = {}
-    if absent:
-        opened = open_accounts(work.connection, [_new(holder, settings[holder[0]], holder in strangers) for holder in absent])
-        granted = {i: own for holder, i in opened.items() if _gets_grant(holder, own := settings[holder[0]], strangers)}
-        make_first_grants(work.connection, granted, work.batch_id)
-        existing |= opened
-        if len(opened) < len(absent):  # somebody else opened them meanwhile, and made their grants
-            existing |= _find(work, [holder for holder in absent if holder not in opened])[0]
-    learned = {holder: account_id for holder, account_id in existing.items() if holder not in strangers}
-    return Holders(found | existing, strangers, learned, opened)
+def open_accounts_of(work: Opening, users: set[Holder], settings: dict[str, BillingSettings], found: Found | None = None) -> Holders:
+    """Every user has an account, and so has the pool where it pays, afterwards; race-free, at most one grant each.
+
+    Args:
+        work: the transaction.
+        users: mandate id and user id of each.
+        settings: of every mandate among them.
+        found: what was looked for already.
+    """
+    if found is None:
+        found = find_accounts_of(work, users, settings)
+    elif not users <= found.looked_for:
+        found |= find_accounts_of(work, users - found.looked_for, settings)
+    absent = []
+    if len(found.accounts) < len(found.looked_for):
+        absent = [holder for holder in _wanted(users, settings) if holder not in found.accounts]
+    if not absent:
+        return Holders(found.accounts, found.unknown, found.learned, {})
+    opened = open_accounts(work.connection, [_new(holder, settings[holder[0]], holder in found.unknown) for holder in absent])
+    granted = {i: own for holder, i in opened.items() if _gets_grant(holder, own := settings[holder[0]], found.unknown)}
+    make_first_grants(work.connection, granted, work.batch_id)
+    present = opened
+    if len(opened) < len(absent):  # somebody else opened them meanwhile, and made their grants
+        present = opened | _find(work, [holder for holder in absent if holder not in opened])[0]
+    learned = {holder: account_id for holder, account_id in present.items() if holder not in found.unknown}
+    return Holders(found.accounts | present, found.unknown, found.learned | learned, opened)
+
+
+def _wanted(users: set[Holder], settings: Mapping[str, BillingSettings]) -> set[Holder]:
+    return users | {(m, None) for m in {mandate_id for mandate_id, _ in users} if settings[m].billing_model.pool_pays}
+
+
+def _in_order(holder: Holder) -> tuple[str, str]:
+    return holder[0], holder[1] or ""
 
 
 def _find(work: Opening, holders: list[Holder]) -> tuple[dict[Holder, int], set[Holder]]:

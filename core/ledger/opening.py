@@ -1,35 +1,43 @@
 """What opening settings and accounts takes, whoever does it: recording, a check, a backfill, an operator."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
 from sqlalchemy import Connection
 
 from core.config import Configuration
+from core.ledger.account_ids import AccountIds
 from core.ledger.sql.accounts import Holder
+from core.settings.sql.settings import KeptSettings
 
-_ACCOUNTS_MAX = 100_000
+_MANDATES_MAX = 20_000
 
 
 class KnownAccounts:
-    """Ids of accounts met before, bounded; they never change while the database lives. Safe to share by threads."""
+    """What this process has met, in bounded memory. Safe to share by threads.
+
+    The ids of accounts never change while the database lives; the settings of a mandate are asked for anew each time, and read where they
+    have changed.
+    """
 
     def __init__(self) -> None:
-        self._ids: dict[Holder, int] = {}
+        self._ids = AccountIds()
+        self.settings: dict[str, KeptSettings] = {}
 
-    def get(self, holder: Holder) -> int | None:
-        """The account's id, if it was met before."""
-        return self._ids.get(holder)
+    def find(self, holders: Iterable[Holder]) -> dict[Holder, int]:
+        """The account ids of those of `holders` that were met before, but for some that others took the place of."""
+        return self._ids.find(holders)
 
     def forget(self) -> None:
         """Knows nothing again: the database is not the one that these ids were met in."""
-        self._ids = {}
+        self._ids, self.settings = AccountIds(), {}
 
     def add(self, ids: dict[Holder, int]) -> None:
         """Remembers accounts that a committed transaction has seen."""
-        if len(self._ids) + len(ids) > _ACCOUNTS_MAX:
-            self._ids = {}
-        self._ids.update(ids)
+        self._ids.add(ids)
+        if len(self.settings) > _MANDATES_MAX:
+            self.settings = {}
 
 
 class Opening(Protocol):

@@ -24,6 +24,7 @@ def debit_balances(work: Work, debits: list[UsageDebit], settings: dict[str, Bil
             mandate_of[payer] = event.mandate_id
     if not amounts:
         return
+    amounts = dict(sorted(amounts.items()))
     debited, near = debit_accounts(work.connection, amounts, [mandate_of[account_id] for account_id in amounts])
     if debited != len(amounts):
         work.known_accounts.forget()

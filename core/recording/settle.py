@@ -15,7 +15,7 @@ from core.errors import BadData, StorageUnavailable
 from core.events.outcome import Outcome
 from core.events.payload import HASH_VERSION
 from core.ledger.meet_mandates import Mandates, meet, settings_of
-from core.ledger.open_accounts import Holders, open_holders
+from core.ledger.open_accounts import Found, Holders, find_accounts_of, open_accounts_of
 from core.ledger.sql.batches import BatchKind
 from core.ledger.sql.event_keys import EventKey, StoredHash, claim_keys, find_keys
 from core.ledger.sql.transactions import UsageDebit, insert_usage
@@ -41,12 +41,13 @@ def settle(work: Work, deliveries: list[Delivery]) -> Settled:
     groups = by_key(readable)
     untimely = {d.key for d in readable if d.late or d.future is not None}
     mandates = meet(work, (key[0] for key in groups))
-    stored = _seen_before(work, groups, mandates, untimely)
+    found = find_accounts_of(work, {group[0].holder for key, group in groups.items() if key[0] in mandates.settings}, mandates.settings)
+    stored = _seen_before(work, groups, mandates, untimely, found)
     new = _first_of_each(groups, stored, untimely, work.config.lateness_days)
     to_park = {key: delivery for key, delivery in new.items() if key[0] in mandates.unknown} if mandates.unknown else {}
     to_record = {key: delivery for key, delivery in new.items() if key not in to_park} if to_park else new
     settings = settings_of(work, mandates, {key[0] for key in to_record})
-    holders = open_holders(work, [d.event for d in to_record.values() if d.event is not None], settings)
+    holders = open_accounts_of(work, {delivery.holder for delivery in to_record.values()}, settings, found)
     if work.kind is BatchKind.RELEASE:
         leave_to_others(work, deliveries, mandates.unknown)
         groups = by_key([d for d in readable if not d.left])
@@ -121,14 +122,13 @@ def _settle_in_halves(work: Work, deliveries: list[Delivery]) -> Settled:
     return Settled().add([_settle_in_halves(work, deliveries[:half]), _settle_in_halves(work, deliveries[half:])])
 
 
-def _seen_before(work: Work, groups: Groups, mandates: Mandates, untimely: set[EventKey]) -> dict[EventKey, StoredHash]:
+def _seen_before(work: Work, groups: Groups, mandates: Mandates, untimely: set[EventKey], found: Found) -> dict[EventKey, StoredHash]:
     """What is parked under these keys, and what is recorded under those that may not be new: some open an account, some are `untimely`."""
     stored: dict[EventKey, StoredHash] = {}
     in_car_park = [key for key in groups if key[0] in mandates.with_parked or key[0] not in mandates.settings]
     if in_car_park and work.kind is not BatchKind.RELEASE:
         stored = {key: parked.stored_hash for key, parked in find_parked(work.connection, in_car_park).items()}
-    known = work.known_accounts.get
-    doubtful = [key for key, group in groups.items() if known(group[0].holder) is None or key in untimely]
+    doubtful = [key for key, group in groups.items() if group[0].holder not in found.accounts or key in untimely]
     return find_keys(work.connection, doubtful) | stored if doubtful else stored
 
 

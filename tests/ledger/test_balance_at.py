@@ -120,6 +120,6 @@ def test_no_balance_reads_other_mandates_entries(statement: object, story: None,
         plan = connection.execute(text(f"EXPLAIN {statement}"), parameters).scalars().all()
     assert [line for line in plan if "Seq Scan on transactions" in line] == []
     wanted = (
-        {"_account_id_recorded_at_id_idx", "_balance_account_id_recorded_at_idx"} if statement is movements._OF_USER else {"_mandate_id_recorded_at"}
+        {"_account_id_recorded_at_idx", "_balance_account_id_recorded_at_idx"} if statement is movements._OF_USER else {"_mandate_id_recorded_at"}
     )
     assert all(any(name in line for line in plan) for name in wanted)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
-from core.database.packing import packed, unpacked
+from core.database.packing import packed, unpacked, unpacked_rows
 
 Holder = tuple[str, str | None]  # mandate id, user id; no user: the mandate's pool
 
@@ -35,18 +35,16 @@ _LOCK = text("""
       FROM accounts WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE
 """)
 
-# The locks are taken in the order of the ids. What comes back is how many accounts there were, and those among them that
-# may have crossed a line on the way down. Two sets whose sizes the planner can't know are never joined with each other: the amount goes
-# along with the lock. IS TRUE keeps it from looking accounts up by their mandate, which reads all accounts of a mandate for each one.
+# The ids come sorted and `unnest` keeps their order, in which each row is locked by its own update: in a transaction that finds what it
+# wants by keys alone (`by_keys_alone`), the accounts are looked up one by one. What comes back is how many accounts there were, and those
+# among them that may have crossed a line on the way down. IS TRUE keeps the planner from looking accounts up by their mandate, which reads
+# all accounts of a mandate for each one.
 _DEBIT = text(f"""
-    WITH locked AS MATERIALIZED (
-        SELECT a.id, d.amount
-          FROM unnest({unpacked("ids", "bigint")}, {unpacked("mandate_ids")}, {unpacked("amounts", "numeric")}) AS d(id, mandate_id, amount)
-          JOIN accounts a ON a.id = d.id AND (a.mandate_id = d.mandate_id) IS TRUE
-         ORDER BY a.id FOR NO KEY UPDATE OF a
-    ), debited AS (
-        UPDATE accounts a SET balance = a.balance - l.amount FROM locked l WHERE a.id = l.id
-        RETURNING a.id, a.mandate_id, a.user_id IS NULL AS is_pool, a.balance + l.amount AS balance, a.warning_threshold, a.credit_limit,
+    WITH debited AS (
+        UPDATE accounts a SET balance = a.balance - d.amount
+          FROM {unpacked_rows({"id": "bigint", "mandate_id": "text", "amount": "numeric"})} AS d
+         WHERE a.id = d.id AND (a.mandate_id = d.mandate_id) IS TRUE
+        RETURNING a.id, a.mandate_id, a.user_id IS NULL AS is_pool, a.balance + d.amount AS balance, a.warning_threshold, a.credit_limit,
                   a.balance AS balance_after
     )
     SELECT (SELECT count(*) FROM debited) AS debited, near.*
@@ -117,13 +115,13 @@ def debit_accounts(
 
     Args:
         connection: of the caller's transaction.
-        amounts: by account id.
+        amounts: by account id, in the order of the ids, the same everywhere, so that two batches can't deadlock.
         mandate_ids: whose account each of them must be, in the same order.
 
     Returns:
         The number of accounts found, and those that may have crossed a line: as they were, and the balance they have now.
     """
-    rows = connection.execute(_DEBIT, {"ids": packed(amounts), "mandate_ids": packed(mandate_ids), "amounts": packed(amounts.values())}).all()
+    rows = connection.execute(_DEBIT, {"id": packed(amounts), "mandate_id": packed(mandate_ids), "amount": packed(amounts.values())}).all()
     return rows[0][0], [(LockedAccount._make(row[1:7]), row[7]) for row in rows if row[1] is not None]
 
 

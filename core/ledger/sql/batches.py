@@ -11,6 +11,11 @@ from core.events.outcome import Outcome
 
 _BEGIN = text("SELECT nextval('batches_id_seq') AS id, clock_timestamp() AS started_at")
 
+# The sets of a recording transaction are looked up by key, whatever their size and the tables': a hash or a merge join reads the whole table.
+_BY_KEYS_ALONE = text("""
+    SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('enable_seqscan', 'off', true)
+""")
+
 _WRITE = text("""
     WITH written AS (
     INSERT INTO batches (id, worker, kind, started_at, committed_at, recorded, duplicate, conflict, rejected, parked, released, unknown_user,
@@ -45,6 +50,11 @@ def begin_batch(connection: Connection) -> Batch:
     """A fresh batch id, so that what the batch writes can name it."""
     row = connection.execute(_BEGIN).one()
     return Batch(row.id, row.started_at)
+
+
+def by_keys_alone(connection: Connection) -> None:
+    """Until the transaction ends, what is looked for is looked up one by one, by an index, in the order in which it is asked for."""
+    connection.execute(_BY_KEYS_ALONE)
 
 
 def write_batch(

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
-from core.database.packing import packed, unpacked
+from core.database.packing import packed, unpacked_rows
 
 # Waits for a concurrent claimant of the same key, then returns only ours. The keys come in the order of the index, and `unnest` keeps
 # it: so two batches can't wait for each other in a circle, and ids are drawn in that order.
@@ -14,7 +14,7 @@ _CLAIM = text(f"""
     WITH claimed AS (
     INSERT INTO event_keys (mandate_id, event_id, payload_hash, hash_version, transaction_id, recorded_at)
     SELECT k.mandate_id, k.event_id, decode(k.payload_hash, 'hex'), :hash_version, nextval('transactions_id_seq'), now()
-      FROM unnest({unpacked("mandate_ids")}, {unpacked("event_ids")}, {unpacked("hashes")}) AS k(mandate_id, event_id, payload_hash)
+      FROM {unpacked_rows({"mandate_id": "text", "event_id": "text", "payload_hash": "text"})} AS k
      WHERE k.mandate_id IS NOT NULL
     ON CONFLICT DO NOTHING
     RETURNING transaction_id
@@ -47,9 +47,9 @@ def claim_keys(connection: Connection, keys: Sequence[EventKey], hashes: Sequenc
     ids: list[int] | None = connection.execute(
         _CLAIM,
         {
-            "mandate_ids": packed([key[0] for key, _ in ordered]),
-            "event_ids": packed([key[1] for key, _ in ordered]),
-            "hashes": packed([payload_hash.hex() for _, payload_hash in ordered]),
+            "mandate_id": packed([key[0] for key, _ in ordered]),
+            "event_id": packed([key[1] for key, _ in ordered]),
+            "payload_hash": packed([payload_hash.hex() for _, payload_hash in ordered]),
             "hash_version": hash_version,
         },
     ).scalar_one()

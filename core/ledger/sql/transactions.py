@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from sqlalchemy import Connection, text
 
 from core.database.event_columns import EVENT_COLUMNS, KINDS, event_columns, event_of
-from core.database.packing import packed, packed_times, unpacked
+from core.database.packing import packed, packed_times, unpacked_rows
 from core.database.zones import local_day
 from core.events.model import TOKEN_KINDS, UsageEvent
 from core.ledger.kinds import USAGE
@@ -32,8 +32,7 @@ _RECORD_USAGE = text(f"""
     INSERT INTO transactions ({", ".join(_USAGE_COLUMNS)}, transaction_type, reference_type, recorded_at, local_date, batch_id)
     SELECT {", ".join(_VALUES.get(name, f"d.{name}") for name in _USAGE_COLUMNS)},
            '{USAGE.transaction_type}', '{USAGE.reference_type}', now(), {local_day("d.occurred_at", "d.time_zone")}, :batch_id
-      FROM unnest({", ".join(unpacked(name, _KINDS.get(name, "text")) for name in _USAGE_COLUMNS)}, {unpacked("time_zone")})
-           AS d({", ".join(_USAGE_COLUMNS)}, time_zone)
+      FROM {unpacked_rows({name: _KINDS.get(name, "text") for name in (*_USAGE_COLUMNS, "time_zone")})} AS d
      WHERE d.id IS NOT NULL
 """)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, TextClause, text
 
+from core.database.packing import packed, unpacked
 from core.events.parsing import RawEvent
 from core.ledger.sql.event_keys import EventKey, StoredHash
 
@@ -31,9 +32,9 @@ _COUNT = text("""
 """)
 
 # With LIMIT, so that each mandate is looked for by the index, however many events are parked.
-_WITH_PARKED = text("""
-    SELECT m.id FROM unnest(CAST(:mandate_ids AS text[])) AS m(id)
-     WHERE (SELECT true FROM parked_events p WHERE p.mandate_id = m.id LIMIT 1)
+_WITH_PARKED = text(f"""
+    SELECT m.id FROM unnest({unpacked("mandate_ids")}) AS m(id)
+     WHERE CASE WHEN (SELECT EXISTS (SELECT FROM parked_events)) THEN (SELECT true FROM parked_events p WHERE p.mandate_id = m.id LIMIT 1) END
 """)
 
 
@@ -150,7 +151,7 @@ def count_parked(connection: Connection, mandate_ids: Iterable[str]) -> tuple[in
 
 def with_parked(connection: Connection, mandate_ids: Iterable[str]) -> set[str]:
     """Those of the mandates of which any event is parked."""
-    return set(connection.execute(_WITH_PARKED, {"mandate_ids": list(mandate_ids)}).scalars())
+    return set(connection.execute(_WITH_PARKED, {"mandate_ids": packed(mandate_ids)}).scalars())
 
 
 def find_releasable(

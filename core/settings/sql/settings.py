@@ -1,8 +1,8 @@
 """SQL of billing settings and their history."""
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from decimal import Decimal
 from typing import Any
 
@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, TextClause, text
 from core.billing import BillingModel
 from core.database.event_columns import columns
 from core.database.known_zones import TakenZone, zones_to_take
+from core.database.packing import packed, unpacked_rows
 from core.settings.model import DEFAULTS, SETTING_TYPES, SETTINGS, BillingSettings
 
 _KINDS_OF_TYPES = {BillingModel: "text", str: "text", Decimal: "numeric", bool: "boolean", list[str]: "text[]", dict[str, str]: "jsonb"}
@@ -22,6 +23,20 @@ _LOAD = text(f"""
            (SELECT true FROM parked_events p WHERE p.mandate_id = s.mandate_id LIMIT 1) AS has_parked
       FROM billing_settings s
      WHERE s.mandate_id = ANY(:mandate_ids)
+""")
+
+
+# Only what is not as kept comes back: nothing at all of most mandates. Each is looked up by itself (OFFSET 0), and the car park only where
+# there is anything in it.
+_LOAD_CHANGED = text(f"""
+    SELECT wanted.mandate_id AS wanted, s.*
+      FROM {unpacked_rows({"mandate_id": "text", "stamp": "text"})} AS wanted
+      LEFT JOIN LATERAL (
+           SELECT {columns("b", (field.name for field in fields(BillingSettings)))}, CAST(b.xmin AS text) || ' ' || b.updated_at AS stamp,
+                  CASE WHEN (SELECT EXISTS (SELECT FROM parked_events))
+                       THEN (SELECT true FROM parked_events p WHERE p.mandate_id = b.mandate_id LIMIT 1) END AS has_parked
+             FROM billing_settings b WHERE b.mandate_id = wanted.mandate_id OFFSET 0) AS s ON true
+     WHERE wanted.mandate_id IS NOT NULL AND (s.stamp IS DISTINCT FROM wanted.stamp OR s.has_parked)
 """)
 
 
@@ -63,6 +78,33 @@ def load_settings(connection: Connection, mandate_ids: Iterable[str]) -> tuple[d
     """The settings of those mandates that have some, and which of them have parked events."""
     rows = connection.execute(_LOAD, {"mandate_ids": list(mandate_ids)}).all()
     return {row.mandate_id: _settings(row) for row in rows}, {row.mandate_id for row in rows if row.has_parked}
+
+
+@dataclass(frozen=True, slots=True)
+class KeptSettings:
+    """Settings as they were read once, and what tells whether the row is still the same: the transaction that wrote it, and when."""
+
+    settings: BillingSettings
+    stamp: str
+
+
+def load_changed_settings(
+    connection: Connection, mandate_ids: Sequence[str], kept: dict[str, KeptSettings]
+) -> tuple[dict[str, BillingSettings], set[str]]:
+    """As `load_settings`, of which only what differs from `kept` is read; that is kept, too."""
+    known = [kept.get(mandate_id) for mandate_id in mandate_ids]
+    parameters = {"mandate_id": packed(mandate_ids), "stamp": packed(None if one is None else one.stamp for one in known)}
+    settings = {mandate_id: one.settings for mandate_id, one in zip(mandate_ids, known, strict=True) if one is not None}
+    with_parked = set()
+    for row in connection.execute(_LOAD_CHANGED, parameters):
+        if row.stamp is None:  # there are none any more
+            del settings[row.wanted]
+            continue
+        settings[row.wanted] = _settings(row)
+        kept[row.wanted] = KeptSettings(settings[row.wanted], row.stamp)
+        if row.has_parked:
+            with_parked.add(row.wanted)
+    return settings, with_parked
 
 
 def open_settings(connection: Connection, time_zones: Mapping[str, str | None], changed_by: str, *, default_time_zone: str) -> int:
