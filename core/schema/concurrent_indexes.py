@@ -15,8 +15,9 @@ from core.database.sessions import Way
 Tell = Callable[[str], None]
 
 _PARTS = """
-    SELECT c.relname FROM pg_partition_tree(to_regclass('public.' || quote_ident(%(table)s))) p JOIN pg_class c ON c.oid = p.relid
-     WHERE p.isleaf AND c.relkind = 'r' ORDER BY 1
+    SELECT relname FROM pg_class
+     WHERE relkind = 'r' AND (oid = to_regclass(%(table)s) OR oid IN (SELECT relid FROM pg_partition_tree(to_regclass(%(table)s))))
+     ORDER BY 1
 """
 _VALID = "SELECT i.indisvalid FROM pg_index i WHERE i.indexrelid = to_regclass('public.' || quote_ident(%(index)s))"
 
@@ -61,7 +62,7 @@ def build_indexes(way: Way, revisions: list[str], tell: Tell) -> None:
     with way.open() as connection:
         connection.autocommit, connection.answer_seconds = True, None
         for one in wanted:
-            for (part,) in connection.execute(_PARTS, {"table": one.table}).fetchall():
+            for (part,) in connection.execute(_PARTS, {"table": f"public.{one.table}"}).fetchall():
                 _build(connection, one, part, tell)
 
 

@@ -1,3 +1,5 @@
+-- Books that went back to the release before, which works with these indexes too, may have them already.
+
 -- Everything is locked before anything is changed, in the order in which recorders do it, and for less than two seconds together.
 SET LOCAL lock_timeout = '900ms';
 LOCK TABLE event_keys IN ACCESS EXCLUSIVE MODE;
@@ -5,10 +7,10 @@ LOCK TABLE transactions IN ACCESS EXCLUSIVE MODE;
 
 -- All entries of a batch carry one time, which an index without their ids holds once for all that one account or mandate has of them.
 -- A partition whose index is there already gives it to that of the whole table; only an empty or a very new one is read here.
-CREATE INDEX ix_transactions_account_id_recorded_at ON transactions (account_id, recorded_at);
-CREATE INDEX ix_transactions_mandate_id_recorded_at ON transactions (mandate_id, recorded_at);
-DROP INDEX ix_transactions_account_id_recorded_at_id;
-DROP INDEX ix_transactions_mandate_id_recorded_at_id;
+CREATE INDEX IF NOT EXISTS ix_transactions_account_id_recorded_at ON transactions (account_id, recorded_at);
+CREATE INDEX IF NOT EXISTS ix_transactions_mandate_id_recorded_at ON transactions (mandate_id, recorded_at);
+DROP INDEX IF EXISTS ix_transactions_account_id_recorded_at_id;
+DROP INDEX IF EXISTS ix_transactions_mandate_id_recorded_at_id;
 
 -- Ids that begin with the time all go to the end of the index, however many mandates there are.
 CREATE UNIQUE INDEX IF NOT EXISTS event_keys_event_id_mandate_id ON event_keys (event_id, mandate_id);
