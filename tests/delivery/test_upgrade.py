@@ -26,7 +26,7 @@ from tests.delivery.conftest import ROOT, Program, eventually
 from tests.sample_events import event
 from tests.schema.logins import programs
 
-BEFORE = "114e2a8e62c39050c9991f4edf9ddbb4bb89d931"  # what workers run that have not been upgraded
+BEFORE = "0d656d1f88105b184c9719e3f8dbf52c645ee5b2"  # what workers run that have not been upgraded
 PRICE = Decimal("0.001")
 DIRECTORY = {
     "mandates.csv": "id,name,label,enabled,time_zone\nacme,Acme,,true,CET\npool,Pool,,true,Europe/Zurich\nlate,Late,,true,\n",
@@ -171,7 +171,7 @@ def test_a_dump_of_the_release_before_is_restored_and_upgraded(
     queue: redis.Redis,
     dump: Callable[..., None],
 ) -> None:
-    """Into a new cluster, without the roles: an upgrade makes them, the check is satisfied, and a copy of an old event is a duplicate."""
+    """Into a new cluster, without the roles: an upgrade makes them, an operator adopts the copy, the check is satisfied, and a copy of an old event is a duplicate."""
     _, events = old_books
     folder = reachable_dir("tollbook-restored-")
     restored = PostgresServer(folder / "postgres", fast=True)
@@ -180,6 +180,7 @@ def test_a_dump_of_the_release_before_is_restored_and_upgraded(
         dump(server, restored, tmp_path / "books.dump")
         new = Release(ROOT, restored, broker_url, tmp_path)
         new.run("db", "upgrade")
+        new.run("db", "adopt")
         assert new.run("db", "check").startswith("ok")
         worker = new.worker("new")
         send(queue, [events[0], usage("new", 1)])
