@@ -8,7 +8,6 @@ from zlib import crc32
 from core.ledger.sql.accounts import Holder
 
 _SLOTS = 1 << 21  # of two words of 64 bits each; memory is taken page by page, as they are filled
-_PAIRS = _SLOTS // 2 - 1
 _WORD = (1 << 64) - 1
 _ID_BITS = 40
 _ID = (1 << _ID_BITS) - 1
@@ -21,8 +20,9 @@ class AccountIds:
     is ever taken for another is less likely than that the memory itself errs. Each holder has four slots to be in.
     """
 
-    def __init__(self) -> None:
-        self._words = memoryview(mmap(-1, _SLOTS * 16)).cast("Q")
+    def __init__(self, slots: int = _SLOTS) -> None:
+        self._words = memoryview(mmap(-1, slots * 16)).cast("Q")
+        self._pairs = slots // 2 - 1  # a mask: `slots` is a power of two
         self._lock = Lock()
 
     def find(self, holders: Iterable[Holder]) -> dict[Holder, int]:
@@ -32,7 +32,7 @@ class AccountIds:
         with self._lock:
             for holder in holders:
                 trace = hash(holder) & _WORD
-                for at in _slots(trace):
+                for at in self._slots(trace):
                     if words[at] == trace:
                         word = words[at + 1]
                         if word >> _ID_BITS == _check(holder):
@@ -46,16 +46,15 @@ class AccountIds:
         with self._lock:
             for holder, account_id in ids.items():
                 trace = hash(holder) & _WORD
-                slots = _slots(trace)
+                slots = self._slots(trace)
                 at = next((slot for slot in slots if words[slot] in (0, trace)), slots[0])
                 if account_id <= _ID:
                     words[at], words[at + 1] = trace, _check(holder) << _ID_BITS | account_id
 
-
-def _slots(trace: int) -> tuple[int, int, int, int]:
-    """Where a holder may be: two slots side by side, and two at another place."""
-    here, there = (trace & _PAIRS) * 4, (trace >> 40 & _PAIRS) * 4
-    return here, here + 2, there, there + 2
+    def _slots(self, trace: int) -> tuple[int, int, int, int]:
+        """Where a holder may be: two slots side by side, and two at another place."""
+        here, there = (trace & self._pairs) * 4, (trace >> 40 & self._pairs) * 4
+        return here, here + 2, there, there + 2
 
 
 def _check(holder: Holder) -> int:

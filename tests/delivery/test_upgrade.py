@@ -171,7 +171,7 @@ def test_a_dump_of_the_release_before_is_restored_and_upgraded(
     queue: redis.Redis,
     dump: Callable[..., None],
 ) -> None:
-    """Into a new cluster, without the roles: an upgrade makes them, an operator adopts the copy, the check is satisfied, and a copy of an old event is a duplicate."""
+    """Into a new cluster, without the roles: an upgrade makes them, an operator adopts the books, and a copy of an old event is a duplicate."""
     _, events = old_books
     folder = reachable_dir("tollbook-restored-")
     restored = PostgresServer(folder / "postgres", fast=True)
