@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
 
+import kombu.serialization
+import msgspec
 import typer
 from amqp.exceptions import AMQPError, MessageNacked
 from kombu.exceptions import OperationalError
@@ -20,14 +22,20 @@ from cli.options import AsJson
 from cli.output.progress import progress
 from cli.output.show import show
 from cli.output.text import counted, printable
-from core.record_files import Fields, FileFormat, RecordLine
+from core.record_files import FileFormat, RecordLine
 from worker.intake.amqp_connection import refusal
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 BATCH_BYTES_MAX = 768 * 1024  # of events in one message, which the worker takes up to 1 MiB
 EXIT_INTERRUPTED = 130
+_AS_IT_STANDS = "json-as-it-stands"  # JSON like any other, of events that are JSON already
 _SUFFIXES = {".jsonl": FileFormat.JSONL, ".ndjson": FileFormat.JSONL, ".json": FileFormat.JSONL, ".csv": FileFormat.CSV}
+
+
+kombu.serialization.register(
+    _AS_IT_STANDS, lambda value: msgspec.json.encode(value).decode(), None, content_type="application/json", content_encoding="utf-8"
+)
 
 
 @dataclass(slots=True)
@@ -64,19 +72,19 @@ class Publisher:
 
     def __init__(self, producer: Any, batch: int, tally: Tally) -> None:
         self._producer, self._batch, self._tally = producer, batch, tally
-        self._waiting: list[Fields] = []
+        self._waiting: list[msgspec.Raw] = []
         self._waiting_bytes = 0
 
-    def add(self, event: Fields) -> None:
-        """Publishes the event, at once or with those that follow."""
+    def add(self, line: RecordLine) -> None:
+        """Publishes the event of the line, at once or with those that follow."""
+        event = line.raw or json.dumps(line.fields).encode()
         if self._batch == 1:
-            self._send("usage.record", event, 1)
+            self._send("usage.record", msgspec.Raw(event), 1)
             return
-        size = len(json.dumps(event))
-        if self._waiting and self._waiting_bytes + size > BATCH_BYTES_MAX:
+        if self._waiting and self._waiting_bytes + len(event) > BATCH_BYTES_MAX:
             self.flush()
-        self._waiting.append(event)
-        self._waiting_bytes += size
+        self._waiting.append(msgspec.Raw(event))
+        self._waiting_bytes += len(event)
         if len(self._waiting) == self._batch:
             self.flush()
 
@@ -86,11 +94,12 @@ class Publisher:
             self._send("usage.record_batch", self._waiting, len(self._waiting))
             self._waiting, self._waiting_bytes = [], 0
 
-    def _send(self, task: str, argument: Fields | list[Fields], events: int) -> None:
+    def _send(self, task: str, argument: msgspec.Raw | list[msgspec.Raw], events: int) -> None:
         from tasks import usage  # noqa: PLC0415 - reads the configuration, which find_servers completes
 
         door = {"usage.record": usage.record, "usage.record_batch": usage.record_batch}[task]
-        options: dict[str, Any] = {"producer": self._producer, "argsrepr": "(...)"}  # not every event a second time, among the headers
+        # Not every event a second time, among the headers.
+        options: dict[str, Any] = {"producer": self._producer, "argsrepr": "(...)", "serializer": _AS_IT_STANDS}
         door.apply_async(args=(argument,), **options)
         self._tally.events += events
         self._tally.messages += 1
@@ -182,7 +191,7 @@ def _publish_all(lines: Iterator[RecordLine], batch: int, tally: Tally, size: in
     from worker.app import app as celery_app  # noqa: PLC0415 - reads the configuration, which find_servers completes
 
     with celery_app.producer_pool.acquire(block=True) as producer, progress(size) as tell:
-        publisher = Publisher(producer, batch, tally)
+        publisher, told = Publisher(producer, batch, tally), 0
         tally.began = time.monotonic()
         for line in lines:
             tally.position = line.position
@@ -190,7 +199,9 @@ def _publish_all(lines: Iterator[RecordLine], batch: int, tally: Tally, size: in
                 tally.refused += 1
                 typer.echo(f"line {line.number} {line.problem}", err=True)
             else:
-                publisher.add(line.fields)
-            tell(tally.position, tally.in_words)
+                publisher.add(line)
+            if tally.messages != told:
+                told = tally.messages
+                tell(tally.position, tally.in_words)
         publisher.flush()
         tell(tally.position, tally.in_words)

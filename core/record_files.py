@@ -16,6 +16,7 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _TRUE, _FALSE = frozenset({"true", "1", "yes"}), frozenset({"false", "0", "no"})
 
 Fields = dict[str, Any]
+Wanted = Callable[[bytes], bool]
 
 
 class FileFormat(StrEnum):
@@ -27,12 +28,16 @@ class FileFormat(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RecordLine:
-    """One record, or why the line is none; `position` is how many bytes of the file have been read."""
+    """One record, or why the line is none; `position` is how many bytes of the file have been read.
+
+    Of a record that was wanted as it stands, `raw` is the line and `fields` is empty.
+    """
 
     number: int
     position: int
     fields: Fields | None
     problem: str = ""
+    raw: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +85,21 @@ class _Lines:
             yield line.removeprefix(_BYTE_ORDER_MARK) if self.number == 1 else line
 
 
-def read_records(file: BinaryIO, kind: FileFormat, columns: Columns) -> Iterator[RecordLine]:
+def read_records(file: BinaryIO, kind: FileFormat, columns: Columns, *, as_it_stands: Wanted = lambda _: False) -> Iterator[RecordLine]:
     """Each line that isn't blank, as a record or with what is wrong with it; memory is bounded by the longest line.
+
+    Args:
+        file: where they stand.
+        kind: how.
+        columns: of CSV.
+        as_it_stands: whether a line of JSONL needn't be taken apart.
 
     Raises:
         RequestRefused: a CSV header with an unknown, repeated or missing column.
         OSError: the file can't be read.
     """
     lines = _Lines(file)
-    return _csv_records(lines, columns) if kind is FileFormat.CSV else _jsonl_records(lines)
+    return _csv_records(lines, columns) if kind is FileFormat.CSV else _jsonl_records(lines, as_it_stands)
 
 
 def csv_rows(lines: Iterable[str]) -> tuple[list[str], Iterator[tuple[int, dict[str, str] | Fault | None]]]:
@@ -153,8 +164,11 @@ def _rows(reader: Any, header: list[str]) -> Iterator[tuple[int, dict[str, str] 
             yield line, dict(zip(header, cells, strict=True)) if cells else None
 
 
-def _jsonl_records(lines: _Lines) -> Iterator[RecordLine]:
+def _jsonl_records(lines: _Lines, as_it_stands: Wanted) -> Iterator[RecordLine]:
     for line in lines:
+        if as_it_stands(line):
+            yield RecordLine(lines.number, lines.position, {}, raw=line.strip())
+            continue
         try:
             _check_length(lines)
             if not line.strip():
