@@ -1,12 +1,17 @@
 """What the doors make of a message, before any database is asked."""
 
 import base64
+import gc
 import json
+from datetime import UTC, datetime
 
 import msgspec
 import pytest
 
+from core.events.envelope import QueueEntry, open_entry
 from core.events.message import RECORD, RECORD_BATCH, UNREAD_BODY, Message, message_of, message_with, raw_events
+from core.events.outcome import Outcome
+from core.recording.delivery import judge
 from core.rejection import Reason, Rejection
 from worker.redis_transport import is_message
 
@@ -107,3 +112,22 @@ def test_a_stock_message_is_a_message() -> None:
 def test_what_would_end_celerys_consumer_is_no_message(bad: object) -> None:
     """Entries that stock Celery dies of are told from messages."""
     assert not is_message(bad)
+
+
+def test_what_is_refused_leaves_nothing_to_the_garbage_collector() -> None:
+    """A refused event is freed with its batch, whether its message or itself can't be read: no exception holds on to what was in hand."""
+    texts = (b"x", b"{}", b'{"a": 1, "a": 2}', b'{"event_id": 1}', b'{"\xff": 1}', b"[" * 5000)
+    entries = [QueueEntry(queue, text) for queue in ("usage", "usage.json") for text in texts]
+
+    def refuse() -> set[Outcome | None]:
+        opened = [event for entry in entries for event in raw_events(open_entry(entry))]
+        return {delivery.outcome for delivery in judge(opened, datetime.now(UTC), 30)}
+
+    refuse()
+    gc.collect()
+    gc.disable()
+    try:
+        assert refuse() == {Outcome.REJECTED}
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
