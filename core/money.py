@@ -11,7 +11,7 @@ AMOUNT_MAX = 10_000_000_000  # CHF, what a column of the books holds
 # Decimal() alone also takes "NaN", "1_000", full-width digits and surrounding blanks.
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,6})?")
 _DIGITS_MAX = 200
-_EXACT = Context(prec=_DIGITS_MAX + 40, rounding=ROUND_HALF_EVEN, Emin=MIN_EMIN, Emax=MAX_EMAX)
+EXACT = Context(prec=_DIGITS_MAX + 40, rounding=ROUND_HALF_EVEN, Emin=MIN_EMIN, Emax=MAX_EMAX)
 
 
 def parse_decimal(text: str) -> Decimal:
@@ -37,4 +37,4 @@ def quantize_price(value: Decimal) -> Decimal:
         raise ValueError("is negative")
     if value > PRICE_MAX:
         raise ValueError(f"is above {PRICE_MAX} CHF")
-    return _EXACT.quantize(value, QUANTUM) + ZERO
+    return EXACT.quantize(value, QUANTUM) + ZERO

@@ -37,3 +37,8 @@ class Rejection(ValueError):
         self.detail = detail
         self.mandate_id: str | None = None  # where at least these could be read
         self.event_id: str | None = None
+
+    def alone(self) -> "Rejection":
+        """Itself, without the way that it was raised, which would keep everything alive that was in hand there."""
+        self.__traceback__ = self.__context__ = self.__cause__ = None
+        return self

@@ -5,6 +5,7 @@ it goes the same way to the dead letters as an event that can't be recorded.
 """
 
 import binascii
+from typing import Literal
 
 import msgspec
 
@@ -34,7 +35,28 @@ class _Envelope(msgspec.Struct, rename="kebab", gc=False):
     properties: _Properties = msgspec.field(default_factory=_Properties)
 
 
+class _StockHeaders(msgspec.Struct, gc=False):
+    task: str
+    compression: None = None
+
+
+class _StockProperties(msgspec.Struct, gc=False):
+    body_encoding: Literal["base64"]
+
+
+class _StockEnvelope(msgspec.Struct, rename="kebab", gc=False):
+    """What every stock producer sends: read with its base64 in one go."""
+
+    body: bytes
+    content_type: Literal["application/json"]
+    content_encoding: Literal["utf-8"]
+    headers: _StockHeaders
+    properties: _StockProperties
+
+
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
+_STOCK = msgspec.json.Decoder(_StockEnvelope)
+_NOT_READ = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class QueueEntry(msgspec.Struct, frozen=True, gc=False):
@@ -48,8 +70,14 @@ class QueueEntry(msgspec.Struct, frozen=True, gc=False):
         return self.body
 
     def parts(self) -> tuple[str, bytes] | None:
-        """The task and the body of a Celery message in ordinary form, where they can be told without opening `whole`."""
-        return None
+        """The task and the body of a Celery message in ordinary form; where it isn't one for certain, none, and `whole` is to be opened."""
+        if len(self.body) > _ENTRY_BYTES_MAX:
+            return None
+        try:
+            stock = _STOCK.decode(self.body)
+        except _NOT_READ:
+            return None
+        return stock.headers.task, stock.body
 
 
 def open_entry(entry: QueueEntry) -> Message:
@@ -70,7 +98,7 @@ def open_envelope(entry: QueueEntry) -> Message:
         task, body = _parts(entry)
     except Rejection as defect:
         return Message(entry.queue, entry.whole, RECORD, defect=defect)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except _NOT_READ as error:
         return Message(entry.queue, entry.whole, RECORD, defect=Rejection(Reason.MALFORMED_MESSAGE, f"is not a Celery message: {shown(str(error))}"))
     return message_with(entry.queue, entry.whole, task, body, RECORD)
 

@@ -96,6 +96,8 @@ def message_of(task: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Mes
 
 def _named(raw: msgspec.Raw) -> dict[str, msgspec.Raw]:
     """The arguments by name; msgspec keeps the last of two with the same one, which must not go unseen."""
+    if bytes(raw) == b"{}":
+        return {}
     named = _NAMED.decode(raw)
     if named and not _is_single(bytes(raw), [bytes(value) for value in named.values()]):
         _refuse_repetition(raw)

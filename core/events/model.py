@@ -18,10 +18,11 @@ LABEL_LENGTH_MAX = 128
 DESCRIPTION_LENGTH_MAX = 500
 TOKENS_MAX = 2**53 - 1
 T = TypeVar("T")
-_RFC3339 = re.compile(
+_is_rfc3339 = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ](?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d+)?(?:[Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)",
     re.ASCII,
-)
+).fullmatch
+_from_iso = datetime.fromisoformat
 
 
 def parse_price(value: object) -> Decimal:
@@ -43,10 +44,10 @@ def parse_time(value: object) -> datetime:
     Raises:
         ValueError: it is anything else, for example without an offset, with second 60 or hour 24, or outside years 1 to 9999.
     """
-    if not isinstance(value, str) or _RFC3339.fullmatch(value) is None:
+    if not isinstance(value, str) or _is_rfc3339(value) is None:
         raise ValueError("is not an RFC 3339 time with offset, such as 2026-01-31T12:00:00.5+01:00")
     try:
-        moment = datetime.fromisoformat(value.upper())
+        moment = _from_iso(value.upper())
         return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise ValueError(f"is not a time of the calendar: {error}") from None
@@ -59,7 +60,7 @@ Description = Annotated[str, Meta(max_length=DESCRIPTION_LENGTH_MAX)]
 Count = Annotated[int, Meta(ge=0, le=TOKENS_MAX)]
 
 
-class TokenUsage(msgspec.Struct, frozen=True, gc=False):
+class TokenUsage(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """How many tokens the call used, by kind; None is not known.
 
     This is the list of the kinds: tables, statements, statistics and exports have a column for each, in this order. A new kind comes last.

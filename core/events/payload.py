@@ -1,8 +1,9 @@
 """When two events are the same: SHA-256 over what is billed, and the difference where they are not."""
 
 from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
 from hashlib import sha256
-from operator import attrgetter
 
 import msgspec
 
@@ -15,27 +16,50 @@ _SEPARATOR, _ABSENT = "\x1f", "\x1e"  # texts of an event hold no control charac
 # What version 1 hashes, in this order, for ever: these texts, the price, the time, and the first five kinds of tokens. What comes later is
 # part of a later version. Not part of it: description, schema_version, the aliases and the envelope that the producer used.
 TEXTS_V1 = ("mandate_id", "event_id", "user_id", "provider", "model", "feature_code", "feature_instance_id", "workflow_id")
-COUNTS_V1 = TOKEN_KINDS[:5]
-_counts_of = attrgetter(*COUNTS_V1)
+_COUNTS = 5
+COUNTS_V1 = TOKEN_KINDS[:_COUNTS]
+_values = msgspec.structs.astuple
 
 
 def payload_hash_v1(event: UsageEvent) -> bytes:
     """SHA-256 (32 bytes) of the billed fields; `core/verifying/sql/invariants/events.py` computes the same in SQL from a transaction."""
-    e, moment = event, event.occurred_at
+    one, two, three, four, five = _values(event.usage)[:_COUNTS]
     fields = (
-        e.mandate_id,
-        e.event_id,
-        e.user_id,
-        e.provider,
-        e.model,
-        e.feature_code,
-        e.feature_instance_id,
-        e.workflow_id,
-        format(e.price_chf, ".9f"),
-        f"{_JSON(moment)[1:20].decode()}.{moment.microsecond:06}",  # as isoformat, in half the time
-        *_counts_of(e.usage),
+        event.mandate_id,
+        event.event_id,
+        event.user_id,
+        _text(event.provider),
+        _text(event.model),
+        _text(event.feature_code),
+        _text(event.feature_instance_id),
+        _text(event.workflow_id),
+        _nine_places(event.price_chf),
+        _six_places(event.occurred_at),
+        _count(one),
+        _count(two),
+        _count(three),
+        _count(four),
+        _count(five),
     )
-    return sha256(_SEPARATOR.join([_ABSENT if f is None else str(f) for f in fields]).encode()).digest()
+    return sha256(_SEPARATOR.join(fields).encode()).digest()
+
+
+def _text(value: str | None) -> str:
+    return _ABSENT if value is None else value
+
+
+def _count(value: int | None) -> str:
+    return _ABSENT if value is None else str(value)
+
+
+def _nine_places(price: Decimal) -> str:
+    text = str(price)  # a third of the time of `format`, which differs only for what is tiny or has other places
+    return text if text[-10:-9] == "." and "E" not in text else format(price, ".9f")
+
+
+def _six_places(moment: datetime) -> str:
+    text = _JSON(moment).decode()  # as isoformat, in a fraction of the time
+    return text[1:27] if moment.microsecond else f"{text[1:20]}.000000"
 
 
 PAYLOAD_HASHES: dict[int, Callable[[UsageEvent], bytes]] = {1: payload_hash_v1}

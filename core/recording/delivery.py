@@ -102,7 +102,7 @@ def judge(
         try:
             event = parse_event(raw)
         except Rejection as rejection:
-            deliveries.append(Delivery(raw, None, outcome=Outcome.REJECTED, rejection=rejection))
+            deliveries.append(Delivery(raw, None, outcome=Outcome.REJECTED, rejection=rejection.alone()))
             continue
         delivery = Delivery(raw, event, (event.mandate_id, event.event_id), payload_hash(event))
         if not received_before:

@@ -168,13 +168,13 @@ def _record(
     pools = {m: holders.accounts.get((m, None)) for m, own in settings.items() if own.billing_model.pool_pays}
     for key, transaction_id in won.items():
         first, mandate_id = new[key], key[0]
-        first.outcome = Outcome.RECORDED
+        event, first.outcome = first.event, Outcome.RECORDED
+        assert event is not None
         if len(groups[key]) > 1:
             stored[key] = StoredHash(first.payload_hash, HASH_VERSION)
-        assert first.event is not None
-        account_id = holders.accounts[mandate_id, first.event.user_id]
+        account_id = holders.accounts[mandate_id, event.user_id]
         payer = account_id if mandate_id in user_pays else pools.get(mandate_id)
-        debits.append(UsageDebit(transaction_id, first.event, account_id, payer, settings[mandate_id]))
+        debits.append(UsageDebit(transaction_id, event, account_id, payer, settings[mandate_id]))
     if debits:
         insert_usage(work.connection, debits, work.batch.id)
         debit_balances(work, debits, settings)

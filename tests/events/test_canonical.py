@@ -99,6 +99,22 @@ def test_a_key_given_twice_is_left_to_the_slow_way(name: str, value: str) -> Non
         assert read_canonical(body.encode()) is None
 
 
+@settings(max_examples=500)
+@given(
+    st.sampled_from(["event_id", "provider", "model", "description", "usage", "schema_version", "input_tokens", "output_tokens"]),
+    st.sampled_from(["null", '"x"', '"null"', "1", "{}", '{"output_tokens": null}']),
+    st.booleans(),
+)
+def test_a_key_given_twice_beside_nulls_is_left_to_the_slow_way(name: str, value: str, last: bool) -> None:
+    """Nulls that were given once hide no key that was given twice, in the event or in its usage."""
+    fields = event(provider=None, model="null", description=": null, ", schema_version=None, usage={"input_tokens": 1, "output_tokens": None})
+    whole, given = body_of(fields).decode(), f'"{name}": {value}'
+    start, end = ('"usage": {', "}}") if name.endswith("_tokens") else ("{", "}")
+    body = whole.removesuffix(end) + f", {given}{end}" if last else whole.replace(start, f"{start}{given}, ", 1)
+    assert read_canonical(whole.encode()) is not None
+    assert read_canonical(body.encode()) is None
+
+
 @pytest.mark.parametrize(
     "fields",
     [
@@ -106,6 +122,8 @@ def test_a_key_given_twice_is_left_to_the_slow_way(name: str, value: str) -> Non
         event(price_chf=0.25, provider=None, usage=None, schema_version=None),
         event(provider="p", model="m", feature_code="f", feature_instance_id="i", workflow_id="w", description="d", schema_version=1),
         event(usage={"input_tokens": 1, "output_tokens": None}, price_chf="999999.123456789"),
+        event(price_chf="1000000", schema_version=1, model=None, usage={}),
+        event(price_chf=".1234567891", description="null"),
         event(price_chf=7),
     ],
 )

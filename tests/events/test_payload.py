@@ -148,3 +148,12 @@ def test_the_time_is_hashed_in_its_full_form(moment: datetime) -> None:
     fields = [given.mandate_id, given.event_id, given.user_id, *[_ABSENT] * 5, "0.250000000"]
     fields += [moment.replace(tzinfo=None).isoformat(timespec="microseconds"), *[_ABSENT] * 5]
     assert payload_hash(changed) == sha256("\x1f".join(fields).encode()).digest()
+
+
+@given(st.decimals(0, 1_000_000, places=9) | st.sampled_from(["0", "0.000000001", "0.00000123", "1", "1000000", "1E-8"]).map(Decimal))
+def test_the_price_is_hashed_with_nine_places(price: Decimal) -> None:
+    """However small it is, the hash is that of the plain form, never of one with an exponent."""
+    given = parsed(event(occurred_at="2026-01-31T12:00:00Z"))
+    changed = msgspec.structs.replace(given, price_chf=price)
+    fields = [given.mandate_id, given.event_id, given.user_id, *[_ABSENT] * 5, f"{price:.9f}", "2026-01-31T12:00:00.000000", *[_ABSENT] * 5]
+    assert payload_hash(changed) == sha256("\x1f".join(fields).encode()).digest()

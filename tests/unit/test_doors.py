@@ -1,13 +1,21 @@
 """What the doors make of a message, before any database is asked."""
 
 import base64
+import gc
 import json
+from datetime import UTC, datetime
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from core.events.envelope import QueueEntry, _opened, open_entry
 from core.events.message import RECORD, RECORD_BATCH, UNREAD_BODY, Message, message_of, message_with, raw_events
+from core.events.outcome import Outcome
+from core.recording.delivery import judge
 from core.rejection import Reason, Rejection
+from lab.bench.traffic import celery_message
 from worker.redis_transport import is_message
 
 
@@ -107,3 +115,58 @@ def test_a_stock_message_is_a_message() -> None:
 def test_what_would_end_celerys_consumer_is_no_message(bad: object) -> None:
     """Entries that stock Celery dies of are told from messages."""
     assert not is_message(bad)
+
+
+def test_what_is_refused_leaves_nothing_to_the_garbage_collector() -> None:
+    """A refused event is freed with its batch, whether its message or itself can't be read: no exception holds on to what was in hand."""
+    texts = (b"x", b"{}", b'{"a": 1, "a": 2}', b'{"event_id": 1}', b'{"\xff": 1}', b"[" * 5000)
+    entries = [QueueEntry(queue, text) for queue in ("usage", "usage.json") for text in texts]
+
+    def refuse() -> set[Outcome | None]:
+        opened = [event for entry in entries for event in raw_events(open_entry(entry))]
+        return {delivery.outcome for delivery in judge(opened, datetime.now(UTC), 30)}
+
+    refuse()
+    gc.collect()
+    gc.disable()
+    try:
+        assert refuse() == {Outcome.REJECTED}
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
+
+
+_BASE64 = st.binary(max_size=12).map(lambda raw: base64.b64encode(raw).decode())
+_BODIES = st.one_of(
+    _BASE64, st.text("AQgw/+=-_ \n\u00e9", max_size=9), st.tuples(_BASE64, st.sampled_from(["=", "==", "\n", "A", "QQ=="])).map("".join)
+)
+_ENVELOPES = st.fixed_dictionaries(
+    {"body": _BODIES | st.none()},
+    optional={
+        "content-type": st.sampled_from(["application/json", "Application/JSON", "text/plain", None]),
+        "content-encoding": st.sampled_from(["utf-8", "UTF-8", "binary", None]),
+        "headers": st.fixed_dictionaries(
+            {}, optional={"task": st.sampled_from([RECORD, "", None, 5]), "compression": st.sampled_from([None, "", "zlib"]), "id": st.just("1")}
+        ),
+        "properties": st.fixed_dictionaries({}, optional={"body_encoding": st.sampled_from(["base64", "utf-8", "", None, "rot13"])}),
+    },
+)
+
+
+@settings(max_examples=1500)
+@given(_ENVELOPES, _ENVELOPES, st.booleans())
+def test_the_quick_way_of_opening_agrees_with_the_careful_one(fields: dict[str, object], others: dict[str, object], twice: bool) -> None:
+    """What is read in one go is what the careful way reads, or is left to it: odd base64, other spellings and fields given twice included."""
+    whole = json.dumps(fields).encode()
+    if twice:
+        whole = whole[:-1] + b", " + json.dumps(others).encode()[1:]
+    parts = QueueEntry("usage", whole).parts()
+    if parts is not None:
+        assert parts == _opened(whole)
+
+
+@given(st.binary(max_size=50))
+def test_what_a_stock_producer_sends_is_opened_in_one_go(body: bytes) -> None:
+    """Nothing of it is left to the careful way."""
+    message = celery_message(RECORD, body.hex())
+    assert QueueEntry("usage", message).parts() == _opened(message)

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 from operator import attrgetter
-from typing import NamedTuple
 
+import msgspec
 from msgspec.structs import replace
 from sqlalchemy import Connection, text
 
@@ -45,7 +45,7 @@ _USAGE_OF = text(f"""
 """)
 
 
-class UsageDebit(NamedTuple):
+class UsageDebit(msgspec.Struct, frozen=True, gc=False):
     """A usage event with what recording found out about it."""
 
     id: int
