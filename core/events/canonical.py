@@ -13,22 +13,23 @@ from core.events.model import EVENT_FIELDS, NO_TOKENS, TOKEN_KINDS, TokenUsage, 
 from core.money import EXACT, PRICE_MAX, QUANTUM, quantize_price
 
 # What is read as it was sent and turned into what the event has; the other fields are decoded within the bounds of the event's own.
-_AS_SENT: dict[str, Any] = {"price_chf": Any, "occurred_at": str, "usage": TokenUsage | None, "schema_version": Literal[1] | None}
+_AS_SENT: dict[str, Any] = {"occurred_at": str, "usage": TokenUsage | None, "schema_version": Literal[1] | None}
 
 
-def _sent() -> type[msgspec.Struct]:
+def _sent(price: Any = Any) -> type[msgspec.Struct]:
     """A struct to decode an event into: the fields of `UsageEvent`, in its order, but for the source; what wasn't given is as there."""
     fields: list[Any] = []
     for field in msgspec.structs.fields(UsageEvent):
-        kind = _AS_SENT.get(field.name, field.type)
+        kind = price if field.name == "price_chf" else _AS_SENT.get(field.name, field.type)
         fields.append((field.name, kind) if field.required else (field.name, kind, field.default))
     return msgspec.defstruct("_Sent", fields[:-1], forbid_unknown_fields=True, gc=False)
 
 
 _decode = msgspec.json.Decoder(_sent(), float_hook=Decimal).decode
 _decode_fields = msgspec.json.Decoder(dict[str, Any], float_hook=str).decode
+_decode_plain = msgspec.json.Decoder(_sent(str)).decode
 _values = msgspec.structs.astuple
-_FIELDS, _KINDS = len(EVENT_FIELDS) - 1, len(TOKEN_KINDS)
+_FIELDS, _KINDS, _USAGE = len(EVENT_FIELDS) - 1, len(TOKEN_KINDS), EVENT_FIELDS.index("usage")
 _BACKSLASH, _DELETE = 0x5C, 0x7F
 _PRICE_LENGTH_MAX = 16  # characters, of a price that is read here
 
@@ -45,22 +46,39 @@ def read_canonical(body: bytes) -> UsageEvent | None:
         return None
     if price is None:
         return None
-    # The quotation marks of all keys and texts but nulls; where there are more than these and those of nulls, a key was given twice.
+    if not _given_once(body, values, type(sent_price) is str, usage):
+        return None
+    tokens = NO_TOKENS if usage is None else usage
+    return UsageEvent(event_id, mandate_id, user_id, price, occurred_at, provider, model, feature, instance, workflow, description, tokens, version)
+
+
+def is_plain(body: bytes) -> bool:
+    """Whether `body` is an event that a copy of its bytes tells exactly: JSON with canonical names, each given once, and a price in text.
+
+    Never raises. Whether the values keep the contract is another question.
+    """
+    if _BACKSLASH in body:
+        return False
+    try:
+        values = _values(_decode_plain(body))
+    except (ValueError, RecursionError):
+        return False
+    return _given_once(body, values, True, values[_USAGE])
+
+
+def _given_once(body: bytes, values: tuple[Any, ...], price_is_text: bool, usage: TokenUsage | None) -> bool:
+    """Whether no key of the event stands in `body` twice: it has the quotation marks of all keys and texts, and those of nulls, but no more."""
     marks = 4 * (_FIELDS - values.count(None))
-    if type(sent_price) is not str:
+    if not price_is_text:
         marks -= 2
-    if version is not None:
+    if values[-1] is not None:  # the schema's version
         marks -= 2
-    if usage is None:
-        usage = NO_TOKENS
-    elif usage is NO_TOKENS:
+    if usage is NO_TOKENS:
         marks -= 4
-    else:
+    elif usage is not None:
         marks += 2 * (_KINDS - _values(usage).count(None)) - 2
     given = body.count(b'"')
-    if marks != given and marks + 2 * _nulls(body) != given:
-        return None
-    return UsageEvent(event_id, mandate_id, user_id, price, occurred_at, provider, model, feature, instance, workflow, description, usage, version)
+    return marks == given or marks + 2 * _nulls(body) == given
 
 
 def _nulls(body: bytes) -> int:
