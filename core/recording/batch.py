@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from core.config import Configuration
 from core.events.outcome import BatchResult, Outcome
 from core.ledger.opening import KnownAccounts
-from core.ledger.sql.batches import BatchKind, begin_batch, by_keys_alone, write_batch
+from core.ledger.sql.batches import BatchKind, begin_batch, write_batch
 from core.metrics import BATCH_EVENTS, BATCH_SECONDS, DEAD_LETTERS, DEAD_LETTERS_WITHOUT_ROOM, EVENTS, UNKNOWN_USERS
 from core.recording.delivery import Delivery
 from core.recording.sources import name_by_source
@@ -36,8 +36,7 @@ def settle_batch(
     Raises:
         BadData: `settle` came upon something that the database refuses.
     """
-    by_keys_alone(connection)
-    work = Work(connection, config, begin_batch(connection), known_accounts, kind)
+    work = Work(connection, config, begin_batch(connection, by_keys_alone=True), known_accounts, kind)
     name_by_source(connection, deliveries)
     settled = settle(work, deliveries)
     released = letters

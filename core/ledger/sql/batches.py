@@ -12,8 +12,9 @@ from core.events.outcome import Outcome
 _BEGIN = text("SELECT nextval('batches_id_seq') AS id, clock_timestamp() AS started_at")
 
 # The sets of a recording transaction are looked up by key, whatever their size and the tables': a hash or a merge join reads the whole table.
-_BY_KEYS_ALONE = text("""
-    SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('enable_seqscan', 'off', true)
+_BEGIN_BY_KEYS = text("""
+    SELECT nextval('batches_id_seq') AS id, clock_timestamp() AS started_at,
+           set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('enable_seqscan', 'off', true)
 """)
 
 _WRITE = text("""
@@ -46,15 +47,14 @@ class Batch:
     started_at: datetime
 
 
-def begin_batch(connection: Connection) -> Batch:
-    """A fresh batch id, so that what the batch writes can name it."""
-    row = connection.execute(_BEGIN).one()
+def begin_batch(connection: Connection, *, by_keys_alone: bool = False) -> Batch:
+    """A fresh batch id, so that what the batch writes can name it.
+
+    With `by_keys_alone` whatever the transaction looks for until it ends is looked up one by one, by an index, in the order in which it is
+    asked for.
+    """
+    row = connection.execute(_BEGIN_BY_KEYS if by_keys_alone else _BEGIN).one()
     return Batch(row.id, row.started_at)
-
-
-def by_keys_alone(connection: Connection) -> None:
-    """Until the transaction ends, what is looked for is looked up one by one, by an index, in the order in which it is asked for."""
-    connection.execute(_BY_KEYS_ALONE)
 
 
 def write_batch(
