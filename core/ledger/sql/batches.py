@@ -12,9 +12,11 @@ from core.events.outcome import Outcome
 _BEGIN = text("SELECT nextval('batches_id_seq') AS id, clock_timestamp() AS started_at")
 
 # The sets of a recording transaction are looked up by key, whatever their size and the tables': a hash or a merge join reads the whole table.
+# Before PostgreSQL 18 what is off and yet without alternative looks so dear that it would be compiled.
 _BEGIN_BY_KEYS = text("""
     SELECT nextval('batches_id_seq') AS id, clock_timestamp() AS started_at,
-           set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('enable_seqscan', 'off', true)
+           set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('enable_seqscan', 'off', true),
+           set_config('jit', 'off', true)
 """)
 
 _WRITE = text("""
