@@ -25,7 +25,7 @@ from lab.services import Services
 _MANDATES = 200
 CROWDS = {accounts: Crowd(name, _MANDATES, accounts // _MANDATES) for accounts, name in zip(ACCOUNTS, "rst", strict=True)}
 _FEW, _MANY = Crowd("v", 50, 2_000), Crowd("w", 10_000, 10)
-_ZIPF_WARM_UP = 200_000  # events
+_ZIPF_WARM_UP = 100_000  # events
 _numbers = itertools.count()
 _GRANTS = "SELECT count(*) FROM operation_keys WHERE operation = 'grant' AND starts_with(mandate_id, %s)"
 
@@ -53,7 +53,7 @@ class Recorder:
 def wide_paths(own: Services, scale: float) -> dict[str, Callable[[], Drained]]:
     """Each rate by name, as a function that measures it once.
 
-    Before the first round each account of the crowd is met once; by Zipf's law, 200,000 events are.
+    Before the first round each account of the crowd is met once; by Zipf's law, 100,000 events are recorded.
     """
     crowds = {recorder(accounts): crowd for accounts, crowd in CROWDS.items()} | {FEW_MANDATES: _FEW, MANY_MANDATES: _MANY}
     found = {name: _path(own, crowd, crowd.uniform(), crowd.each_once(), crowd.accounts, scale) for name, crowd in crowds.items()}

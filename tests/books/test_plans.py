@@ -12,6 +12,8 @@ from core.directory.sync import sync_directory
 from core.verifying.plan_repairs import plan_repairs
 from core.verifying.reconcile import reconcile
 from core.verifying.verify import verify
+from lab.bench.books import benchmark_services
+from lab.bench.plans import PLANS, plans_of_large_books, recording_plans
 from lab.postgres import SUPERUSER, PostgresServer
 from tests.books import writing_verbs as writing
 from tests.books.plans import MANDATES, PARKED, USERS, Books, faults, fill, listening, tell_plans
@@ -76,6 +78,23 @@ def all_books(postgres: PostgresServer) -> Iterator[dict[str, Books]]:
             stack.callback(books.owner.dispose)
             made[mode] = books
         yield made
+
+
+def test_recording_goes_by_the_indexes_that_it_went_by(all_books: dict[str, Books]) -> None:
+    """Whatever the parameters, each statement's plan is the one that was made on a million accounts, and none reads a table from its beginning."""
+    books = all_books["generic"]
+    kept = PLANS.read_text(encoding="utf-8")
+    assert "Seq Scan" not in kept
+    made = recording_plans(books.database, books.config, books.holders(1_000), writing.put_newcomers(books, 1_000))
+    assert made == kept, "if that is meant: `python -m lab.bench.plans > docs/performance/plans.txt`"
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_recording_goes_by_the_same_indexes_on_twenty_million_entries() -> None:
+    """The kept plans are those of a million accounts and 20 million entries, too."""
+    with benchmark_services() as own:
+        assert plans_of_large_books(own, 20_000_000, print) == PLANS.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("n", SIZES)
