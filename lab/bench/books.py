@@ -38,6 +38,7 @@ def benchmark_services() -> Iterator[Services]:
 
 
 def fill_directory(owner_url: str) -> None:
-    """Writes that directory into migrated books, once."""
+    """Writes that directory into migrated books, where it isn't there."""
     with psycopg.connect(owner_url) as connection:
-        connection.execute(_DIRECTORY)
+        if connection.execute("SELECT FROM directory_mandates WHERE id = %s", [HOT_MANDATE]).fetchone() is None:
+            connection.execute(_DIRECTORY)

@@ -23,7 +23,23 @@ from rich.table import Table
 from lab.bench.asking import ASKED, answers_per_second
 from lab.bench.books import fill_directory
 from lab.bench.drains import HERE, ROOT, Checkout
-from lab.bench.goals import BATCH, CHECK, HOT, HOT_2, LATENCY, PLAIN, RABBITMQ, ROLLUP, SCHEMA_FLOOR, SINGLE, SINGLE_2, WIDE
+from lab.bench.goals import (
+    BATCH,
+    CHECK,
+    HOT,
+    HOT_2,
+    LATENCY,
+    MANY_MANDATES,
+    NEWCOMERS,
+    PLAIN,
+    RABBITMQ,
+    ROLLUP,
+    SCHEMA_FLOOR,
+    SINGLE,
+    SINGLE_2,
+    WIDE,
+    WIDEST,
+)
 from lab.bench.report import machine
 from lab.postgres import OWNER, SUPERUSER, PostgresServer
 from lab.process import temporary_dir
@@ -32,7 +48,7 @@ from lab.valkey import ValkeyServer
 
 AT_LEAST = 0.95  # of the base's speed
 USUAL = (SCHEMA_FLOOR, SINGLE, BATCH, PLAIN, HOT, ROLLUP, *ASKED)
-PATHS = (*USUAL, WIDE, SINGLE_2, HOT_2, RABBITMQ, CHECK, LATENCY)
+PATHS = (*USUAL, WIDE, WIDEST, MANY_MANDATES, NEWCOMERS, SINGLE_2, HOT_2, RABBITMQ, CHECK, LATENCY)
 _CPU = ", µs of the worker's processor per event"  # tells a loss also on a machine that is busy with other things
 _LOWER_IS_BETTER = (ROLLUP, CHECK, LATENCY, _CPU)  # so ends their name
 _DATABASE = "compared"

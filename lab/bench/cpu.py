@@ -1,6 +1,7 @@
 """Processor time by kind of process: what a path costs, however busy the machine is with other things."""
 
-from collections.abc import Callable
+import statistics
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import psutil
@@ -23,6 +24,11 @@ class Cpu:
             return (now - then) / events * 1e6
 
         return Cpu(share(self.worker, since.worker), share(self.postgres, since.postgres), share(self.broker, since.broker))
+
+    @classmethod
+    def median(cls, rounds: "Sequence[Cpu]") -> "Cpu":
+        """Of each kind of process, the middle one."""
+        return cls(*(statistics.median(getattr(one, name) for one in rounds) for name in ("worker", "postgres", "broker")))
 
 
 def reader(services: Services, worker_pids: list[int]) -> Callable[[], Cpu]:

@@ -17,7 +17,7 @@ import redis
 
 from lab.bench import naive
 from lab.bench.cpu import Cpu, reader
-from lab.bench.traffic import celery_message, events, fill
+from lab.bench.traffic import Member, celery_message, events, fill
 from lab.services import Services
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -72,10 +72,10 @@ class Drained:
     cpu: Cpu | None = None
 
 
-def drain(services: Services, kind: str, n: int, processes: int, *, hot: bool = False) -> Drained:
+def drain(services: Services, kind: str, n: int, processes: int, *, members: Iterator[Member] | None = None) -> Drained:
     """Real workers empty a queue of `n` events; measured from the first tenth to the last one."""
     with redis.Redis.from_url(services.broker_url) as client:
-        fill(client, kind, n, hot=hot)
+        fill(client, kind, n, members=members)
     return empty(services, n, processes)
 
 
@@ -129,6 +129,11 @@ def latency_p99_seconds(services: Services, per_second: int, seconds: int) -> fl
         )
         delays: list[float] = sorted(committed - sent[event_id] for event_id, committed in rows)
     return delays[int(len(delays) * 0.99)]
+
+
+def events_recorded(connection: psycopg.Connection[tuple[int]]) -> int:
+    """How many events the books hold."""
+    return _number(connection, _COUNT)
 
 
 def queue_is_drained(services: Services, n: int) -> None:

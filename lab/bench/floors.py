@@ -2,7 +2,7 @@
 
 import random
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from time import perf_counter
@@ -11,13 +11,15 @@ import psycopg
 
 from core.config import Configuration
 from core.database.database import Database
+from core.events.parsing import RawEvent
 from core.ledger.opening import KnownAccounts
 from core.recording.batch import settle_batch
 from core.recording.delivery import Delivery, judge
 from core.recording.settle import settle
-from lab.bench.traffic import WIDE_MANDATES, WIDE_USERS, raw_events, time_ordered_id
+from lab.bench.traffic import raw_events, time_ordered_id
 
-_WARM_UP = 12  # batches: they open the accounts and prepare the statements, whose plans by then no longer know their parameters
+BATCH_EVENTS = 1000  # events
+WARM_UP = 12  # batches: they open the accounts and prepare the statements, whose plans by then no longer know their parameters
 
 _NARROW_TABLES = """
     DROP SCHEMA IF EXISTS bench CASCADE;
@@ -30,27 +32,6 @@ _NARROW_TABLES = """
         occurred_at timestamptz NOT NULL, recorded_at timestamptz NOT NULL DEFAULT now());
     CREATE INDEX ON bench.entry (account_id, occurred_at DESC);
 """
-
-_WIDE_BOOKS = (
-    f"INSERT INTO directory_mandates (id, name) SELECT 'wide' || g, 'Wide ' || g FROM generate_series(0, {WIDE_MANDATES - 1}) g",
-    f"""
-    INSERT INTO directory_memberships (mandate_id, user_id)
-    SELECT m.id, 'u' || u FROM directory_mandates m, generate_series(0, {WIDE_USERS - 1}) u WHERE m.id LIKE 'wide%'
-    """,
-    *[
-        f"""
-        INSERT INTO {table} (mandate_id, version, billing_model, default_user_credit, warning_threshold_percent, block_on_zero_balance,
-                             notify_on_warning, time_zone{column})
-        SELECT id, 1, 'PREPAY_USER', 10, 10, true, true, 'UTC'{value} FROM directory_mandates WHERE id LIKE 'wide%'
-        """
-        for table, column, value in (("billing_settings", "", ""), ("billing_settings_history", ", changed_by", ", 'bench'"))
-    ],
-    """
-    INSERT INTO accounts (mandate_id, user_id, account_type, opened_version, balance)
-    SELECT mandate_id, user_id, 'USER', 1, 1000000 FROM directory_memberships WHERE mandate_id LIKE 'wide%' ORDER BY hashtext(mandate_id || user_id)
-    """,
-    "ANALYZE",
-)
 
 _NARROW_RECORD = """
     WITH given AS (SELECT * FROM unnest(%b::text[], %b::int[], %b::numeric[], %b::text[], %b::text[], %b::text[], %b::timestamptz[])
@@ -96,36 +77,32 @@ def _narrow_batch(n: int) -> tuple[list[object], ...]:
     )
 
 
-def schema_floor(config: Configuration, events: int, batch: int = 1000, make_id: Callable[[], str] = time_ordered_id) -> float:
+def schema_floor(config: Configuration, events: int, batch: int = BATCH_EVENTS, make_id: Callable[[], str] = time_ordered_id) -> float:
     """Events/s of the recorder's own statements on the product's tables: one connection, events parsed beforehand, no broker."""
-    now = datetime.now(UTC)
-    batches = [judge(raw_events(batch, make_id=make_id), now, config.lateness_days) for _ in range(events // batch + _WARM_UP)]
-    return batch * _batches_per_second(config, batches, KnownAccounts())
+    batches = [judged(config, raw_events(batch, make_id=make_id)) for _ in range(events // batch + WARM_UP)]
+    return batch * batches_per_second(config, batches, KnownAccounts())
 
 
-def wide_floor(config: Configuration, owner_url: str, events: int, batch: int = 1000) -> float:
-    """As `schema_floor`, with events spread over 100,000 accounts of 200 mandates, all of which the process has met before."""
-    known, now = KnownAccounts(), datetime.now(UTC)
-    with psycopg.connect(owner_url, autocommit=True) as connection:
-        if connection.execute("SELECT FROM billing_settings WHERE mandate_id = 'wide0'").fetchone() is None:
-            for statement in _WIDE_BOOKS:
-                connection.execute(statement)
-        rows = connection.execute("SELECT mandate_id, user_id, id FROM accounts WHERE mandate_id LIKE 'wide%'")
-        known.add({(mandate_id, user_id): account_id for mandate_id, user_id, account_id in rows})
-    batches = [judge(raw_events(batch, wide=True), now, config.lateness_days) for _ in range(events // batch + _WARM_UP)]
-    return batch * _batches_per_second(config, batches, known)
+def judged(config: Configuration, events: list[RawEvent]) -> list[Delivery]:
+    """The events as the recorder takes them: read and hashed."""
+    return judge(events, datetime.now(UTC), config.lateness_days)
 
 
-def _batches_per_second(config: Configuration, batches: list[list[Delivery]], known: KnownAccounts) -> float:
-    """How many of the batches, after the first ones, one connection records per second."""
+def record(config: Configuration, batches: Iterable[list[Delivery]], known: KnownAccounts) -> Iterator[None]:
+    """Records the batches by one connection of its own; yields before each of them, and at the end."""
     database = Database(config.require_database_url(), config)
-    started = perf_counter()
-    for n, deliveries in enumerate(batches):
-        if n == _WARM_UP:
-            started = perf_counter()
-        with database.transaction() as connection:
-            settled = settle_batch(connection, deliveries, settle, config=config, known_accounts=known, worker="bench")
-        known.add(settled.accounts)
-    seconds = perf_counter() - started
-    database.dispose()
-    return (len(batches) - _WARM_UP) / seconds
+    try:
+        for deliveries in batches:
+            yield
+            with database.transaction() as connection:
+                settled = settle_batch(connection, deliveries, settle, config=config, known_accounts=known, worker="bench")
+            known.add(settled.accounts)
+        yield
+    finally:
+        database.dispose()
+
+
+def batches_per_second(config: Configuration, batches: list[list[Delivery]], known: KnownAccounts) -> float:
+    """How many of the batches, after the first 12, one connection records per second."""
+    times = [perf_counter() for _ in record(config, batches, known)]
+    return (len(batches) - WARM_UP) / (times[-1] - times[WARM_UP])

@@ -15,7 +15,7 @@ from core.config import Configuration
 from lab.bench.books import benchmark_services
 from lab.bench.drains import queue_is_drained, workers
 from lab.bench.floors import schema_floor
-from lab.bench.goals import Limit, Ratio, verdicts
+from lab.bench.goals import Goal, Limit, Ratio, verdicts
 from lab.bench.reconcile import goals as reconcile_goals
 from lab.bench.reconcile import reconcile_seconds
 from lab.bench.report import print_json, print_tables
@@ -75,7 +75,7 @@ def main() -> int:
             if not random:
                 console.print(f"{GROWN_ROLLUP} …")
                 limits[GROWN_ROLLUP] = rollup_ratios(own, _CHUNK, arguments.rounds)
-    goals: list[Ratio | Limit] = [Ratio(recorder(arguments.rows), recorder(0), 0.85), Limit(MEMORY, 200, "MiB"), Limit(GROWN_ROLLUP, 2, "times")]
+    goals: list[Goal] = [Ratio(recorder(arguments.rows), recorder(0), 0.85), Limit(MEMORY, 200, "MiB"), Limit(GROWN_ROLLUP, 2, "times")]
     goals += reconcile_goals(arguments.rows // 2)
     show = print_json if arguments.json else print_tables
     show(rates, {}, verdicts(rates | limits, goals), dict.fromkeys([*rates, *limits], "make bench-growth"))

@@ -5,6 +5,7 @@ import os
 import platform
 import statistics
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from rich.console import Console
@@ -20,12 +21,19 @@ def machine() -> str:
     return f"{os.cpu_count()} cores, {memory:.0f} GiB, {platform.machine()}, Python {platform.python_version()}"
 
 
-def print_json(rates: Mapping[str, Sequence[float]], cpu: Mapping[str, Cpu], found: Sequence[Verdict], commands: Mapping[str, str]) -> None:
-    """One line: every figure, the command that makes it, and `goals_missed`."""
+def print_json(
+    rates: Mapping[str, Sequence[float]],
+    cpu: Mapping[str, Cpu],
+    found: Sequence[Verdict],
+    commands: Mapping[str, str],
+    relations: Mapping[str, float] = MappingProxyType({}),
+) -> None:
+    """One line: every figure, the command that makes it, the bytes per event of each relation, and `goals_missed`."""
     document = {
         "machine": machine(),
         "events_per_second": {name: [round(value) for value in values] for name, values in rates.items()},
         "cpu_microseconds_per_event": {name: {k: round(v, 2) for k, v in vars(used).items()} for name, used in cpu.items()},
+        "bytes_per_event": {name: round(value, 1) for name, value in relations.items()},
         "goals": [vars(verdict) for verdict in found],
         "commands": dict(commands),
         "goals_missed": [verdict.what for verdict in found if not verdict.met],
@@ -47,7 +55,9 @@ def print_tables(rates: Mapping[str, Sequence[float]], cpu: Mapping[str, Cpu], f
     for v in found:
         digits = 0 if v.measured >= 100 else 2
         unit = f" {v.unit}" if v.unit else ""
-        goals.add_row(v.what, f"{v.measured:.{digits}f}{unit}", f"{v.lowest:.{digits}f} to {v.highest:.{digits}f}", v.goal, "yes" if v.met else "no")
+        goals.add_row(
+            v.what, f"{v.measured:,.{digits}f}{unit}", f"{v.lowest:,.{digits}f} to {v.highest:,.{digits}f}", v.goal, "yes" if v.met else "no"
+        )
     console.print(table)
     console.print(goals)
 
@@ -73,7 +83,7 @@ def goals_in_markdown(goals: Sequence[Mapping[str, Any]]) -> str:
     lines = ["| goal | measured | lowest to highest | should be | met |", "|---|---:|---:|---|---|"]
     for goal in goals:
         digits = 0 if goal["measured"] >= 100 else 2
-        measured, lowest, highest = (f"{goal[name]:.{digits}f}" for name in ("measured", "lowest", "highest"))
+        measured, lowest, highest = (f"{goal[name]:,.{digits}f}" for name in ("measured", "lowest", "highest"))
         unit = f" {goal['unit']}" if goal["unit"] else ""
         lines.append(f"| {goal['what']} | {measured}{unit} | {lowest} to {highest} | {goal['goal']} | {'yes' if goal['met'] else '**no**'} |")
     return "\n".join(lines)

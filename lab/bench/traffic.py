@@ -1,4 +1,4 @@
-"""The events that benchmarks send: 50 mandates of 20 users, or all of them on one mandate's pool."""
+"""The events that benchmarks send: of 50 mandates of 20 users, of one mandate's pool, or of whomever they are told."""
 
 import base64
 import json
@@ -15,10 +15,11 @@ import redis
 from core.events.parsing import RawEvent
 
 MANDATES, USERS = 50, 20
-WIDE_MANDATES, WIDE_USERS = 200, 500
 HOT_MANDATE = "hot"
 EVENTS_PER_BATCH_MESSAGE = 100
 _PUSHED_AT_ONCE = 1000
+
+Member = tuple[str, str]  # mandate id, user id
 
 
 def time_ordered_id() -> str:
@@ -34,15 +35,26 @@ def random_id() -> str:
     return str(uuid.uuid4())
 
 
-def events(n: int, *, hot: bool = False, wide: bool = False, make_id: Callable[[], str] = time_ordered_id) -> Iterator[dict[str, Any]]:
-    """`n` events spread at random over the accounts, or all of one mandate's users, or over 100,000 accounts of other mandates."""
+def spread_members() -> Iterator[Member]:
+    """One of the 50 mandates' members at random, again and again."""
+    while True:
+        yield f"m{random.randrange(MANDATES)}", f"u{random.randrange(USERS)}"
+
+
+def hot_members() -> Iterator[Member]:
+    """One of the members whose mandate has a pool, again and again."""
+    while True:
+        yield HOT_MANDATE, f"u{random.randrange(USERS)}"
+
+
+def events(n: int, *, members: Iterator[Member] | None = None, make_id: Callable[[], str] = time_ordered_id) -> Iterator[dict[str, Any]]:
+    """`n` events, each of the next one of `members`; by themselves spread over the 50 mandates. Nobody else is taken from `members`."""
     now = datetime.now(UTC).isoformat()
-    mandate, mandates, users = ("wide", WIDE_MANDATES, WIDE_USERS) if wide else ("m", MANDATES, USERS)
-    for i in range(n):
+    for i, (mandate_id, user_id) in zip(range(n), members or spread_members(), strict=False):
         yield {
             "event_id": make_id(),
-            "mandate_id": HOT_MANDATE if hot else f"{mandate}{random.randrange(mandates)}",
-            "user_id": f"u{random.randrange(users)}",
+            "mandate_id": mandate_id,
+            "user_id": user_id,
             "price_chf": f"0.{i % 1000:06}",
             "occurred_at": now,
             "provider": "anthropic",
@@ -52,16 +64,16 @@ def events(n: int, *, hot: bool = False, wide: bool = False, make_id: Callable[[
         }
 
 
-def raw_events(n: int, *, wide: bool = False, make_id: Callable[[], str] = time_ordered_id) -> list[RawEvent]:
+def raw_events(n: int, *, members: Iterator[Member] | None = None, make_id: Callable[[], str] = time_ordered_id) -> list[RawEvent]:
     """The same as bytes for the recorder."""
-    return [RawEvent(json.dumps(event).encode(), "bench") for event in events(n, wide=wide, make_id=make_id)]
+    return [RawEvent(json.dumps(event).encode(), "bench") for event in events(n, members=members, make_id=make_id)]
 
 
-def fill(client: redis.Redis, kind: str, n: int, *, hot: bool = False) -> None:
+def fill(client: redis.Redis, kind: str, n: int, *, members: Iterator[Member] | None = None) -> None:
     """Puts `n` events on the queue: `single` and `batch` as a stock Celery producer would, `plain` as JSON."""
     pending: list[bytes] = []
     queue = "usage.json" if kind == "plain" else "usage"
-    for message in _messages(kind, n, hot=hot):
+    for message in _messages(kind, n, members):
         pending.append(message)
         if len(pending) == _PUSHED_AT_ONCE:
             client.lpush(queue, *pending)
@@ -70,10 +82,10 @@ def fill(client: redis.Redis, kind: str, n: int, *, hot: bool = False) -> None:
         client.lpush(queue, *pending)
 
 
-def _messages(kind: str, n: int, *, hot: bool) -> Iterator[bytes]:
+def _messages(kind: str, n: int, members: Iterator[Member] | None) -> Iterator[bytes]:
     if kind == "batch":
         several: list[dict[str, Any]] = []
-        for event in events(n, hot=hot):
+        for event in events(n, members=members):
             several.append(event)
             if len(several) == EVENTS_PER_BATCH_MESSAGE:
                 yield celery_message("usage.record_batch", several)
@@ -81,7 +93,7 @@ def _messages(kind: str, n: int, *, hot: bool) -> Iterator[bytes]:
         if several:
             yield celery_message("usage.record_batch", several)
         return
-    for event in events(n, hot=hot):
+    for event in events(n, members=members):
         yield celery_message("usage.record", event) if kind == "single" else json.dumps(event).encode()
 
 

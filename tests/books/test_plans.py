@@ -1,5 +1,6 @@
 """No statement turns quadratic, and none reads a large table for a few rows: each verb on books of 100,000 accounts (see plans.py)."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -12,6 +13,8 @@ from core.directory.sync import sync_directory
 from core.verifying.plan_repairs import plan_repairs
 from core.verifying.reconcile import reconcile
 from core.verifying.verify import verify
+from lab.bench.books import benchmark_services
+from lab.bench.plans import PLANS, plans_of_large_books, recording_plans
 from lab.postgres import SUPERUSER, PostgresServer
 from tests.books import writing_verbs as writing
 from tests.books.plans import MANDATES, PARKED, USERS, Books, faults, fill, listening, tell_plans
@@ -29,6 +32,8 @@ MODES = {
     "planned each time, never analysed": (False, "force_custom_plan", 200_000),
 }
 
+
+_SCAN = re.compile(r"(?<=Index Scan using )\w+|(?<=Index Only Scan using )\w+|(?<=Bitmap Index Scan on )\w+|Seq Scan on \w+")
 
 VERBS: dict[str, Verb] = {
     "record": writing.record,
@@ -76,6 +81,28 @@ def all_books(postgres: PostgresServer) -> Iterator[dict[str, Books]]:
             stack.callback(books.owner.dispose)
             made[mode] = books
         yield made
+
+
+def _ways(plans: str) -> list[tuple[str, list[str]]]:
+    """Each statement in plans kept as text, with the indexes that it goes by and the tables that it reads from their beginning."""
+    statements = (part.partition("\n") for part in plans.split("\n\n"))
+    return [(title, sorted(_SCAN.findall(plan))) for title, _, plan in statements]
+
+
+def test_recording_goes_by_the_indexes_of_the_kept_plans(all_books: dict[str, Books]) -> None:
+    """Each statement that recording runs, whatever its parameters, is in docs/performance/plans.txt and goes by the indexes told there."""
+    books, kept = all_books["generic"], PLANS.read_text(encoding="utf-8")
+    assert "Seq Scan" not in kept
+    made = recording_plans(books.database, books.config, books.holders(1_000), writing.put_newcomers(books, 1_000))
+    assert _ways(made) == _ways(kept), f"if it should: `python -m lab.bench.plans > docs/performance/plans.txt`\n{made}"
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_recording_goes_by_the_same_indexes_on_twenty_million_entries() -> None:
+    """The kept plans are those of a million accounts and 20 million entries, too."""
+    with benchmark_services() as own:
+        assert _ways(plans_of_large_books(own, 20_000_000, print)) == _ways(PLANS.read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("n", SIZES)

@@ -52,9 +52,14 @@ def record(books: Books, n: int) -> None:
 
 def record_newcomers(books: Books, n: int) -> None:
     """Usage of members for whom an account has to be opened, with its grant."""
+    _recorded(books, ({"event_id": books.name(), "mandate_id": m, "user_id": u} for m, u in put_newcomers(books, n)))
+
+
+def put_newcomers(books: Books, n: int) -> list[tuple[str, str]]:
+    """So many new members, spread over the mandates; none has an account."""
     name = books.name()
     _put_members(books, name, n, "'m' || i % :mandates", mandates=MANDATES)
-    _recorded(books, ({"event_id": books.name(), "mandate_id": f"m{i % MANDATES}", "user_id": f"{name}{i}"} for i in range(n)))
+    return [(f"m{i % MANDATES}", f"{name}{i}") for i in range(n)]
 
 
 def record_new_mandates(books: Books, n: int) -> None:
