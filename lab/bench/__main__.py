@@ -32,6 +32,7 @@ from lab.bench.goals import (
     NAIVE,
     NEWCOMERS,
     PLAIN,
+    PUBLISH,
     RABBITMQ,
     RABBITMQ_2,
     ROLLUP,
@@ -44,6 +45,7 @@ from lab.bench.goals import (
     recorder,
     verdicts,
 )
+from lab.bench.publish import publish_rate
 from lab.bench.rabbit import drain_rabbitmq
 from lab.bench.report import print_json, print_tables
 from lab.bench.rollup import rollup_ratios
@@ -103,6 +105,7 @@ def _messages(own: Services, run: Run) -> None:
         HOT: lambda: drain(own, "single", n, 1, members=hot_members()),
         HOT_2: lambda: drain(own, "single", n, 2, members=hot_members()),
         NEWCOMERS: lambda: Drained(newcomers_per_second(own, n)),
+        PUBLISH: lambda: Drained(publish_rate(own, 5 * n)),
     }
     if is_installed():
         paths |= {RABBITMQ: lambda: drain_rabbitmq(own, n, 1), RABBITMQ_2: lambda: drain_rabbitmq(own, n, 2)}
@@ -143,7 +146,23 @@ def _size(own: Services, run: Run) -> None:
 _OVER_ACCOUNTS = (*[recorder(n, zipf=zipf) for zipf in (False, True) for n in ACCOUNTS], FEW_MANDATES, MANY_MANDATES, MEMORY)
 # What is measured on the same servers, which are fresh and empty at its beginning.
 PARTS: dict[Callable[[Services, Run], None], tuple[str, ...]] = {
-    _messages: (SQL_FLOOR, SCHEMA_FLOOR, NAIVE, SINGLE, SINGLE_2, BATCH, PLAIN, HOT, HOT_2, NEWCOMERS, RABBITMQ, RABBITMQ_2, LATENCY, *CHECKS),
+    _messages: (
+        SQL_FLOOR,
+        SCHEMA_FLOOR,
+        NAIVE,
+        SINGLE,
+        SINGLE_2,
+        BATCH,
+        PLAIN,
+        HOT,
+        HOT_2,
+        NEWCOMERS,
+        PUBLISH,
+        RABBITMQ,
+        RABBITMQ_2,
+        LATENCY,
+        *CHECKS,
+    ),
     _accounts: _OVER_ACCOUNTS,
     _jobs: (ROLLUP, BACKFILL, BACKFILL_FLOOR),
     _size: (DISK, WAL, WAL_WIDE),

@@ -21,6 +21,7 @@ from core.config import Configuration
 from core.database.database import Database
 from core.events.outcome import Outcome
 from core.ledger.opening import KnownAccounts
+from core.ledger.sql.batches import begin_batch
 from core.recording.record_usage import record_usage
 from lab.bench.books import benchmark_services
 from lab.bench.crowds import Crowd
@@ -118,6 +119,7 @@ def _plan(database: Database, statement: str) -> str:
     numbers: dict[str, int] = {}
     numbered = _PARAMETER.sub(lambda found: f"${numbers.setdefault(found[1], len(numbers) + 1)}", statement)
     with database.transaction() as connection:
+        begin_batch(connection, by_keys_alone=True)
         lines = connection.exec_driver_sql(f"EXPLAIN (GENERIC_PLAN, COSTS OFF) {numbered}").scalars().all()
     return "" if lines == ["Result"] else "\n".join(lines)
 
