@@ -1,12 +1,13 @@
 """Whose accounts a batch is about: found, or opened with the grant that is due."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from core.billing import BillingModel
+from core.billing import BillingModel, warning_threshold
 from core.events.model import UsageEvent
-from core.ledger.grant import make_first_grants
 from core.ledger.opening import Opening
-from core.ledger.sql.accounts import Holder, NewAccount, find_pools, find_user_accounts, open_accounts
+from core.ledger.sql.accounts import Holder, find_pools, find_user_accounts
+from core.ledger.sql.openings import NewAccount, open_accounts
 from core.settings.model import BillingSettings
 
 
@@ -48,14 +49,32 @@ def open_accounts_of(work: Opening, users: set[Holder], settings: dict[str, Bill
     absent = [holder for holder in unmet if holder not in existing]
     opened: dict[Holder, int] = {}
     if absent:
-        opened = open_accounts(work.connection, [_new(holder, settings[holder[0]], holder in strangers) for holder in absent])
-        granted = {i: own for holder, i in opened.items() if _gets_grant(holder, own := settings[holder[0]], strangers)}
-        make_first_grants(work.connection, granted, work.batch_id)
+        new = [_new(holder, settings[holder[0]], stranger=holder in strangers) for holder in absent]
+        opened = open_accounts(work.connection, new, work.batch_id)
         existing |= opened
         if len(opened) < len(absent):  # somebody else opened them meanwhile, and made their grants
             existing |= _find(work, [holder for holder in absent if holder not in opened])[0]
     learned = {holder: account_id for holder, account_id in existing.items() if holder not in strangers}
     return Holders(found | existing, strangers, learned, opened)
+
+
+def open_members(work: Opening, members: Sequence[Holder], settings: Mapping[str, BillingSettings]) -> dict[Holder, int]:
+    """Opens the accounts of these members, and the pools that pay for them, but for those that somebody has opened; returns them.
+
+    Race-free, at most one grant each.
+
+    Args:
+        work: the transaction.
+        members: enabled memberships (mandate id, user id), seen in this transaction.
+        settings: of every mandate among them.
+    """
+    pooled = {mandate_id for mandate_id, _ in members if settings[mandate_id].billing_model.pool_pays}
+    pools = [(mandate_id, None) for mandate_id in pooled]
+    if pools:
+        there = find_pools(work.connection, pooled)
+        pools = [holder for holder in pools if holder not in there]
+    new = [_new(holder, settings[holder[0]], stranger=False) for holder in (*pools, *members)]
+    return open_accounts(work.connection, new, work.batch_id) if new else {}
 
 
 def _find(work: Opening, holders: list[Holder]) -> tuple[dict[Holder, int], set[Holder]]:
@@ -69,12 +88,11 @@ def _find(work: Opening, holders: list[Holder]) -> tuple[dict[Holder, int], set[
     return found, set() if everybody_known else {holder for holder, (_, known) in accounts.items() if not known}
 
 
-def _new(holder: Holder, settings: BillingSettings, stranger: bool) -> NewAccount:
-    model = settings.billing_model
-    grant_due = holder[1] is not None and (model is BillingModel.UNLIMITED or (model is BillingModel.PREPAY_USER and stranger))
-    return NewAccount(holder, grant_due, settings.version)
-
-
-def _gets_grant(holder: Holder, settings: BillingSettings, strangers: set[Holder]) -> bool:
-    """Whether the account, just opened, is one of a known member under PREPAY_USER."""
-    return holder[1] is not None and settings.billing_model is BillingModel.PREPAY_USER and holder not in strangers
+def _new(holder: Holder, settings: BillingSettings, *, stranger: bool) -> NewAccount:
+    """The account as it is opened: under PREPAY_USER a known member's begins with the grant, a stranger's waits for it."""
+    model, credit = settings.billing_model, settings.default_user_credit
+    if holder[1] is None or model.pool_pays:
+        return NewAccount(holder, settings.version)
+    if stranger or model is BillingModel.UNLIMITED:
+        return NewAccount(holder, settings.version, grant_due=True)
+    return NewAccount(holder, settings.version, grant=credit, warning_threshold=warning_threshold(settings.warning_threshold_percent, credit))

@@ -62,11 +62,6 @@ def post(
     return Posted(*written, after)
 
 
-def tell_nothing(_before: LockedAccount, _after: LockedAccount) -> list[BalanceAlert]:
-    """For accounts that begin with what is posted: they were beyond no line."""
-    return []
-
-
 def balance_after(account_id: int | None, balance: Decimal, delta: Decimal) -> Decimal:
     """The balance (CHF) of the account (None: a new one) once it has moved by `delta`.
 
