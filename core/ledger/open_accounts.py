@@ -1,13 +1,13 @@
 """Whose accounts a batch is about: found, or opened with the grant that is due."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from core.billing import BillingModel, warning_threshold
 from core.events.model import UsageEvent
 from core.ledger.opening import Opening
 from core.ledger.sql.accounts import Holder, find_pools, find_user_accounts
-from core.ledger.sql.openings import NewAccount, open_accounts
+from core.ledger.sql.openings import Terms, open_accounts
 from core.settings.model import BillingSettings
 
 
@@ -49,8 +49,7 @@ def open_accounts_of(work: Opening, users: set[Holder], settings: dict[str, Bill
     absent = [holder for holder in unmet if holder not in existing]
     opened: dict[Holder, int] = {}
     if absent:
-        new = [_new(holder, settings[holder[0]], stranger=holder in strangers) for holder in absent]
-        opened = open_accounts(work.connection, new, work.batch_id)
+        opened = open_accounts(work.connection, _terms(absent, settings, strangers), work.batch_id)
         existing |= opened
         if len(opened) < len(absent):  # somebody else opened them meanwhile, and made their grants
             existing |= _find(work, [holder for holder in absent if holder not in opened])[0]
@@ -68,13 +67,13 @@ def open_members(work: Opening, members: Sequence[Holder], settings: Mapping[str
         members: enabled memberships (mandate id, user id), seen in this transaction.
         settings: of every mandate among them.
     """
-    pooled = {mandate_id for mandate_id, _ in members if settings[mandate_id].billing_model.pool_pays}
-    pools = [(mandate_id, None) for mandate_id in pooled]
-    if pools:
-        there = find_pools(work.connection, pooled)
-        pools = [holder for holder in pools if holder not in there]
-    new = [_new(holder, settings[holder[0]], stranger=False) for holder in (*pools, *members)]
-    return open_accounts(work.connection, new, work.batch_id) if new else {}
+    mandate_ids = {mandate_id for mandate_id, _ in members}
+    new: list[Holder] = [(mandate_id, None) for mandate_id in mandate_ids if settings[mandate_id].billing_model.pool_pays]
+    if new:
+        there = find_pools(work.connection, mandate_ids)
+        new = [pool for pool in new if pool not in there]
+    new += members
+    return open_accounts(work.connection, _terms(new, settings), work.batch_id) if new else {}
 
 
 def _find(work: Opening, holders: list[Holder]) -> tuple[dict[Holder, int], set[Holder]]:
@@ -88,11 +87,23 @@ def _find(work: Opening, holders: list[Holder]) -> tuple[dict[Holder, int], set[
     return found, set() if everybody_known else {holder for holder, (_, known) in accounts.items() if not known}
 
 
-def _new(holder: Holder, settings: BillingSettings, *, stranger: bool) -> NewAccount:
-    """The account as it is opened: under PREPAY_USER a known member's begins with the grant, a stranger's waits for it."""
+def _terms(holders: Iterable[Holder], settings: Mapping[str, BillingSettings], strangers: Collection[Holder] = ()) -> dict[Holder, Terms]:
+    """How the account of each holder is opened; made once for all that are alike."""
+    made: dict[tuple[str, bool, bool], Terms] = {}
+    terms = {}
+    for holder in holders:
+        kind = holder[0], holder[1] is None, holder in strangers
+        if kind not in made:
+            made[kind] = _terms_of(settings[holder[0]], pool=kind[1], stranger=kind[2])
+        terms[holder] = made[kind]
+    return terms
+
+
+def _terms_of(settings: BillingSettings, *, pool: bool, stranger: bool) -> Terms:
+    """Under PREPAY_USER a known member's account begins with the grant, a stranger's waits for it, as everybody's does under UNLIMITED."""
     model, credit = settings.billing_model, settings.default_user_credit
-    if holder[1] is None or model.pool_pays:
-        return NewAccount(holder, settings.version)
+    if pool or model.pool_pays:
+        return Terms(settings.version)
     if stranger or model is BillingModel.UNLIMITED:
-        return NewAccount(holder, settings.version, grant_due=True)
-    return NewAccount(holder, settings.version, grant=credit, warning_threshold=warning_threshold(settings.warning_threshold_percent, credit))
+        return Terms(settings.version, grant_due=True)
+    return Terms(settings.version, grant=credit, warning_threshold=warning_threshold(settings.warning_threshold_percent, credit))

@@ -1,6 +1,6 @@
 """SQL of opening accounts: each once, together with the grant that it begins with."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -40,34 +40,34 @@ _OPEN = text(f"""
 """)
 
 
-class NewAccount(NamedTuple):
-    """An account to be opened; amounts in CHF. `grant` is what it begins with, `grant_due` that it may get one later."""
+class Terms(NamedTuple):
+    """How an account is opened; amounts in CHF. `grant` is what it begins with, `grant_due` that it may get one later."""
 
-    holder: Holder
-    opened_version: int
+    settings_version: int
     grant_due: bool = False
     grant: Decimal = ZERO
     warning_threshold: Decimal = ZERO
 
 
-def open_accounts(connection: Connection, accounts: Sequence[NewAccount], batch_id: int | None = None) -> dict[Holder, int]:
+def open_accounts(connection: Connection, accounts: Mapping[Holder, Terms], batch_id: int | None = None) -> dict[Holder, int]:
     """Opens the accounts that don't exist yet, each at the balance of its grant, with the entry and the key of that; returns these alone.
 
     What an account begins with is told by no alert. A replay opens none.
 
     Args:
         connection: of a transaction in which the settings of these mandates can't change.
-        accounts: of any mandates; holders must not repeat.
+        accounts: of any mandates.
         batch_id: of the batch on whose account grants are written.
     """
-    ordered = sorted(accounts, key=lambda account: (account.holder[0], account.holder[1] or ""))
+    ordered = sorted(accounts, key=lambda holder: (holder[0], holder[1] or ""))
+    terms = [accounts[holder] for holder in ordered]
     parameters = {
-        "mandate_ids": packed([account.holder[0] for account in ordered]),
-        "user_ids": packed([account.holder[1] for account in ordered]),
-        "amounts": packed([account.grant for account in ordered]),
-        "thresholds": packed([account.warning_threshold for account in ordered]),
-        "grants_due": packed([account.grant_due for account in ordered]),
-        "versions": packed([account.opened_version for account in ordered]),
+        "mandate_ids": packed([mandate_id for mandate_id, _ in ordered]),
+        "user_ids": packed([user_id for _, user_id in ordered]),
+        "amounts": packed([own.grant for own in terms]),
+        "thresholds": packed([own.warning_threshold for own in terms]),
+        "grants_due": packed([own.grant_due for own in terms]),
+        "versions": packed([own.settings_version for own in terms]),
         "batch_id": batch_id,
     }
     mandate_ids, user_ids, account_ids = connection.execute(_OPEN, parameters).one()
