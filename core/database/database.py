@@ -13,6 +13,7 @@ from core.database.failures import translated
 from core.database.sessions import Way, open_engine
 
 _UNHURRIED = text("SET LOCAL statement_timeout = 0")
+_PLANNED_EACH_TIME = text("SET LOCAL plan_cache_mode = force_custom_plan")
 _ANSWER_MARGIN_SECONDS = 5.0  # beyond statement_timeout, when PostgreSQL itself would have answered
 _NOW = text("SELECT now()")
 
@@ -75,6 +76,11 @@ def allow_time(connection: Connection) -> None:
     driver_connection = connection.connection.driver_connection
     assert isinstance(driver_connection, ImpatientConnection)
     driver_connection.answer_seconds = None
+
+
+def plan_each_time(connection: Connection) -> None:
+    """Until the transaction ends, statements are planned each time: in tables that grow meanwhile, a plan that is kept may soon be a wrong one."""
+    connection.execute(_PLANNED_EACH_TIME)
 
 
 @contextmanager

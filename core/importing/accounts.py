@@ -16,8 +16,9 @@ from core.ledger.crossed import alerts_between
 from core.ledger.entry import Entry
 from core.ledger.kinds import ADJUSTMENT
 from core.ledger.post import balance_after, post
-from core.ledger.sql.accounts import Holder, LockedAccount, NewAccount, lock_accounts, open_accounts
+from core.ledger.sql.accounts import Holder, LockedAccount, lock_accounts
 from core.ledger.sql.alerts import BalanceAlert
+from core.ledger.sql.openings import Terms, open_accounts
 from core.ledger.sql.transactions import next_transaction_ids
 from core.money import ZERO
 from core.printable import shown
@@ -32,14 +33,14 @@ def open_given_accounts(work: Importing, file: BookFile) -> None:
     for chunk in work.chunks(file):
         read = list(_read(work, file, chunk))
         settings = work.settings_of(account.mandate_id for _, account in read)
-        versions: dict[Holder, int] = {}
+        terms: dict[Holder, Terms] = {}
         for line, account in read:
             if account.mandate_id in settings:
-                versions[account.holder] = settings[account.mandate_id].version
+                terms[account.holder] = Terms(settings[account.mandate_id].version)
             else:
                 work.wrong(file, line, f"mandate_id: {shown(account.mandate_id)} has billing settings neither in the files nor in the books")
-        if versions:
-            open_accounts(work.connection, [NewAccount(holder, grant_due=False, opened_version=version) for holder, version in versions.items()])
+        if terms:
+            open_accounts(work.connection, terms)
 
 
 def move_openings(work: Importing, file: BookFile) -> None:

@@ -1,4 +1,4 @@
-"""Making grants: the initial credit of a new user account, once for ever."""
+"""Making grants: the initial credit of a user account, once for ever, which it begins with or which is due."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,23 +9,16 @@ from core.directory.sql.missing import DueGrant, clear_grants_due
 from core.errors import RequestRefused
 from core.ledger.entry import Entry
 from core.ledger.kinds import GRANT
-from core.ledger.post import balance_after, post, tell_nothing
+from core.ledger.post import balance_after, moved, post
 from core.ledger.sql.accounts import LockedAccount, lock_accounts
 from core.ledger.sql.grants import claim_grants
 from core.money import ZERO
 from core.settings.model import BillingSettings
 
 
-def make_first_grants(connection: Connection, opened: Mapping[int, BillingSettings], batch_id: int | None) -> None:
-    """Makes the grant of each account that this transaction has just opened, by id with its mandate's settings, where they give any.
-
-    It is what the account begins with, so no alert tells of it.
-    """
-    given = [_grant(account_id, own) for account_id, own in opened.items() if own.default_user_credit > 0]
-    if given:
-        new = claim_grants(connection, given)
-        begun = {g.account_id: LockedAccount(g.account_id, g.settings.mandate_id, False, ZERO, ZERO, None) for g in new}
-        post(connection, new, begun, batch_id, told=tell_nothing)
+def begun(settings: BillingSettings) -> LockedAccount:
+    """A user account as it begins with the mandate's grant: its balance and its warning threshold; its id is to be drawn."""
+    return moved(LockedAccount(0, settings.mandate_id, False, ZERO, ZERO, None), [_grant(0, settings)])
 
 
 def make_due_grants(connection: Connection, due: Sequence[DueGrant], settings: Mapping[str, BillingSettings]) -> tuple[int, list[RequestRefused]]:

@@ -1,12 +1,13 @@
 """Whose accounts a batch is about: found, or opened with the grant that is due."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from core.billing import BillingModel
-from core.ledger.grant import make_first_grants
+from core.ledger.grant import begun
 from core.ledger.opening import Opening
-from core.ledger.sql.accounts import Holder, NewAccount, find_pools, find_user_accounts, open_accounts
+from core.ledger.sql.accounts import Holder, find_pools, find_user_accounts
+from core.ledger.sql.openings import Terms, open_accounts
 from core.settings.model import BillingSettings
 
 
@@ -67,9 +68,7 @@ def open_accounts_of(work: Opening, users: set[Holder], settings: dict[str, Bill
         absent = [holder for holder in _wanted(users, settings) if holder not in found.accounts]
     if not absent:
         return Holders(found.accounts, found.unknown, found.learned, {})
-    opened = open_accounts(work.connection, [_new(holder, settings[holder[0]], holder in found.unknown) for holder in absent])
-    granted = {i: own for holder, i in opened.items() if _gets_grant(holder, own := settings[holder[0]], found.unknown)}
-    make_first_grants(work.connection, granted, work.batch_id)
+    opened = open_accounts(work.connection, _terms(absent, settings, found.unknown), work.batch_id)
     present = opened
     if len(opened) < len(absent):  # somebody else opened them meanwhile, and made their grants
         present = opened | _find(work, [holder for holder in absent if holder not in opened])[0]
@@ -85,6 +84,25 @@ def _in_order(holder: Holder) -> tuple[str, str]:
     return holder[0], holder[1] or ""
 
 
+def open_members(work: Opening, members: Sequence[Holder], settings: Mapping[str, BillingSettings]) -> dict[Holder, int]:
+    """Opens the accounts of these members, and the pools that pay for them, but for those that somebody has opened; returns them.
+
+    Race-free, at most one grant each.
+
+    Args:
+        work: the transaction.
+        members: enabled memberships (mandate id, user id), seen in this transaction.
+        settings: of every mandate among them.
+    """
+    mandate_ids = {mandate_id for mandate_id, _ in members}
+    new: list[Holder] = [(mandate_id, None) for mandate_id in mandate_ids if settings[mandate_id].billing_model.pool_pays]
+    if new:
+        there = find_pools(work.connection, mandate_ids)
+        new = [pool for pool in new if pool not in there]
+    new += members
+    return open_accounts(work.connection, _terms(new, settings), work.batch_id) if new else {}
+
+
 def _find(work: Opening, holders: list[Holder]) -> tuple[dict[Holder, int], set[Holder]]:
     users = [holder for holder in holders if holder[1] is not None]
     pools = [mandate_id for mandate_id, user_id in holders if user_id is None]
@@ -96,12 +114,24 @@ def _find(work: Opening, holders: list[Holder]) -> tuple[dict[Holder, int], set[
     return found, set() if everybody_known else {holder for holder, (_, known) in accounts.items() if not known}
 
 
-def _new(holder: Holder, settings: BillingSettings, stranger: bool) -> NewAccount:
+def _terms(holders: Iterable[Holder], settings: Mapping[str, BillingSettings], strangers: Collection[Holder] = ()) -> dict[Holder, Terms]:
+    """How the account of each holder is opened; made once for all that are alike."""
+    made: dict[tuple[str, bool, bool], Terms] = {}
+    terms = {}
+    for holder in holders:
+        kind = holder[0], holder[1] is None, holder in strangers
+        if kind not in made:
+            made[kind] = _terms_of(settings[holder[0]], pool=kind[1], stranger=kind[2])
+        terms[holder] = made[kind]
+    return terms
+
+
+def _terms_of(settings: BillingSettings, *, pool: bool, stranger: bool) -> Terms:
+    """Under PREPAY_USER a known member's account begins with the grant, a stranger's waits for it, as everybody's does under UNLIMITED."""
     model = settings.billing_model
-    grant_due = holder[1] is not None and (model is BillingModel.UNLIMITED or (model is BillingModel.PREPAY_USER and stranger))
-    return NewAccount(holder, grant_due, settings.version)
-
-
-def _gets_grant(holder: Holder, settings: BillingSettings, strangers: set[Holder]) -> bool:
-    """Whether the account, just opened, is one of a known member under PREPAY_USER."""
-    return holder[1] is not None and settings.billing_model is BillingModel.PREPAY_USER and holder not in strangers
+    if pool or model.pool_pays:
+        return Terms(settings.version)
+    if stranger or model is BillingModel.UNLIMITED:
+        return Terms(settings.version, grant_due=True)
+    account = begun(settings)
+    return Terms(settings.version, grant=account.balance, warning_threshold=account.warning_threshold)

@@ -62,11 +62,6 @@ def post(
     return Posted(*written, after)
 
 
-def tell_nothing(_before: LockedAccount, _after: LockedAccount) -> list[BalanceAlert]:
-    """For accounts that begin with what is posted: they were beyond no line."""
-    return []
-
-
 def balance_after(account_id: int | None, balance: Decimal, delta: Decimal) -> Decimal:
     """The balance (CHF) of the account (None: a new one) once it has moved by `delta`.
 
@@ -93,10 +88,15 @@ def _moved(entries: Sequence[Entry], held: Mapping[int, LockedAccount]) -> dict[
     for entry in entries:
         if entry.balance_account_id is not None:
             on_balance[entry.balance_account_id].append(entry)
-    return {i: _after(held[i], own) for i, own in on_balance.items()}
+    return {i: moved(held[i], own) for i, own in on_balance.items()}
 
 
-def _after(account: LockedAccount, entries: Sequence[Entry]) -> LockedAccount:
+def moved(account: LockedAccount, entries: Sequence[Entry]) -> LockedAccount:
+    """The account as it is once these entries have moved its balance: what refills it sets its warning threshold anew.
+
+    Raises:
+        RequestRefused: as `balance_after`.
+    """
     delta = sum((entry.delta for entry in entries), ZERO)
     has_room = any(entry.kind.has_room for entry in entries)
     balance = balance_after(account.id, account.balance, delta) if has_room else account.balance + delta

@@ -13,7 +13,8 @@ from core.events.contract import Id
 from core.ledger.meet_mandates import meet, settings_of
 from core.ledger.open_accounts import open_accounts_of
 from core.ledger.opening import KnownAccounts, OpeningAlone
-from core.ledger.sql.accounts import NewAccount, find_pools, open_accounts
+from core.ledger.sql.accounts import find_pools
+from core.ledger.sql.openings import Terms, open_accounts
 from core.ledger.sql.shown_accounts import find_account_of
 from core.movements.movement import movement
 from core.printable import shown
@@ -86,7 +87,7 @@ def opened_pool(connection: Connection, settings: BillingSettings) -> tuple[int,
             field="mandate_id",
             value=settings.mandate_id,
         )
-    opened = open_accounts(connection, [NewAccount(holder, grant_due=False, opened_version=settings.version)])
+    opened = open_accounts(connection, {holder: Terms(settings.version)})
     if opened:
         return opened[holder], True
     return find_pools(connection, [settings.mandate_id])[holder], False  # somebody else opened it meanwhile

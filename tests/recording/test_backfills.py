@@ -36,6 +36,7 @@ def backfill(database: Database, config: Configuration) -> Backfill:
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages of three rows."""
     monkeypatch.setattr(accounts_module, "PAGE_ROWS", 3)
+    monkeypatch.setattr(accounts_module, "MEMBERS_ROWS", 3)
     monkeypatch.setattr(settings_module, "PAGE_ROWS", 3)
 
 

@@ -16,13 +16,19 @@ _MANDATES = text("""
      ORDER BY m.id
 """)
 
+# Of the members only those that lack an account come back, as one array of each column.
 _MEMBERS = text("""
-    SELECT m.mandate_id, m.user_id,
-           m.enabled AND EXISTS (SELECT FROM billing_settings s WHERE s.mandate_id = m.mandate_id AND s.billing_model <> 'UNLIMITED' OFFSET 0)
-                     AND NOT EXISTS (SELECT FROM accounts a WHERE a.mandate_id = m.mandate_id AND a.user_id = m.user_id OFFSET 0) AS is_missing
-      FROM (SELECT mandate_id, user_id, enabled FROM directory_memberships WHERE (mandate_id, user_id) > (:mandate_id, :user_id)
-             ORDER BY mandate_id, user_id LIMIT :rows_max) AS m
-     ORDER BY m.mandate_id, m.user_id
+    SELECT count(*) AS members, (array_agg(m.mandate_id ORDER BY m.place))[count(*)] AS last_mandate_id,
+           (array_agg(m.user_id ORDER BY m.place))[count(*)] AS last_user_id,
+           array_agg(m.mandate_id ORDER BY m.place) FILTER (WHERE m.is_missing) AS mandate_ids,
+           array_agg(m.user_id ORDER BY m.place) FILTER (WHERE m.is_missing) AS user_ids
+      FROM (SELECT mandate_id, user_id, row_number() OVER (ORDER BY mandate_id, user_id) AS place,
+                   enabled AND EXISTS (SELECT FROM billing_settings s
+                                        WHERE s.mandate_id = page.mandate_id AND s.billing_model <> 'UNLIMITED' OFFSET 0)
+                           AND NOT EXISTS (SELECT FROM accounts a
+                                            WHERE a.mandate_id = page.mandate_id AND a.user_id = page.user_id OFFSET 0) AS is_missing
+              FROM (SELECT mandate_id, user_id, enabled FROM directory_memberships WHERE (mandate_id, user_id) > (:mandate_id, :user_id)
+                     ORDER BY mandate_id, user_id LIMIT :rows_max) AS page) AS m
 """)
 
 _POOLS = text("""
@@ -52,12 +58,12 @@ class Mandate(NamedTuple):
     is_missing: bool
 
 
-class Member(NamedTuple):
-    """A membership of the directory, and whether it is enabled, billed and has no account."""
+class Members(NamedTuple):
+    """Memberships of the directory, some or none: the last of them, and those that are enabled, billed and have no account (mandate id, user id)."""
 
-    mandate_id: str
-    user_id: str
-    is_missing: bool
+    last: tuple[str, str] | None
+    missing: list[tuple[str, str]]
+    is_last: bool  # there are no more
 
 
 class DueGrant(NamedTuple):
@@ -73,10 +79,12 @@ def page_of_mandates(connection: Connection, after: Mandate | None, rows_max: in
     return rows(connection, Mandate, _MANDATES, after=after.id if after else "", rows_max=rows_max)
 
 
-def page_of_members(connection: Connection, after: Member | None, rows_max: int) -> list[Member]:
+def page_of_members(connection: Connection, after: tuple[str, str] | None, rows_max: int) -> Members:
     """The next memberships of the directory by mandate and user."""
-    mandate_id, user_id = (after.mandate_id, after.user_id) if after else ("", "")
-    return rows(connection, Member, _MEMBERS, mandate_id=mandate_id, user_id=user_id, rows_max=rows_max)
+    mandate_id, user_id = after or ("", "")
+    page = connection.execute(_MEMBERS, {"mandate_id": mandate_id, "user_id": user_id, "rows_max": rows_max}).one()
+    missing = list(zip(page.mandate_ids or (), page.user_ids or (), strict=True))
+    return Members((page.last_mandate_id, page.last_user_id) if page.members else None, missing, page.members < rows_max)
 
 
 def mandates_without_pool(connection: Connection, after: str | None, rows_max: int) -> list[str]:

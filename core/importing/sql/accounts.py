@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
 
-from core.database.database import transaction_time
+from core.database.database import plan_each_time, transaction_time
 from core.database.locks import Lock, try_hold
 from core.database.packing import packed, unpacked
 from core.importing.sql.entries import Sums
@@ -18,7 +18,6 @@ from core.settings.model import SETTINGS
 
 # Within an import tables grow, and the planner's statistics learn of it only afterwards. So a statement is planned each time, and
 # what is looked up row by row has only one index to choose: what OFFSET 0 fences off can't be joined in another order.
-_PLAN_EACH_TIME = text("SET LOCAL plan_cache_mode = force_custom_plan")
 
 _VERSIONS = text(
     f"SELECT {', '.join(('mandate_id', *SETTINGS))} FROM billing_settings_history WHERE mandate_id = ANY(:mandate_ids) ORDER BY mandate_id, version"
@@ -97,7 +96,7 @@ class AccountStanding:
 
 def begin_import(connection: Connection) -> datetime | None:
     """The time that everything in this transaction is recorded at; none if another import is under way."""
-    connection.execute(_PLAN_EACH_TIME)
+    plan_each_time(connection)
     return transaction_time(connection) if try_hold(connection, Lock.IMPORT) else None
 
 

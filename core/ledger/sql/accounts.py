@@ -1,7 +1,6 @@
-"""SQL of accounts: found, opened once, locked in order, moved."""
+"""SQL of accounts: found, locked in order, moved."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -11,24 +10,16 @@ from core.database.packing import packed, unpacked, unpacked_rows
 
 Holder = tuple[str, str | None]  # mandate id, user id; no user: the mandate's pool
 
-_FIND = text("""
-    SELECT h.mandate_id, h.user_id, a.id, coalesce(m.enabled, false) AS known
-      FROM unnest(CAST(:mandate_ids AS text[]), CAST(:user_ids AS text[])) AS h(mandate_id, user_id)
+# What is found comes back as one array of each column, in the order of what was asked for.
+_FIND = text(f"""
+    SELECT array_agg(a.id ORDER BY h.place), array_agg(coalesce(m.enabled, false) ORDER BY h.place)
+      FROM unnest({unpacked("mandate_ids")}, {unpacked("user_ids")}) WITH ORDINALITY AS h(mandate_id, user_id, place)
       LEFT JOIN accounts a ON a.mandate_id = h.mandate_id AND a.user_id = h.user_id
       LEFT JOIN directory_memberships m ON m.mandate_id = h.mandate_id AND m.user_id = h.user_id
+     WHERE h.mandate_id IS NOT NULL
 """)
 
 _FIND_POOLS = text("SELECT mandate_id, id FROM accounts WHERE mandate_id = ANY(:mandate_ids) AND user_id IS NULL")
-
-_OPEN = text("""
-    INSERT INTO accounts (mandate_id, user_id, account_type, grant_due, opened_version)
-    SELECT n.mandate_id, n.user_id, CASE WHEN n.user_id IS NULL THEN 'MANDATE' ELSE 'USER' END, n.grant_due, n.opened_version
-      FROM unnest(CAST(:mandate_ids AS text[]), CAST(:user_ids AS text[]), CAST(:grants_due AS boolean[]), CAST(:versions AS int[]))
-           AS n(mandate_id, user_id, grant_due, opened_version)
-     ORDER BY n.mandate_id COLLATE "C", n.user_id COLLATE "C" NULLS FIRST
-    ON CONFLICT (mandate_id, user_id) DO NOTHING
-    RETURNING mandate_id, user_id, id
-""")
 
 _LOCK = text("""
     SELECT id, mandate_id, user_id IS NULL AS is_pool, balance, warning_threshold, credit_limit
@@ -61,15 +52,6 @@ _SET = text(f"""
 """)
 
 
-@dataclass(frozen=True, slots=True)
-class NewAccount:
-    """An account to be opened."""
-
-    holder: Holder
-    grant_due: bool
-    opened_version: int
-
-
 class LockedAccount(NamedTuple):
     """An account whose balance nobody else can move before this transaction ends; amounts in CHF."""
 
@@ -82,25 +64,15 @@ class LockedAccount(NamedTuple):
 
 
 def find_user_accounts(connection: Connection, holders: Sequence[Holder]) -> dict[Holder, tuple[int | None, bool]]:
-    """For each holder the account's id, if there is one, and whether the directory has the membership enabled."""
-    rows = connection.execute(_FIND, {"mandate_ids": [h[0] for h in holders], "user_ids": [h[1] for h in holders]})
-    return {(mandate_id, user_id): (account_id, known) for mandate_id, user_id, account_id, known in rows}
+    """For each holder, at least one, the account's id, if there is one, and whether the directory has the membership enabled."""
+    parameters = {"mandate_ids": packed([holder[0] for holder in holders]), "user_ids": packed([holder[1] for holder in holders])}
+    account_ids, known = connection.execute(_FIND, parameters).one()
+    return dict(zip(holders, zip(account_ids, known, strict=True), strict=True))
 
 
 def find_pools(connection: Connection, mandate_ids: Iterable[str]) -> dict[Holder, int]:
     """The pool accounts of those mandates that have one."""
     return {(row.mandate_id, None): row.id for row in connection.execute(_FIND_POOLS, {"mandate_ids": list(mandate_ids)})}
-
-
-def open_accounts(connection: Connection, accounts: Sequence[NewAccount]) -> dict[Holder, int]:
-    """Opens the accounts that don't exist yet, at balance 0, and returns these alone: whoever opens an account makes its grant."""
-    parameters = {
-        "mandate_ids": [a.holder[0] for a in accounts],
-        "user_ids": [a.holder[1] for a in accounts],
-        "grants_due": [a.grant_due for a in accounts],
-        "versions": [a.opened_version for a in accounts],
-    }
-    return {(mandate_id, user_id): account_id for mandate_id, user_id, account_id in connection.execute(_OPEN, parameters)}
 
 
 def lock_accounts(connection: Connection, account_ids: Iterable[int]) -> list[LockedAccount]:
