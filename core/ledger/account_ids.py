@@ -21,14 +21,16 @@ class AccountIds:
     """
 
     def __init__(self, slots: int = _SLOTS) -> None:
-        self._words = memoryview(mmap(-1, slots * 16)).cast("Q")
-        self._pairs = slots // 2 - 1  # a mask: `slots` is a power of two
+        self._words: memoryview | None = None  # until there is anything to remember
+        self._size, self._pairs = slots * 16, slots // 2 - 1  # bytes, and a mask: `slots` is a power of two
         self._lock = Lock()
 
     def find(self, holders: Iterable[Holder]) -> dict[Holder, int]:
         """The ids of those that are remembered."""
-        found = {}
+        found: dict[Holder, int] = {}
         words = self._words
+        if words is None:
+            return found
         with self._lock:
             for holder in holders:
                 trace = hash(holder) & _WORD
@@ -42,8 +44,12 @@ class AccountIds:
 
     def add(self, ids: dict[Holder, int]) -> None:
         """Remembers these."""
-        words = self._words
         with self._lock:
+            if self._words is None and ids:
+                self._words = memoryview(mmap(-1, self._size)).cast("Q")
+            words = self._words
+            if words is None:
+                return
             for holder, account_id in ids.items():
                 trace = hash(holder) & _WORD
                 slots = self._slots(trace)
