@@ -23,7 +23,7 @@ _SUMS = ("event_count", "cost", "billed_cost", "refunded", *TOKEN_KINDS)
 _DEBIT_COLUMNS = f"""
     t.mandate_id, t.account_id, t.local_date, t.provider, t.model, t.feature_code,
     CASE t.reference_type WHEN '{USAGE.reference_type}' THEN 1 END AS event, t.amount AS cost,
-    CASE WHEN t.balance_account_id IS NOT NULL THEN t.amount END AS billed_cost, CAST(NULL AS numeric) AS refunded,
+    CASE WHEN t.balance_account_id IS NULL THEN t.amount END AS unbilled_cost, CAST(NULL AS numeric) AS refunded,
     {", ".join(f"t.{name}" for name in TOKEN_KINDS)}
 """
 _IS_DEBIT = is_of(COSTS)
@@ -33,7 +33,7 @@ _IS_DEBIT = is_of(COSTS)
 _CORRECTION_COLUMNS = f"""
     o.mandate_id, o.account_id, o.local_date, o.provider, o.model, o.feature_code, NULL,
     CASE t.reference_type WHEN '{REVERSAL.reference_type}' THEN -t.amount END,
-    CASE WHEN t.reference_type = '{REVERSAL.reference_type}' AND o.balance_account_id IS NOT NULL THEN -t.amount END,
+    CASE WHEN t.reference_type = '{REVERSAL.reference_type}' AND o.balance_account_id IS NULL THEN -t.amount END,
     CASE t.reference_type WHEN '{REFUND.reference_type}' THEN t.amount END,
     {", ".join(f"CASE t.reference_type WHEN '{REVERSAL.reference_type}' THEN -o.{name} END" for name in TOKEN_KINDS)}
 """
@@ -44,13 +44,19 @@ def _summed(names: tuple[str, ...] = _SUMS) -> str:
     return ", ".join(f"sum({name}) AS {name}" for name in names)
 
 
+def _of_those_there(name: str) -> str:
+    """SQL for the sum of a column that may be NULL everywhere: so filtered it takes neither time nor memory where it is."""
+    return f"coalesce(sum({name}) FILTER (WHERE {name} IS NOT NULL), 0)"
+
+
 def _counted(entries: str) -> str:
     """The rows of statistics that `entries` give: by local day, from those by month, from those by year; in the order of the key."""
     return f"""
         days AS MATERIALIZED (
             SELECT mandate_id, account_id, 'DAY' AS period_type, local_date AS period_start, coalesce(provider, 'unknown') COLLATE "C" AS provider,
                    coalesce(model, 'unknown') COLLATE "C" AS model, coalesce(feature_code, 'unknown') COLLATE "C" AS feature_code,
-                   count(event) AS event_count, {", ".join(f"coalesce(sum({name}), 0) AS {name}" for name in _SUMS[1:])}
+                   count(event) AS event_count, {_of_those_there("cost")} AS cost, {_of_those_there("cost")} - {_of_those_there("unbilled_cost")} AS billed_cost,
+                   {", ".join(f"{_of_those_there(name)} AS {name}" for name in _SUMS[3:])}
               FROM ({entries}) AS entries
              GROUP BY mandate_id, account_id, local_date, 5, 6, 7
         ), months AS MATERIALIZED (
