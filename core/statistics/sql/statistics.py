@@ -55,7 +55,8 @@ def _counted(entries: str) -> str:
         days AS MATERIALIZED (
             SELECT mandate_id, account_id, 'DAY' AS period_type, local_date AS period_start, coalesce(provider, 'unknown') COLLATE "C" AS provider,
                    coalesce(model, 'unknown') COLLATE "C" AS model, coalesce(feature_code, 'unknown') COLLATE "C" AS feature_code,
-                   count(event) AS event_count, {_of_those_there("cost")} AS cost, {_of_those_there("cost")} - {_of_those_there("unbilled_cost")} AS billed_cost,
+                   count(event) AS event_count, {_of_those_there("cost")} AS cost,
+                   {_of_those_there("cost")} - {_of_those_there("unbilled_cost")} AS billed_cost,
                    {", ".join(f"{_of_those_there(name)} AS {name}" for name in _SUMS[3:])}
               FROM ({entries}) AS entries
              GROUP BY mandate_id, account_id, local_date, 5, 6, 7
