@@ -128,3 +128,29 @@ def test_known_and_unknown_mandates_in_one_batch(record: Record, put_mandate: Pu
     names = ["unknown", "known", "disabled", "known", "unknown"]
     expected = [Outcome.RECORDED if name == "known" else Outcome.PARKED for name in names]
     assert record(*[event(mandate_id=name) for name in names]).outcomes == expected
+
+
+def _settings_of(record: Record, rows: Rows) -> tuple[int, str, object]:
+    """The settings that the next event of acme is recorded under: version, local day, and whose balance moves."""
+    number = len(rows("SELECT FROM transactions"))
+    assert record(event(occurred_at="2026-01-31T23:30:00Z")).outcomes == [Outcome.RECORDED]
+    found = rows("SELECT settings_version, local_date, balance_account_id FROM transactions WHERE event_id IS NOT NULL ORDER BY id DESC LIMIT 1")[0]
+    assert len(rows("SELECT FROM transactions")) > number
+    return found["settings_version"], str(found["local_date"]), found["balance_account_id"]
+
+
+def test_a_process_that_has_met_a_mandate_sees_each_change_of_its_settings(record: Record, rows: Rows, put_settings: PutSettings) -> None:
+    """A new version, an edit by hand that leaves version and time alone, settings that went with a restore and came anew."""
+    put_settings(users=["ada"])
+    version, day, payer = _settings_of(record, rows)
+    assert (version, day) == (1, "2026-01-31")
+    assert payer is not None
+    rows("UPDATE billing_settings SET time_zone = 'Asia/Tokyo'")
+    assert _settings_of(record, rows)[:2] == (1, "2026-02-01")
+    rows("UPDATE billing_settings SET billing_model = 'UNLIMITED', version = 2, updated_at = now()")
+    assert _settings_of(record, rows) == (2, "2026-02-01", None)
+    rows("DELETE FROM billing_settings")
+    rows("DELETE FROM billing_settings_history")
+    version, day, payer = _settings_of(record, rows)
+    assert (version, day) == (1, "2026-01-31")
+    assert payer is not None
