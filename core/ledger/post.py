@@ -1,7 +1,7 @@
 """The one writer of the ledger beside recording: entries, balances, warning thresholds and alerts together.
 
 Usage is the exception: recording takes it off by one relative UPDATE that locks and moves at once (`core.recording.balances`).
-A test holds both to the same rules.
+A test holds both to the same rules. And an account that is opened begins with its grant (`core.ledger.sql.openings`).
 """
 
 from collections import defaultdict

@@ -111,6 +111,7 @@ def _each_page(
     last: Row | None = None
     while True:
         with database.transaction() as connection:
+            plan_each_time(connection)
             page = read(connection, last)
             made = handle(connection, page) if page else Counter[str]()
         counts.update(made)

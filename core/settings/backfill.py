@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from core.clock import utc_now
 from core.config import Configuration
-from core.database.database import Database
+from core.database.database import Database, plan_each_time
 from core.database.locks import share_mandates
 from core.directory.sql.missing import page_of_mandates
 from core.jobs.model import moment_at, period_at
@@ -43,6 +43,7 @@ def _opened(database: Database, config: Configuration) -> int:
     made, last = 0, None
     while True:
         with database.transaction() as connection:
+            plan_each_time(connection)
             page = page_of_mandates(connection, last, PAGE_ROWS)
             zones = {mandate.id: mandate.time_zone for mandate in page if mandate.is_missing}
             if zones:

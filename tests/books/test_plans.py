@@ -10,6 +10,7 @@ import pytest
 from core.asking.rights import ROOT
 from core.database.database import Database
 from core.directory.sync import sync_directory
+from core.recording.backfill_accounts import MEMBERS_ROWS
 from core.verifying.plan_repairs import plan_repairs
 from core.verifying.reconcile import reconcile
 from core.verifying.verify import verify
@@ -115,6 +116,33 @@ def test_statements_look_at_ten_rows_per_element_at_most(verb: str, mode: str, n
         elements = VERBS[verb](books, n)
     assert plans
     found = [fault for plan in plans for fault in faults(plan, elements or n, MODES[mode][2])]
+    assert not found, "\n".join(found)
+
+
+def test_a_backfill_of_books_that_were_empty_looks_at_ten_rows_per_member_at_most(postgres: PostgresServer) -> None:
+    """No plan is kept that was good while the books were empty, however often there was nothing to do on this connection."""
+    with ExitStack() as stack:
+        stack.enter_context(listening())
+        urls = stack.enter_context(own_database(postgres, TEMPLATE))
+        administrator = stack.enter_context(psycopg.connect(postgres.url(SUPERUSER, "postgres"), autocommit=True))
+        tell_plans(administrator, urls.owner.rpartition("/")[2], "auto")
+        config = IsolatedConfiguration(database_url=urls.worker, database_owner_url=urls.owner)
+        books = Books(Database(urls.worker, config), Database(urls.owner, config), config)
+        stack.callback(books.database.dispose)
+        stack.callback(books.owner.dispose)
+        books.sql("ANALYZE")
+        for _ in range(15):
+            writing.backfill(books, 0)
+        for mandates, users in ((200, 100), (20_000, 0)):
+            books.sql(f"INSERT INTO directory_mandates (id, name) SELECT 'm{users}-' || m, 'x' FROM generate_series(1, {mandates}) m")
+            books.sql(
+                f"""INSERT INTO directory_memberships (mandate_id, user_id)
+                    SELECT m.id, 'u' || u FROM directory_mandates m, generate_series(1, {users}) u WHERE m.id LIKE 'm{users}-%'"""
+            )
+        with books.plans() as plans:
+            writing.backfill(books, 0)
+        assert [tuple(row) for row in books.sql("SELECT count(*), sum(balance) FROM accounts")] == [(20_000, 200_000)]
+    found = [fault for plan in plans for fault in faults(plan, MEMBERS_ROWS, 0)]
     assert not found, "\n".join(found)
 
 

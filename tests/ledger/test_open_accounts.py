@@ -7,8 +7,11 @@ import pytest
 
 from core.billing import BillingModel
 from core.config import Configuration
-from core.errors import StorageUnavailable
+from core.database.database import Database
+from core.errors import BadData, StorageUnavailable
 from core.events.outcome import Outcome
+from core.ledger.sql.accounts import Holder
+from core.ledger.sql.openings import Terms, open_accounts
 from tests.conftest import Record, Row, Rows
 from tests.sample_events import event
 from tests.scene import PutAccount, PutMandate, PutSettings
@@ -184,3 +187,32 @@ def test_accounts_of_another_database_are_not_trusted(record: Record, rows: Rows
         record(again)
     assert record(again).outcomes == [Outcome.RECORDED]
     assert rows("SELECT count(*) n FROM accounts") == [{"n": 1}]
+
+
+@pytest.mark.parametrize("holder", [("acme", "a\x1fb"), ("ac\x1fme", "a")])
+def test_ids_that_would_shift_a_column_open_nothing(holder: tuple[str, str], database: Database, put_settings: PutSettings, rows: Rows) -> None:
+    """A control character in an id, which no door lets in, makes the whole statement fail: nobody gets another one's account or grant."""
+    put_settings("acme")
+    accounts: dict[Holder, Terms] = {h: Terms(1, grant=Decimal(10), warning_threshold=Decimal(1)) for h in [("acme", "0"), holder, ("acme", "z")]}
+    with pytest.raises(BadData), database.transaction() as connection:
+        open_accounts(connection, accounts)
+    assert rows("SELECT * FROM accounts") == rows("SELECT * FROM operation_keys") == rows("SELECT * FROM transactions") == []
+
+
+def test_who_opens_accounts_that_are_there_gets_those_alone_that_were_not(database: Database, put_settings: PutSettings, rows: Rows) -> None:
+    """A second opening gives no grant to an account that has one, and none to an account that was opened without."""
+    put_settings("acme")
+    with database.transaction() as connection:
+        assert open_accounts(connection, {("acme", "ada"): Terms(1, grant=Decimal(10)), ("acme", "bob"): Terms(1)}).keys() == {
+            ("acme", "ada"),
+            ("acme", "bob"),
+        }
+    again: dict[Holder, Terms] = {("acme", user): Terms(1, grant=Decimal(10)) for user in ("ada", "bob", "cyd")}
+    with database.transaction() as connection:
+        assert open_accounts(connection, again).keys() == {("acme", "cyd")}
+    assert rows("SELECT user_id, balance FROM accounts ORDER BY user_id") == [
+        {"user_id": "ada", "balance": Decimal(10)},
+        {"user_id": "bob", "balance": Decimal(0)},
+        {"user_id": "cyd", "balance": Decimal(10)},
+    ]
+    assert len(rows(GRANTS)) == 2
