@@ -1,7 +1,7 @@
 """Account ids by holder, of a million accounts in 32 MiB: a table of fixed size in place of a dictionary, which would take 250."""
 
 from collections.abc import Iterable
-from mmap import mmap
+from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from threading import Lock
 from zlib import crc32
 
@@ -46,7 +46,7 @@ class AccountIds:
         """Remembers these."""
         with self._lock:
             if self._words is None and ids:
-                self._words = memoryview(mmap(-1, self._size)).cast("Q")
+                self._words = memoryview(mmap(-1, self._size, flags=MAP_PRIVATE | MAP_ANONYMOUS)).cast("Q")
             words = self._words
             if words is None:
                 return

@@ -35,7 +35,8 @@ _ROLE = text("SELECT rolname FROM pg_roles WHERE rolname = :name")
 _IDENTITY = text("SELECT system_identifier, (SELECT oid FROM pg_database WHERE datname = current_database()) AS database FROM pg_control_system()")
 _MAY_CHANGE = text("SELECT has_table_privilege('public.transactions', 'UPDATE, DELETE, TRUNCATE')")
 # A migration that can't get its lock gives up rather than make recorders queue behind it.
-_SETTINGS = {"timezone": "UTC", "search_path": "public", "lock_timeout": "2s"}
+# The transaction that holds the lock of upgrades is idle while indexes are built.
+_SETTINGS = {"timezone": "UTC", "search_path": "public", "lock_timeout": "2s", "idle_in_transaction_session_timeout": "0"}
 _UNHURRIED = {"lock_timeout": "0", "statement_timeout": "0"}
 
 

@@ -1,5 +1,7 @@
 """An upgrade of books that are in use: large indexes are built beside the recorders, and what was cut short is finished the next time."""
 
+from time import sleep
+
 import psycopg
 import pytest
 
@@ -95,6 +97,15 @@ def test_an_upgrade_that_is_cut_short_goes_on_where_it_was(books_of_before: Data
     assert execute(urls.owner, "SELECT version_num FROM alembic_version") == [(BEFORE,)]
     assert records(urls.worker)
     assert not {*said[:2]} & {*told(urls)}
+
+
+def test_a_server_that_ends_idle_transactions_does_not_end_an_upgrade(books_of_before: DatabaseUrls, postgres: PostgresServer) -> None:
+    """The transaction that keeps others from upgrading has nothing to do while indexes are built, however long that takes."""
+    urls = books_of_before
+    database = urls.owner.rsplit("/", 1)[1]
+    execute(postgres.url(SUPERUSER, "postgres"), f"ALTER DATABASE {database} SET idle_in_transaction_session_timeout = '50ms'")
+    migrate.upgrade(urls.owner, urls.worker, tell=lambda _: sleep(0.1))
+    assert migrate.check(urls.owner, urls.worker) == []
 
 
 def test_an_index_that_is_half_there_is_built_anew(books_of_before: DatabaseUrls, postgres: PostgresServer) -> None:

@@ -34,7 +34,7 @@ _CLAIM_EVENTS = text(f"""
       FROM unnest({unpacked("mandate_ids")}, {unpacked("event_ids")}, {unpacked("hashes")}, {unpacked("ids", "bigint")})
            AS k(mandate_id, event_id, payload_hash, id)
      WHERE k.mandate_id IS NOT NULL
-     ORDER BY k.mandate_id COLLATE "C", k.event_id COLLATE "C"
+     ORDER BY k.event_id COLLATE "C", k.mandate_id COLLATE "C"
     ON CONFLICT DO NOTHING
     RETURNING mandate_id, event_id, transaction_id
 """)

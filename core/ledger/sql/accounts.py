@@ -26,10 +26,10 @@ _LOCK = text("""
       FROM accounts WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE
 """)
 
-# The ids come sorted and `unnest` keeps their order, in which each row is locked by its own update: in a transaction that finds what it
-# wants by keys alone (`by_keys_alone`), the accounts are looked up one by one. What comes back is how many accounts there were, and those
-# among them that may have crossed a line on the way down. IS TRUE keeps the planner from looking accounts up by their mandate, which reads
-# all accounts of a mandate for each one.
+# The ids come sorted, and each row is locked by its own update. In a transaction that finds what it wants by keys alone (`begin_batch`) the
+# planner either looks the accounts up one by one in that order, or, where there are hardly any, goes through their primary key, which is the
+# same order. What comes back is how many accounts there were, and those among them that may have crossed a line on the way down. IS TRUE
+# keeps it from looking accounts up by their mandate, which reads all accounts of a mandate for each one.
 _DEBIT = text(f"""
     WITH debited AS (
         UPDATE accounts a SET balance = a.balance - d.amount

@@ -34,7 +34,7 @@ _OPEN = text(f"""
                                   operation_key, settings_version, occurred_at, recorded_at, local_date, batch_id)
         SELECT g.mandate_id, g.id, g.id, '{GRANT.transaction_type}', g.amount, '{GRANT.reference_type}', '{GRANT.description}',
                g.key, g.settings_version, now(), now(), {local_day("now()", "s.time_zone")}, :batch_id
-          FROM granted g CROSS JOIN LATERAL (SELECT time_zone FROM billing_settings WHERE mandate_id = g.mandate_id OFFSET 0) AS s
+          FROM granted g LEFT JOIN LATERAL (SELECT time_zone FROM billing_settings WHERE mandate_id = g.mandate_id OFFSET 0) AS s ON true
     )
     SELECT array_agg(mandate_id ORDER BY id), array_agg(user_id ORDER BY id), array_agg(id ORDER BY id) FROM opened
 """)

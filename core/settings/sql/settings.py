@@ -32,7 +32,8 @@ _LOAD_CHANGED = text(f"""
     SELECT wanted.mandate_id AS wanted, s.*
       FROM {unpacked_rows({"mandate_id": "text", "stamp": "text"})} AS wanted
       LEFT JOIN LATERAL (
-           SELECT {columns("b", (field.name for field in fields(BillingSettings)))}, CAST(b.xmin AS text) || ' ' || b.updated_at AS stamp,
+           SELECT {columns("b", (field.name for field in fields(BillingSettings)))},
+                  CAST(b.xmin AS text) || ' ' || b.version || ' ' || b.updated_at AS stamp,
                   CASE WHEN (SELECT EXISTS (SELECT FROM parked_events))
                        THEN (SELECT true FROM parked_events p WHERE p.mandate_id = b.mandate_id LIMIT 1) END AS has_parked
              FROM billing_settings b WHERE b.mandate_id = wanted.mandate_id OFFSET 0) AS s ON true
@@ -82,7 +83,7 @@ def load_settings(connection: Connection, mandate_ids: Iterable[str]) -> tuple[d
 
 @dataclass(frozen=True, slots=True)
 class KeptSettings:
-    """Settings as they were read once, and what tells whether the row is still the same: the transaction that wrote it, and when."""
+    """Settings as they were read once, and what tells whether the row is still the same: the transaction that wrote it, its version, and when."""
 
     settings: BillingSettings
     stamp: str
