@@ -1,0 +1,1 @@
+"""What a provider's usage object says: one pure file for each dialect, in classes that don't overlap."""
