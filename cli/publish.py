@@ -1,6 +1,5 @@
 """`tollbook publish`: usage events out of a file, as Celery messages."""
 
-import json
 import os
 import sys
 import time
@@ -17,7 +16,7 @@ from amqp.exceptions import AMQPError, MessageNacked
 from kombu.exceptions import OperationalError
 
 from cli.context import find_servers
-from cli.event_files import read_events
+from cli.event_files import event_body, read_events
 from cli.options import AsJson
 from cli.output.progress import progress
 from cli.output.show import show
@@ -77,7 +76,7 @@ class Publisher:
 
     def add(self, line: RecordLine) -> None:
         """Publishes the event of the line, at once or with those that follow."""
-        event = line.raw or json.dumps(line.fields).encode()
+        event = event_body(line)
         if self._batch == 1:
             self._send("usage.record", msgspec.Raw(event), 1)
             return
@@ -116,8 +115,9 @@ def publish(
 ) -> None:
     """Publish usage events: JSON objects, one per line, or CSV with the contract's field names as header.
 
-    In CSV, columns such as input_tokens go into `usage`, and an empty cell is an absent field. Lines that are no event are named
-    on standard error and left out (exit code 1), the rest is published. Prices are sent exactly as written.
+    In CSV, which says version 1 of the contract, columns such as input_tokens go into `usage`, and an empty cell is an absent field.
+    Lines that are no event are named on standard error and left out (exit code 1), the rest is published. Prices and usage objects are
+    sent exactly as written.
 
     Only the form is checked here. Whether an event keeps the contract is judged by the worker: what does not is a dead letter
     (`tollbook deadletters list`).

@@ -123,6 +123,12 @@ class Configuration(BaseSettings):
     parked_limit_total: PositiveInt = Field(
         1_000_000, description="Parked events altogether beyond which further ones become dead letters, in events."
     )
+    suspense_limit_per_mandate: PositiveInt = Field(
+        100_000, description="Events of one mandate that wait for a price beyond which further ones become dead letters, in events."
+    )
+    suspense_limit_total: PositiveInt = Field(
+        1_000_000, description="Events that wait for a price altogether beyond which further ones become dead letters, in events."
+    )
     dead_letters_max: PositiveInt = Field(
         1_000_000,
         description="Dead letters that are kept; one queue's may be half as many. Of what comes beyond, only number, reason and a hash are kept.",

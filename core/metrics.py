@@ -8,6 +8,11 @@ DEAD_LETTERS_WITHOUT_ROOM = Counter(
     "tollbook_dead_letters_without_room_total", "Deliveries that are counted by reason only, since TOLLBOOK_DEAD_LETTERS_MAX is reached.", ["reason"]
 )
 ZONES_MISSING = Counter("tollbook_time_zones_missing_total", "Settings made under another time zone than the one named, which was not known.")
+UNPRICED = Counter(
+    "tollbook_unpriced_events_total",
+    "Events without a computed price, by mode and reason: parked under computed, recorded under others.",
+    ["mode", "reason"],
+)
 UNKNOWN_USERS = Counter("tollbook_unknown_users_total", "Recorded events whose user the directory does not know.")
 BATCH_SECONDS = Histogram(
     "tollbook_batch_seconds",

@@ -34,7 +34,7 @@ def _reason(kind: str, message: str, context: dict[str, object]) -> str:
     match kind:
         case "missing":
             return "is missing"
-        case "enum":
+        case "enum" | "literal_error":
             return f"is none of {context['expected']}"
         case "string_pattern_mismatch" if context["pattern"] == PLAIN_TEXT:
             return "has a control character or a noncharacter"

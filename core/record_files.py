@@ -30,7 +30,7 @@ class FileFormat(StrEnum):
 class RecordLine:
     """One record, or why the line is none; `position` is how many bytes of the file have been read.
 
-    Of a record that was wanted as it stands, `raw` is the line and `fields` is empty.
+    Of JSONL `raw` is the line; of a record that was wanted as it stands `fields` is empty.
     """
 
     number: int
@@ -177,7 +177,7 @@ def _jsonl_records(lines: _Lines, as_it_stands: Wanted) -> Iterator[RecordLine]:
         except Fault as fault:
             yield RecordLine(lines.number, lines.position, None, str(fault))
         else:
-            yield RecordLine(lines.number, lines.position, fields)
+            yield RecordLine(lines.number, lines.position, fields, raw=line.strip())
 
 
 def _json_object(line: bytes) -> Fields:

@@ -13,11 +13,14 @@ from pydantic.fields import FieldInfo
 
 from core.alerts.message import AlertMessage
 from core.config import Configuration
-from core.events.contract import ALIASES, EventContract
+from core.events.contract import ALIASES, EventContract, EventContractV2, Reported
+from lab.dialect_docs import dialects_tables, leaves_table
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGURATION, PRODUCERS, SCHEMA, ENVIRONMENT = "docs/configuration.md", "docs/producers.md", "docs/event-v1.schema.json", ".env.example"
+SCHEMA_V2 = "docs/event-v2.schema.json"
 ALERTS, ALERT_SCHEMA = "docs/alerts.md", "docs/alert-v1.schema.json"
+DIALECTS = "docs/dialects.md"
 PERFORMANCE = "docs/performance.md"
 BENCH, GROWTH, PROFILE = (f"docs/performance/{name}.json" for name in ("bench", "growth", "profile"))
 RATES_CHART, GROWTH_CHART = "docs/performance/rates.svg", "docs/performance/growth.svg"
@@ -56,11 +59,13 @@ def documents(root: Path = ROOT) -> dict[str, str]:
     """Every generated document as it must be: path below the checkout to content. Hand-written parts stay as they are in `root`."""
     return {
         ENVIRONMENT: environment_example(),
-        SCHEMA: event_schema(),
+        SCHEMA: event_schema(EventContract, 1),
+        SCHEMA_V2: event_schema(EventContractV2, 2),
         ALERT_SCHEMA: alert_schema(),
         CONFIGURATION: _with_block((root / CONFIGURATION).read_text(encoding="utf-8"), "configuration", configuration_table()),
         ALERTS: _with_block((root / ALERTS).read_text(encoding="utf-8"), "fields", alert_table()),
         **performance(root),
+        DIALECTS: _with_block(_with_block((root / DIALECTS).read_text(encoding="utf-8"), "leaves", leaves_table()), "dialects", dialects_tables()),
         PRODUCERS: _with_block((root / PRODUCERS).read_text(encoding="utf-8"), "fields", fields_table()),
     }
 
@@ -122,16 +127,16 @@ def performance(root: Path) -> dict[str, str]:
     return {PERFORMANCE: text, RATES_CHART: plot.rates_chart(bench), GROWTH_CHART: plot.growth_chart(growth)}
 
 
-def event_schema() -> str:
-    """The JSON Schema of the event contract, with what a schema of one spelling can't say in its comment."""
-    aliases = ", ".join(f"{alias} for {name}" for alias, name in ALIASES.items())
+def event_schema(contract: type[EventContract], version: int) -> str:
+    """The JSON Schema of a version of the event contract, with what a schema of one spelling can't say in its comment."""
+    aliases = ", ".join(f"{alias} for {name}" for alias, name in ALIASES.items() if name in contract.model_fields)
     head = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "Usage event, version 1",
+        "title": f"Usage event, version {version}",
         "$comment": f"Canonical names. Accepted as well: {aliases}; and CloudEvents 1.0 in structured mode, where id is event_id,"
         " time is occurred_at and data holds the rest. Patterns are ECMA-262 regular expressions with the flag u.",
     }
-    return json.dumps(head | {key: value for key, value in EventContract.model_json_schema().items() if key not in head}, indent=2) + "\n"
+    return json.dumps(head | {key: value for key, value in contract.model_json_schema().items() if key not in head}, indent=2) + "\n"
 
 
 def alert_schema() -> str:
@@ -152,13 +157,14 @@ def alert_table() -> str:
 
 def fields_table() -> str:
     """The fields of an event as a table of Markdown."""
-    schema = EventContract.model_json_schema()
-    lines = ["| field | also accepted as | required | value |", "|---|---|---|---|"]
+    schema = EventContractV2.model_json_schema()
+    lines = ["| field | also accepted as | required | since version | value |", "|---|---|---|---|---|"]
     for name, field in schema["properties"].items():
         others = [f"`{alias}`" for alias, canonical in ALIASES.items() if canonical == name]
         others += [f"`{_CLOUD_EVENTS[name]}` of a CloudEvent"] if name in _CLOUD_EVENTS else []
         value = " ".join(part for part in (_value(schema, field), field.get("description", "")) if part)
-        lines.append(f"| `{name}` | {', '.join(others)} | {'yes' if name in schema['required'] else ''} | {value} |")
+        required = "yes" if name in schema["required"] else "in version 1" if name in EventContract.model_json_schema()["required"] else ""
+        lines.append(f"| `{name}` | {', '.join(others)} | {required} | {1 if name in EventContract.model_fields else 2} | {value} |")
     return "\n".join(lines)
 
 
@@ -182,13 +188,23 @@ def _default(field: FieldInfo) -> str:
 def _value(schema: dict[str, Any], field: dict[str, Any]) -> str:
     """What a property may hold, in words."""
     kinds = [kind for kind in field.get("anyOf", [field]) if kind.get("type") != "null"]
-    if len(kinds) != 1:
-        return ""  # its description says it
-    kind = kinds[0]
-    if "$ref" in kind:
-        counts = schema["$defs"][kind["$ref"].rpartition("/")[2]]["properties"]
+    named = [kind["$ref"].rpartition("/")[2] for kind in kinds if "$ref" in kind]
+    if named == [Reported.__name__]:
+        return f"{(Reported.__doc__ or '').partition(':')[0]}, as `{{amount, currency}}`: stored, billed by nobody."
+    if named:
+        counts = schema["$defs"][named[0]]["properties"]
         (limits,) = {_value(schema, count) for count in counts.values()}
         return f"Object of token counts, as the producer counted, all optional: {', '.join(f'`{name}`' for name in counts)}. {limits}"
+    if len(kinds) != 1:
+        return "" if "description" in field else str(kinds[0].get("description", "Price in CHF."))  # its description says it
+    return _plain_value(kinds[0]) or ("" if "description" in field else str(kinds[0].get("description", "")))
+
+
+def _plain_value(kind: dict[str, Any]) -> str:
+    if "enum" in kind:
+        return f"One of {', '.join(f'`{name}`' for name in kind['enum'])}."
+    if kind.get("type") == "boolean":
+        return "`true` or `false`."
     if kind.get("type") == "integer":
         least, most = kind["minimum"], kind["maximum"]
         return f"The integer {least}." if least == most else f"Integers from {least} to {most}."

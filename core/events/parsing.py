@@ -3,12 +3,13 @@
 import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 
 from core.events.canonical import read_canonical
-from core.events.contract import ALIASES, EventContract
+from core.events.contract import ALIASES, EventContractV2
 from core.events.model import EVENT_ID_LENGTH_MAX, ID_LENGTH_MAX, SOURCE_LENGTH_MAX, UsageEvent, parse_price, parse_time
 from core.json_exact import decode_json
 from core.printable import shown
@@ -16,9 +17,10 @@ from core.rejection import Reason, Rejection
 
 EVENT_BYTES_MAX = 64 * 1024
 
-_FIELDS = frozenset(EventContract.model_fields)
+_FIELDS = frozenset(EventContractV2.model_fields)
 _CLOUD_FIELDS = {"id": "event_id", "time": "occurred_at"}
 _CLOUD_ATTRIBUTE = re.compile(r"[a-z0-9]+")
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,6})?", re.ASCII)  # as Python writes a Decimal
 _BELOW_MICROSECOND = re.compile(r"\.\d{6}(\d+)", re.ASCII)
 _NORMALISERS: dict[str, Callable[[object], object]] = {"price_chf": parse_price, "occurred_at": parse_time}
 
@@ -55,7 +57,7 @@ def read_any(raw: RawEvent) -> UsageEvent:
     if unknown := [name for name in fields if name not in _FIELDS]:
         raise _about(fields, Rejection(Reason.UNKNOWN_FIELD, f"{', '.join(map(shown, unknown[:5]))} is not a field of the contract"))
     try:
-        event = EventContract.read(fields)
+        event = EventContractV2.read(fields)
     except Rejection as rejection:
         raise _about(fields, rejection) from None
     return event if source is None else msgspec.structs.replace(event, source=source)
@@ -143,15 +145,20 @@ def _equal(name: str, one: object, other: object) -> bool:
         return False
 
 
-def _plain_values(value: object) -> object:
-    """Kombu's `{"__type__": …, "__value__": …}` for decimal, datetime and uuid, replaced by the plain JSON value."""
+def _plain_values(value: object, *, counted: bool = False) -> object:
+    """Kombu's `{"__type__": …, "__value__": …}` for decimal, datetime and uuid, replaced by the plain JSON value.
+
+    In what is `counted`, a usage object, a decimal is the number that its provider sent; anywhere else it is text.
+    """
     if isinstance(value, list):
-        return [_plain_values(item) for item in value]
+        return [_plain_values(item, counted=counted) for item in value]
     if not isinstance(value, dict):
         return value
     if value.keys() != {"__type__", "__value__"}:
-        return {name: _plain_values(item) for name, item in value.items()}
+        return {name: _plain_values(item, counted=counted or name == "usage") for name, item in value.items()}
     kind, plain = value["__type__"], value["__value__"]
+    if kind == "decimal" and counted and isinstance(plain, str) and _NUMBER.fullmatch(plain):
+        return Decimal(plain)
     if kind in ("decimal", "datetime") and isinstance(plain, str):
         return plain
     if kind == "uuid" and isinstance(plain, dict) and isinstance(plain.get("hex"), str):

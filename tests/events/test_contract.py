@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from core.events.contract import ALIASES
 from core.events.model import NO_TOKENS
 from core.events.parsing import EVENT_BYTES_MAX
 from core.printable import shown
 from core.rejection import Reason, Rejection
-from tests.sample_events import body_of, event, parsed, raw, rejection_of
+from tests.sample_events import OCCURRED_AT, body_of, event, parsed, raw, rejection_of
 
 IDS = {"event_id": 128, "mandate_id": 128, "user_id": 128}
 LABELS = {"provider": 128, "model": 128, "feature_code": 128, "feature_instance_id": 128, "workflow_id": 128, "description": 500}
@@ -69,7 +70,7 @@ def test_the_required_fields_are_enough() -> None:
     assert whole.schema_version is None
 
 
-@pytest.mark.parametrize("name", ["event_id", "mandate_id", "user_id", "price_chf", "occurred_at"])
+@pytest.mark.parametrize("name", ["event_id", "mandate_id", "user_id", "occurred_at"])
 def test_a_required_field_must_be_there(name: str) -> None:
     """Without it the event is refused as `missing_field`, by name; `null` is the same, under an alias and in a CloudEvent too."""
     (alias,) = [alias for alias, canonical in ALIASES.items() if canonical == name]
@@ -179,9 +180,9 @@ def test_usage_is_an_object(value: object) -> None:
     assert rejection_of(event(usage=value)).detail.startswith("usage ")
 
 
-@pytest.mark.parametrize("value", [2, 0, "1", True, 1.5, [], -1], ids=repr)
-def test_the_schema_version_is_one(value: object) -> None:
-    """Only the number 1 is the version of this contract; `true` is no number."""
+@pytest.mark.parametrize("value", [3, 0, "1", True, 1.5, [], -1], ids=repr)
+def test_the_schema_version_is_one_or_two(value: object) -> None:
+    """Only the numbers 1 and 2 are versions of this contract; `true` is no number."""
     rejection = rejection_of(event(schema_version=value))
     assert rejection.reason is Reason.INVALID_FIELD
     assert rejection.detail.startswith("schema_version ")
@@ -243,10 +244,10 @@ def test_the_usage_object_of_an_sdk_is_refused_with_what_to_send(usage: dict[str
     refused = rejection_of(event(usage=usage))
     assert refused.reason is Reason.UNKNOWN_FIELD
     assert refused.detail.endswith(
-        "; usage takes input_tokens, output_tokens, cached_input_tokens, cache_write_tokens, reasoning_tokens:"
-        " docs/producers.md, Token counts, says how an SDK's object is turned into these"
+        "; usage takes input_tokens, output_tokens, cached_input_tokens, cache_write_tokens, reasoning_tokens,"
+        " or with usage_dialect the provider's object as it came (docs/producers.md)"
     )
-    assert "## Token counts" in (Path(__file__).parents[2] / "docs" / "producers.md").read_text()
+    assert "## Forward the object" in (Path(__file__).parents[2] / "docs" / "producers.md").read_text()
 
 
 def test_an_event_may_be_64_kib_and_no_more() -> None:
@@ -287,3 +288,41 @@ def test_a_shown_value_is_one_short_line_of_printable_ascii(value: object) -> No
     assert line.isascii()
     assert line.isprintable()
     assert len(line) <= 120
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"usage_dialect": "openai"}, "usage_dialect is none of 'openai.chat', 'openai.responses'"),
+        ({"usage_dialect": "canonical", "usage": {"input": "x" * 9_000}}, "usage is more than 8192 bytes"),
+        ({"usage_dialect": "canonical", "usage": [1]}, "usage "),
+        ({"usage_dialect": "canonical", "usage": {"input": 10**201}}, "usage has a number of more than 200 digits"),
+        ({"processing": "Batch"}, "processing is none of 'interactive' or 'batch'"),
+        ({"outcome": "ok"}, "outcome is none of"),
+        ({"usage_basis": ""}, "usage_basis is none of"),
+        ({"attempt": 2**15}, "attempt "),
+        ({"attempt": True}, "attempt "),
+        ({"producer_seq": 0}, "producer_seq "),
+        ({"hold_final": "true"}, "hold_final "),
+        ({"service_tier": ""}, "service_tier "),
+        ({"region_scope": "x" * 129}, "region_scope "),
+        ({"reported_cost": {"amount": "1"}}, "reported_cost.currency is missing"),
+        ({"reported_cost": {"amount": "-1", "currency": "USD"}}, "reported_cost.amount is not between 0 and 1000000"),
+        ({"reported_cost": {"amount": "1", "currency": "usd"}}, "reported_cost.currency "),
+        ({"reported_cost": {"amount": "0.0000000000000000001", "currency": "USD"}}, "reported_cost.amount has more than 18 decimal places"),
+    ],
+)
+def test_what_is_wrong_with_a_call_is_told(fields: dict[str, object], told: str) -> None:
+    """A field of version 2 that holds something else is refused, by name and with its value."""
+    assert rejection_of(event(**fields)).detail.startswith(told)
+
+
+def test_names_of_version_2_may_be_written_in_camel_case() -> None:
+    """As those of version 1; in a CloudEvent too."""
+    called = {"usageDialect": "canonical", "serviceTier": "flex", "providerRequestId": "r", "holdKey": "h", "producerSeq": 3, "usage": {"input": 5}}
+    plain = parsed(event(event_id="e", price_chf=..., **called))
+    assert plain.call is not None
+    assert (plain.call.usage_dialect, plain.call.service_tier, plain.call.producer_seq) == ("canonical", "flex", 3)
+    whole = event(event_id=..., occurred_at=..., price_chf=..., **called)
+    cloud = {"specversion": "1.0", "type": "t", "source": "/gw", "id": "e", "time": OCCURRED_AT.isoformat(), "data": whole}
+    assert replace(parsed(cloud), source=None) == plain

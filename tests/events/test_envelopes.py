@@ -178,6 +178,16 @@ def test_a_typed_decimal_obeys_the_rules_of_prices(text: str) -> None:
     assert "price_chf" in rejection.detail
 
 
+def test_a_typed_decimal_in_a_usage_object_is_the_number_that_came() -> None:
+    """A producer that reads JSON with Decimal, and one that doesn't, send the same usage object; what is no number stays text."""
+    usage = {"prompt_tokens": Decimal(5), "completion_tokens": 1, "total_tokens": 6, "cost": [Decimal("0.0001500"), Decimal("1E-7")], "at": "1.50"}
+    fields = {"usage_dialect": "openrouter.chat", "price_chf": Decimal("0.1")}
+    body = dumps(event(event_id="e", usage=usage, **fields)).encode()
+    assert parsed(body, typed_json=True) == parsed(json.dumps(event(event_id="e", usage=usage, **fields), default=float).encode())
+    endless = dumps(event(usage={"cost": Decimal("NaN")}, **fields)).encode()
+    assert '"NaN"' in str(parsed(endless, typed_json=True).raw_usage)
+
+
 @pytest.mark.parametrize("value", [date(2026, 1, 1), time(12, 0), datetime(2026, 1, 1)])  # noqa: DTZ001
 def test_a_typed_date_time_or_naive_datetime_is_no_time_of_an_event(value: object) -> None:
     """What has no offset is refused, whatever type wrote it."""

@@ -2,8 +2,8 @@
 
 from dataclasses import fields
 
-from core.events.contract import EventContract, TokenCounts
-from core.events.model import EVENT_FIELDS, EVENT_TEXTS, TOKEN_KINDS, TokenColumns
+from core.events.contract import EventContract, EventContractV2, TokenCounts
+from core.events.model import CALL_FIELDS, EVENT_FIELDS, EVENT_TEXTS, TOKEN_KINDS, TokenColumns
 from core.events.payload import COUNTS_V1, TEXTS_V1
 from core.settings.model import SETTINGS, BillingSettings
 
@@ -16,6 +16,7 @@ def test_token_kinds_are_the_same_everywhere() -> None:
 def test_event_fields_are_those_of_the_contract() -> None:
     """An event has the fields of the published contract in its order, and the source that an envelope names."""
     assert (*EventContract.model_fields, "source") == EVENT_FIELDS
+    assert (*EventContract.model_fields, *CALL_FIELDS) == tuple(EventContractV2.model_fields)
 
 
 def test_optional_texts_are_those_of_the_contract() -> None:
