@@ -67,7 +67,7 @@ compare: install ## the speed of the working tree against that of an earlier com
 
 lock: install ## write the requirements files anew from pyproject.toml
 	@$(BIN)/uv lock --quiet
-	@$(BIN)/uv export --quiet --locked --extra embedded --extra parquet --all-groups --no-emit-project --no-header --no-annotate -o requirements-dev.lock
+	@$(BIN)/uv export --quiet --locked --extra embedded --extra parquet --extra prices --all-groups --no-emit-project --no-header --no-annotate -o requirements-dev.lock
 	@$(BIN)/uv export --quiet --locked --no-dev --no-emit-project --no-header --no-annotate -o requirements.lock
 
 clean: ## stop the embedded servers and remove what was made here

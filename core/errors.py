@@ -12,8 +12,11 @@ TollbookError
 └── RequestRefused       the caller asked for something that the rules forbid
     ├── NotFound         the caller named something that does not exist
     ├── Forbidden        the caller may not ask for this, whatever there is
+    ├── LinesRefused     lines of what was brought are wrong: each is named
     └── Conflict         somebody was first: the key was used with other content, the version is another one
 """
+
+from collections.abc import Sequence
 
 
 class TollbookError(Exception):
@@ -66,6 +69,14 @@ class NotFound(RequestRefused):
 
 class Forbidden(RequestRefused):
     """Whoever asked may not: the message says as whom, and for what."""
+
+
+class LinesRefused(RequestRefused):
+    """What was brought in has faults, so that nothing of it was taken over: `lines` name every one, with field, value and what helps."""
+
+    def __init__(self, reason: str, lines: Sequence[str]) -> None:
+        super().__init__(reason, field="lines", value=len(lines))
+        self.lines = tuple(lines)
 
 
 class Conflict(RequestRefused):

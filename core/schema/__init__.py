@@ -3,7 +3,7 @@
 The migrations make them; `tollbook db check` proves that both say the same.
 """
 
-from core.schema import books, intake, operations
+from core.schema import books, intake, operations, prices
 from core.schema.columns import metadata
 
-__all__ = ["books", "intake", "metadata", "operations"]
+__all__ = ["books", "intake", "metadata", "operations", "prices"]

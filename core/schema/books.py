@@ -9,6 +9,7 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
+    Numeric,
     PrimaryKeyConstraint,
     SmallInteger,
     Table,
@@ -16,14 +17,14 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from core.billing import AccountType, AlertKind, BillingModel, ReferenceType, TransactionType
 from core.database.event_columns import TEXT_COLUMNS
 from core.events.model import TOKEN_KINDS
 from core.money import AMOUNT_MAX
 from core.periods import PeriodType
-from core.schema.columns import balance, count, day, in_range, in_room, key, metadata, money, one_of, setting, time, token_total, total
+from core.schema.columns import balance, call_columns, count, day, in_range, in_room, key, metadata, money, one_of, setting, time, token_total, total
 from core.settings.model import SETTING_TYPES, SETTINGS
 
 
@@ -87,6 +88,31 @@ accounts = Table(
     postgresql_with={"fillfactor": 70},  # room for heap-only updates of the balance
 )
 
+usage_shapes = Table(
+    "usage_shapes",
+    metadata,
+    Column("id", Integer, Identity(always=True), primary_key=True),
+    Column("shape", Text, nullable=False),
+    Column("content_hash", LargeBinary, nullable=False, unique=True),
+)
+
+stamps = Table(
+    "stamps",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("version_id", BigInteger),
+    Column("rows", ARRAY(BigInteger), nullable=False, server_default=text("'{}'")),
+    Column("fx_id", BigInteger),
+    Column("rule_id", BigInteger),
+    Column("uncharged_id", BigInteger),
+    Column("dialect", Text),
+    Column("dialect_version", Integer),
+    Column("rater_version", Integer),
+    Column("content_hash", LargeBinary, nullable=False, unique=True),
+    CheckConstraint("kind IN ('given', 'rated', 'operator', 'policy')", name="kind_known"),
+)
+
 transactions = Table(
     "transactions",
     metadata,
@@ -109,6 +135,16 @@ transactions = Table(
     Column("reverses_id", BigInteger),
     Column("operation_key", Text),
     Column("source", Text),
+    *call_columns(),
+    Column("usage_shape", Integer),
+    Column("usage_values", Text),
+    Column("stamp_id", BigInteger),
+    money("price_given", nullable=True),
+    money("price_computed", nullable=True),
+    Column("provider_cost", Numeric(38, 18)),
+    Column("provider_currency", Text),
+    Column("leaves", Text),
+    Column("unpriced", Text),
     PrimaryKeyConstraint("id", "recorded_at"),
     one_of("transaction_type", TransactionType),
     one_of("reference_type", ReferenceType),
@@ -211,6 +247,22 @@ usage_statistics = Table(
     PrimaryKeyConstraint("mandate_id", "account_id", "period_type", "period_start", "provider", "model", "feature_code"),
     one_of("period_type", PeriodType),
     *[CheckConstraint(f"{name} <> 'NaN'", name=f"{name}_number") for name in ("cost", "billed_cost", "refunded")],
+    postgresql_with={"fillfactor": 80},  # room for heap-only updates
+)
+
+usage_measures = Table(
+    "usage_measures",
+    metadata,
+    key("mandate_id"),
+    Column("account_id", BigInteger, nullable=False),
+    Column("period_type", Text, nullable=False),
+    day("period_start"),
+    *[key(name) for name in ("provider", "model", "feature_code", "measure", "currency")],
+    Column("total", Numeric, nullable=False),
+    PrimaryKeyConstraint("mandate_id", "account_id", "period_type", "period_start", "provider", "model", "feature_code", "measure", "currency"),
+    one_of("period_type", PeriodType),
+    CheckConstraint("(measure = 'provider_cost') = (currency <> '')", name="currency"),
+    CheckConstraint("total <> 'NaN'", name="total_number"),
     postgresql_with={"fillfactor": 80},  # room for heap-only updates
 )
 

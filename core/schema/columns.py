@@ -4,10 +4,11 @@ Texts that identify something compare bytewise (COLLATE "C"), money is NUMERIC(2
 every time is aware.
 """
 
-from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Date, DateTime, MetaData, Numeric, Text, func, text
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Date, DateTime, MetaData, Numeric, SmallInteger, Text, func, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from core.billing import AccountType, AlertKind, BillingModel, CloudEventKey, DeadLetterStatus, ReferenceType, TransactionType
+from core.database.event_columns import CALL_COLUMNS
 from core.money import AMOUNT_MAX
 from core.periods import PeriodType
 from core.settings.model import Number
@@ -75,6 +76,12 @@ def setting(name: str, kind: object, number: Number | None) -> Column[object]:
     empty = text("'{}'") if kind in (list[str], dict[str, str]) else None
     types: dict[object, object] = {bool: Boolean, list[str]: ARRAY(Text), dict[str, str]: JSONB}
     return Column(name, types.get(kind, Text), nullable=False, server_default=empty)  # type: ignore[arg-type]
+
+
+def call_columns() -> list[Column[object]]:
+    """What an event of version 2 tells of the call."""
+    types: dict[str, object] = {"numeric": Numeric, "smallint": SmallInteger, "bigint": BigInteger, "boolean": Boolean}
+    return [Column(name, types.get(kind, Text)) for name, kind in CALL_COLUMNS.items()]  # type: ignore[arg-type]
 
 
 def in_range(*columns: str) -> list[CheckConstraint]:

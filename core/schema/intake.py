@@ -74,6 +74,7 @@ parked_events = Table(
     Column("reason", Text, nullable=False),
     time("received_at", now=True),
     Column("stripe", SmallInteger, nullable=False, server_default=text("pg_backend_pid() % 16")),
+    count("priced_under"),
     PrimaryKeyConstraint("mandate_id", "event_id"),
     Index(None, "received_at"),
     Index(None, "mandate_id", "received_at", "event_id"),
@@ -85,6 +86,7 @@ parked_counts = Table(
     key("mandate_id"),
     Column("stripe", SmallInteger, nullable=False),
     Column("events", BigInteger, nullable=False),
+    count("suspended"),
     PrimaryKeyConstraint("mandate_id", "stripe"),
 )
 

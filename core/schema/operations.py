@@ -9,6 +9,7 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
+    Numeric,
     PrimaryKeyConstraint,
     Table,
     Text,
@@ -91,6 +92,15 @@ reconcile_sums = Table(
     count("event_count"),
     *[total(name) for name in ("cost", "billed_cost", "refunded")],
     *[token_total(name) for name in TOKEN_KINDS],
+)
+
+reconcile_measures = Table(
+    "reconcile_measures",
+    metadata,
+    Column("account_id", BigInteger, nullable=False),
+    *[key(name) for name in ("measure", "currency")],
+    Column("total", Numeric, nullable=False),
+    PrimaryKeyConstraint("account_id", "measure", "currency"),
 )
 
 balance_marks = Table(

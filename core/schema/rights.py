@@ -17,14 +17,34 @@ _READ_ONLY_TABLES = (_DEFAULT_PARTITION, "alembic_version")
 # What the worker's role may do beside reading. What is written stays written: keys and transactions are never updated or deleted.
 WRITES: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(
-        ("event_keys", "operation_keys", "transactions", "refunds", "amendments", "billing_settings_history", "batches", "former_offsets"),
+        (
+            "event_keys",
+            "operation_keys",
+            "transactions",
+            "refunds",
+            "amendments",
+            "billing_settings_history",
+            "batches",
+            "former_offsets",
+            "usage_shapes",
+            "stamps",
+        ),
         ("INSERT",),
     ),
     **dict.fromkeys(
         ("billing_settings", "directory_mandates", "directory_memberships", "directory_users", "dead_letter_overflow"), ("INSERT", "UPDATE")
     ),
     **dict.fromkeys(
-        ("dead_letters", "usage_statistics", "job_runs", "reconcile_findings", "reconcile_checkpoint", "reconcile_sums"),
+        (
+            "dead_letters",
+            "usage_statistics",
+            "usage_measures",
+            "job_runs",
+            "reconcile_findings",
+            "reconcile_checkpoint",
+            "reconcile_sums",
+            "reconcile_measures",
+        ),
         ("INSERT", "UPDATE", "DELETE"),
     ),
     "accounts": ("INSERT", *(f"UPDATE ({c})" for c in ("balance", "credit_limit", "warning_threshold", "enabled", "grant_due"))),
@@ -33,6 +53,12 @@ WRITES: Mapping[str, tuple[str, ...]] = {
     "installation": tuple(f"UPDATE ({c})" for c in ("name", "system_identifier", "database_oid")),
     "parked_events": ("INSERT", "UPDATE (reason)", "DELETE"),
     "rollup_pending": ("INSERT", "UPDATE (batch_id)", "DELETE"),
+    **dict.fromkeys(("price_rows", "price_book", "price_modes"), ("INSERT",)),
+    **dict.fromkeys(("price_aliases", "sale_rules", "uncharged_rules"), ("INSERT", "UPDATE (closed_by)", "UPDATE (valid)")),
+    "fx_rates": ("INSERT", "UPDATE (replaced_at)"),
+    "price_reach": ("INSERT", "UPDATE"),
+    "price_state": tuple(f"UPDATE ({c})" for c in ("revision", "token", "active_version", "dialects_revision")),
+    "price_versions": ("INSERT", *(f"UPDATE ({c})" for c in ("accepted_by", "accepted_at", "accepted_revision"))),
 }
 CALLS = ("ensure_partitions(integer)", "move_default_month()")  # functions that run with the owner's rights
 

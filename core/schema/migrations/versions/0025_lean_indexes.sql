@@ -1,7 +1,9 @@
 -- Books that went back to the release before, which works with these indexes too, may have them already.
 
 -- Everything is locked before anything is changed, in the order in which recorders do it, and for less than two seconds together.
-SET LOCAL lock_timeout = '900ms';
+SET LOCAL lock_timeout = '400ms';
+LOCK TABLE parked_events IN ACCESS EXCLUSIVE MODE; -- which the next migration changes
+LOCK TABLE parked_counts IN ACCESS EXCLUSIVE MODE;
 LOCK TABLE event_keys IN ACCESS EXCLUSIVE MODE;
 LOCK TABLE transactions IN ACCESS EXCLUSIVE MODE;
 

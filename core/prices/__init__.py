@@ -1,0 +1,1 @@
+"""The price book: what a leaf costs at a moment, in which currency, and what a mandate pays for it."""

@@ -1,0 +1,1 @@
+"""Where price rows and exchange rates are brought in from."""
