@@ -1,4 +1,4 @@
-"""`tollbook parked`: events whose mandate isn't known yet."""
+"""`tollbook parked`: events whose mandate isn't known yet, or which can't be priced yet."""
 
 from typing import Annotated
 
@@ -7,16 +7,19 @@ import typer
 from cli.acting import acting
 from cli.asking import ask
 from cli.context import find_servers, open_database, process_name
-from cli.options import AsJson, Limit, Offset, moment_first
+from cli.options import AsJson, Limit, Mandate, Offset, moment_first
 from cli.output.progress import progress
 from cli.output.show import Listing, show, show_rows
 from cli.output.text import counted
 from core.asking.rights import require_root
-from core.recording.read_parked import list_parked, parked_per_mandate
+from core.recording.read_parked import list_parked, parked_per_mandate, show_parked
 from core.recording.release_parked import release_all_parked
 
 app = typer.Typer(
-    help="Parked events: recorded by themselves as soon as their mandate is known.", no_args_is_help=True, add_completion=False, rich_markup_mode=None
+    help="Parked events: recorded by themselves once their mandate is known, or once they have the price that it pays.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
 )
 _LISTING = Listing(
     ("mandate", "mandate_id"),
@@ -61,6 +64,12 @@ def list_all(
     else:
         found = ask(list_parked, mandate_id=mandate, limit=limit, offset=offset, before=moment_first(before))
         show_rows(found, _LISTING, limit, as_json=as_json)
+
+
+@app.command("show", epilog="Example: tollbook parked show acme e1")
+def show_one(mandate: Mandate, event: Annotated[str, typer.Argument(metavar="EVENT", help="The event's id.")], *, as_json: AsJson = False) -> None:
+    """Show one parked event: why it is parked, and what stands in its way by now, such as the very class of tokens that has no price."""
+    show(ask(show_parked, mandate, event), as_json=as_json)
 
 
 @app.command(epilog="Example: tollbook parked release")

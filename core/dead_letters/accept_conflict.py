@@ -22,6 +22,8 @@ from core.ledger.opening import KnownAccounts
 from core.ledger.sql.batches import begin_batch
 from core.movements.amend import amend, payer_of
 from core.movements.sql.amendments import Amendment, Source, hold_amendments, present_entries
+from core.prices.billed import billed_alone
+from core.prices.load import prices_of
 from core.printable import shown
 from core.recording.sources import as_known
 from core.recording.work import Work
@@ -97,10 +99,12 @@ def _accept(
     entry = present_entries(connection, event.mandate_id, [event.event_id]).get(event.event_id)
     if entry is None:
         raise RequestRefused(f"event {shown(event.event_id)} of mandate {shown(event.mandate_id)} is not recorded, so that nothing can be amended")
-    batch = begin_batch(connection)
-    holders = open_accounts_of(Work(connection, config, batch, KnownAccounts()), {(event.mandate_id, event.user_id)}, {event.mandate_id: settings})
+    batch = begin_batch(connection, by_keys_alone=True)
+    prices = prices_of(connection, batch.prices_token)
+    opening = Work(connection, config, batch, KnownAccounts(), prices)
+    holders = open_accounts_of(opening, {(event.mandate_id, event.user_id)}, {event.mandate_id: settings})
     account_id = holders.accounts[event.mandate_id, event.user_id]
-    amendment = Amendment(entry, event, account_id, payer_of(entry, account_id))
+    amendment = Amendment(entry, event, account_id, payer_of(entry, account_id), billed_alone(connection, event, prices))
     (written,), accounts = amend(connection, batch, [amendment], source, settings, worker)
     resolve_letters(connection, [Resolution(letter.id, DeadLetterStatus.ACCEPTED, f"amended by transaction {written.debit_id}")], source.by)
     payer = amendment.balance_account_id
@@ -111,8 +115,8 @@ def _accept(
         reversed_id=entry.id,
         reversal_id=written.reversal_id,
         debit_id=written.debit_id,
-        price_before=entry.event.price_chf,
-        price_after=event.price_chf,
+        price_before=entry.priced.amount,
+        price_after=amendment.priced.amount,
         account_id=account_id,
         balance_account_id=payer,
         balance=None if payer is None else accounts[payer].balance,

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Generic, TypeVar
 
 from core.asking.sql import Operation
@@ -106,15 +107,20 @@ def _entries(work: Importing, file: BookFile, lines: list[tuple[int, Fields]]) -
 def _write_usage(work: Importing, file: BookFile, lines: dict[Key, _Line[UsageEvent]], batch: Batch) -> list[int]:
     """Writes the usage that is new, and returns its transaction ids."""
     for (mandate_id, _), line in lines.items():
-        work.totals[mandate_id].transactions.add(1, -line.entry.price_chf)
+        work.totals[mandate_id].transactions.add(1, -_price(line.entry))
     hashes = [payload_hash(line.entry) for line in lines.values()]
     won = claim_past_events(work.connection, list(lines), hashes, [line.id for line in lines.values()])
     if len(won) < len(lines):
         _compare(work, file, {key: line for key, line in lines.items() if key not in won})
     if won:
-        debits = [UsageDebit(i, lines[key].entry, lines[key].account_id, None, lines[key].settings) for key, i in won.items()]
+        debits = [UsageDebit(i, own.entry, own.account_id, None, own.settings, _price(own.entry)) for key, i in won.items() for own in [lines[key]]]
         insert_usage(work.connection, debits, batch.id)
     return list(won.values())
+
+
+def _price(event: UsageEvent) -> Decimal:
+    assert event.price_chf is not None  # history has version 1 of the contract, which requires it
+    return event.price_chf
 
 
 def _compare(work: Importing, file: BookFile, lines: dict[Key, _Line[UsageEvent]]) -> None:

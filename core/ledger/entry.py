@@ -1,12 +1,13 @@
 """A ledger entry before it is written."""
 
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import NamedTuple
 
 from core.billing import TransactionType
 from core.events.model import UsageEvent
 from core.ledger.kinds import EntryKind
+from core.ledger.priced import Priced
 from core.settings.model import BillingSettings
 
 
@@ -23,6 +24,8 @@ class Entry(NamedTuple):
     key: str  # under which it was asked for
     reverses_id: int | None = None
     event: UsageEvent | None = None  # whose debit it is
+    priced: Priced | None = None  # what the event is billed, and how that came about
+    local_date: date | None = None  # None: that of its time, in the mandate's present zone
     occurred_at: datetime | None = None  # None: as the event says, or now
     id: int | None = None  # None: the next one
 

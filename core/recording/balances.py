@@ -18,10 +18,10 @@ def debit_balances(work: Work, debits: list[UsageDebit], settings: dict[str, Bil
     amounts: dict[int, Decimal] = defaultdict(lambda: ZERO)
     mandate_of: dict[int, str] = {}
     for debit in debits:
-        payer, event = debit.balance_account_id, debit.event
-        if payer is not None and event.price_chf:
-            amounts[payer] += event.price_chf
-            mandate_of[payer] = event.mandate_id
+        payer = debit.balance_account_id
+        if payer is not None and debit.amount:
+            amounts[payer] += debit.amount
+            mandate_of[payer] = debit.event.mandate_id
     if not amounts:
         return
     amounts = dict(sorted(amounts.items()))

@@ -3,17 +3,21 @@
 from collections import Counter
 from collections.abc import Callable
 
+import structlog
 from sqlalchemy import Connection
 
 from core.config import Configuration
 from core.events.outcome import BatchResult, Outcome
 from core.ledger.opening import KnownAccounts
 from core.ledger.sql.batches import BatchKind, begin_batch, write_batch
-from core.metrics import BATCH_EVENTS, BATCH_SECONDS, DEAD_LETTERS, DEAD_LETTERS_WITHOUT_ROOM, EVENTS, UNKNOWN_USERS
+from core.metrics import BATCH_EVENTS, BATCH_SECONDS, DEAD_LETTERS, DEAD_LETTERS_WITHOUT_ROOM, EVENTS, UNKNOWN_USERS, UNPRICED
+from core.prices.load import prices_of
 from core.recording.delivery import Delivery
 from core.recording.sources import name_by_source
 from core.recording.sql.dead_letters import DeadLetter, Room, write_dead_letters
 from core.recording.work import Settled, Work
+
+log = structlog.get_logger()
 
 Settle = Callable[[Work, list[Delivery]], Settled]
 
@@ -36,7 +40,8 @@ def settle_batch(
     Raises:
         BadData: `settle` came upon something that the database refuses.
     """
-    work = Work(connection, config, begin_batch(connection, by_keys_alone=True), known_accounts, kind)
+    batch = begin_batch(connection, by_keys_alone=True)
+    work = Work(connection, config, batch, known_accounts, prices_of(connection, batch.prices_token), kind)
     name_by_source(connection, deliveries)
     settled = settle(work, deliveries)
     released = letters
@@ -70,9 +75,27 @@ def committed(work_seconds: float, deliveries: list[Delivery], settled: Settled)
     for reason, n in settled.without_room.items():
         DEAD_LETTERS_WITHOUT_ROOM.labels(reason).inc(n)
     UNKNOWN_USERS.inc(result.unknown_users)
+    _tell_of_unpriced(deliveries)
     BATCH_SECONDS.observe(work_seconds)
     BATCH_EVENTS.observe(len(deliveries))
     return result
+
+
+def _tell_of_unpriced(deliveries: list[Delivery]) -> None:
+    """Counts what was recorded or parked without a computed price, and warns once of all that is parked for want of one."""
+    found = Counter(
+        (delivery.pricing.mode, delivery.outcome, delivery.pricing.unpriced.reason.value)
+        for delivery in deliveries
+        if delivery.pricing is not None and delivery.pricing.unpriced is not None
+    )
+    parked: Counter[str] = Counter()
+    for (mode, outcome, reason), n in found.items():
+        if outcome in (Outcome.RECORDED, Outcome.PARKED):
+            UNPRICED.labels(mode.value, reason).inc(n)
+        if outcome is Outcome.PARKED:
+            parked[reason] += n
+    if parked:
+        log.warning("prices.missing", parked=parked.total(), reasons=dict(sorted(parked.items())))
 
 
 def _result(deliveries: list[Delivery], settled: Settled) -> BatchResult:

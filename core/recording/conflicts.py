@@ -52,7 +52,8 @@ def _decide(delivery: Delivery, first: UsageEvent | None, stored: StoredHash) ->
     if first is None:
         delivery.outcome, delivery.rejection = Outcome.CONFLICT, Rejection(Reason.CONFLICT, "same event id, other payload; the first is not at hand")
         return
-    differing = difference(billed_fields(first), billed_fields(delivery.event))
+    version = stored.hash_version if stored.hash_version in PAYLOAD_HASHES else None
+    differing = difference(billed_fields(first, version), billed_fields(delivery.event, version))
     if not differing and stored.hash_version not in PAYLOAD_HASHES:
         delivery.outcome = Outcome.DUPLICATE
         return

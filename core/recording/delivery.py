@@ -2,15 +2,17 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 import msgspec
 
 from core.events.model import UsageEvent
 from core.events.outcome import Outcome
 from core.events.parsing import RawEvent, digits_below_microsecond, parse_event
-from core.events.payload import HASH_VERSION, PAYLOAD_HASHES, payload_hash
+from core.events.payload import PAYLOAD_HASHES, payload_hash
 from core.ledger.sql.accounts import Holder
 from core.ledger.sql.event_keys import EventKey, StoredHash
+from core.prices.price_event import Pricing
 from core.printable import shown
 from core.rejection import Reason, Rejection
 
@@ -25,8 +27,11 @@ class Delivery(msgspec.Struct):
     event: UsageEvent | None
     key: EventKey = ("", "")  # only a delivery that could be read has one
     payload_hash: bytes = b""
-    late: bool = False  # it is refused for its age, or for being in the `future`, unless an earlier delivery was accepted under its key
-    future: Rejection | None = None
+    hash_version: int = 1  # the version of the contract that it needs, and so of its payload hash
+    late: bool = False  # it is refused for its age, or for the `defect`, unless an earlier delivery was accepted under its key
+    defect: Rejection | None = None  # it is of the future, or lacks the price that its mandate pays by
+    pricing: Pricing | None = None  # how it is priced; None: an event of version 1, billed what was given
+    operator_price: Decimal | None = None  # what an operator says that it costs, in CHF, whatever its mandate's mode
     left: bool = False  # another transaction is releasing it
     outcome: Outcome | None = None
     rejection: Rejection | None = None
@@ -42,16 +47,31 @@ class Delivery(msgspec.Struct):
         """It becomes a dead letter."""
         self.outcome, self.rejection = Outcome.REJECTED, rejection
 
-    def refuse_untimely(self, lateness_days: int) -> None:
-        """It becomes a dead letter for its time, since nobody saw it before it grew too old, or before its time has come."""
+    @property
+    def untimely(self) -> bool:
+        """Whether it comes too late, or before its time."""
+        return self.late or (self.defect is not None and self.defect.reason is Reason.FUTURE)
+
+    @property
+    def acceptable(self) -> bool:
+        """Whether it may be the first that is accepted under its key."""
+        return not self.late and self.defect is None
+
+    @property
+    def stored_hash(self) -> StoredHash:
+        """What later deliveries are compared with, if this one is accepted."""
+        return StoredHash(self.payload_hash, self.hash_version)
+
+    def refuse(self, lateness_days: int) -> None:
+        """It becomes a dead letter for its time or its defect, since nothing was accepted under its key before."""
         assert self.event is not None
         too_late = f"occurred_at is more than {lateness_days} days ago (got {shown(self.event.occurred_at.isoformat())})"
-        self.reject(self.future or Rejection(Reason.TOO_LATE, too_late))
+        self.reject(self.defect or Rejection(Reason.TOO_LATE, too_late))
 
     def matches(self, stored: StoredHash) -> bool:
         """Whether it is a copy of what was accepted first, by the hash version that was used then; never by one we don't know."""
         assert self.event is not None
-        if stored.hash_version == HASH_VERSION:
+        if stored.hash_version == self.hash_version:
             if self.payload_hash == stored.payload_hash:
                 return True
         elif stored.hash_version not in PAYLOAD_HASHES:
@@ -79,7 +99,7 @@ class Delivery(msgspec.Struct):
 
     def undecided(self) -> None:
         """Takes back what was rolled back with its savepoint."""
-        self.left = False
+        self.left, self.pricing = False, None
         if self.event is not None:
             self.outcome, self.rejection, self.difference = None, None, None
 
@@ -104,10 +124,11 @@ def judge(
         except Rejection as rejection:
             deliveries.append(Delivery(raw, None, outcome=Outcome.REJECTED, rejection=rejection.alone()))
             continue
-        delivery = Delivery(raw, event, (event.mandate_id, event.event_id), payload_hash(event))
+        version = event.version
+        delivery = Delivery(raw, event, (event.mandate_id, event.event_id), payload_hash(event, version), version)
         if not received_before:
             if event.occurred_at > latest:
-                delivery.future = _future(event, now)
+                delivery.defect = _future(event, now)
             elif event.occurred_at < earliest:
                 delivery.late = True
         deliveries.append(delivery)

@@ -7,8 +7,18 @@ from sqlalchemy import Connection
 
 from core.asking.paging import LIMIT_DEFAULT, Limit, Offset
 from core.asking.view import root, view
+from core.clock import utc_now
 from core.database.listing import Rows
+from core.errors import NotFound
+from core.events.contract import Id, RecordedEventId
+from core.prices.load import prices_of
+from core.prices.model import Mode
+from core.prices.price_event import price_event
+from core.prices.sql.state import price_state
+from core.printable import shown
+from core.recording.delivery import judge
 from core.recording.sql import shown_parked as sql
+from core.recording.sql.parked_events import find_parked
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +54,43 @@ def list_parked(
     """Parked events of one mandate or of all, newest first; `before` is `received_at`, mandate and event id of the last row already seen."""
     of = None if mandate_id is None else {"mandate_id": [mandate_id]}
     return sql.LIST.rows(connection, ParkedEventSummary, Rows(limit, offset, before), of)
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedEventDetail:
+    """A parked event, and what it waits for: why it is parked, and what stands in its way by what is known now.
+
+    `present` is empty where nothing does any more, so that the next release records it.
+    """
+
+    mandate_id: str
+    event_id: str
+    user_id: str | None
+    occurred_at: datetime | None
+    provider: str | None
+    model: str | None
+    reason: str
+    present: str
+    body: str
+
+
+@view(None, sees=root("show a parked event"))
+def show_parked(connection: Connection, mandate_id: Id, event_id: RecordedEventId) -> ParkedEventDetail:
+    """One parked event, judged anew by the present prices; nothing is written."""
+    key = mandate_id, event_id
+    parked = find_parked(connection, [key]).get(key)
+    if parked is None:
+        raise NotFound(f"no event {shown(event_id)} of mandate {shown(mandate_id)} is parked", field="event_id", value=event_id)
+    (delivery,) = judge([parked.raw], utc_now(), 1, received_before=True)
+    body = parked.body.decode(errors="backslashreplace")
+    if delivery.event is None:
+        return ParkedEventDetail(mandate_id, event_id, None, None, None, None, parked.reason, str(delivery.rejection), body)
+    event, present = delivery.event, "" if parked.priced_under else parked.reason
+    if parked.priced_under:
+        pricing = price_event(event, prices_of(connection, price_state(connection).token))
+        unpriced = None if pricing.rated is not None or pricing.mode is not Mode.COMPUTED else pricing.unpriced
+        present = "" if unpriced is None else f"{unpriced.reason}: {unpriced.detail}"
+    return ParkedEventDetail(mandate_id, event_id, event.user_id, event.occurred_at, event.provider, event.model, parked.reason, present, body)
 
 
 @view(None, sees=root("count parked events"))

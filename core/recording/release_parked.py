@@ -1,4 +1,4 @@
-"""Releasing parked events: recorded as soon as their mandate is known."""
+"""Releasing parked events: recorded as soon as their mandate is known, and they have the price that it pays."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -7,12 +7,16 @@ from time import perf_counter
 from core.clock import utc_now
 from core.config import Configuration
 from core.database.database import Database
+from core.dialects.all import DIALECTS_REVISION
 from core.errors import BadData
 from core.events.outcome import BatchResult
 from core.ledger.opening import KnownAccounts
 from core.ledger.sql.batches import BatchKind
+from core.prices.load import meet_dialects
+from core.prices.sql.state import price_state
 from core.recording.batch import Settle, committed, settle_batch
 from core.recording.delivery import judge
+from core.recording.pricing import is_suspended
 from core.recording.settle import settle, settle_isolating
 from core.recording.sql.parked_events import Position, find_releasable
 
@@ -41,8 +45,11 @@ def release_all_parked(
 ) -> BatchResult:
     """Records parked events batch by batch, once through all that can be, or until `batches_max` are done; errors as `release_parked`.
 
-    `progress` is told how many were released so far. Repeatable; what was committed stays.
+    Where this program has newer dialects than all before it, also what they could not read is judged anew. `progress` is told how many
+    were released so far. Repeatable; what was committed stays.
     """
+    with database.transaction() as connection:
+        meet_dialects(connection, DIALECTS_REVISION)
     known_accounts = KnownAccounts()
     results: list[BatchResult] = []
     released, after = 0, None
@@ -75,7 +82,8 @@ def _released(
 ) -> tuple[BatchResult, Position | None]:
     started = perf_counter()
     with suppress(_NothingTaken), database.transaction() as connection:
-        found = find_releasable(connection, after, BATCH_EVENTS_MAX, without_directory=config.unknown_mandates == "create")
+        everybody, revision = config.unknown_mandates == "create", price_state(connection).revision
+        found = find_releasable(connection, after, BATCH_EVENTS_MAX, without_directory=everybody, revision=revision)
         if not found:
             return BatchResult([]), None
         after = found[-1][1]
@@ -84,7 +92,7 @@ def _released(
             delivery.key = event.key  # also of one that this program can't read
         settled = settle_batch(connection, deliveries, settle, config=config, known_accounts=known_accounts, worker=worker, kind=BatchKind.RELEASE)
         taken = [delivery for delivery in deliveries if not delivery.left]
-        if not taken:
+        if not taken and not any(map(is_suspended, deliveries)):
             raise _NothingTaken
     if not taken:
         return BatchResult([]), after

@@ -1,7 +1,7 @@
 """The body of a recording transaction: every delivery gets its one outcome.
 
-The order of locks is the same everywhere: mandates, settings opened, accounts opened, parked events, event keys, balances,
-dead letters, and within each kind sorted, so that two batches never wait for each other in a circle. What is known already is
+The order of locks is the same everywhere: mandates, settings opened, accounts opened, parked events, stamps, event keys, usage shapes,
+balances, dead letters, and within each kind sorted, so that two batches never wait for each other in a circle. What is known already is
 looked for before any of them but the first, without a lock, so that copies and refused events open nothing; who parks
 looks for event keys again once it has parked, who records for parked events once it has claimed.
 """
@@ -13,17 +13,19 @@ from core.billing import BillingModel
 from core.database.database import savepoint
 from core.errors import BadData, StorageUnavailable
 from core.events.outcome import Outcome
-from core.events.payload import HASH_VERSION
 from core.ledger.meet_mandates import Mandates, meet, settings_of
 from core.ledger.open_accounts import Found, Holders, find_accounts_of, open_accounts_of
+from core.ledger.priced import Priced
 from core.ledger.sql.batches import BatchKind
 from core.ledger.sql.event_keys import EventKey, StoredHash, claim_keys, find_keys
 from core.ledger.sql.transactions import UsageDebit, insert_usage
+from core.prices.billed import billed
 from core.printable import one_line
 from core.recording.balances import debit_balances
 from core.recording.conflicts import compare
 from core.recording.delivery import Delivery, Groups, by_key
-from core.recording.parking import leave_to_others, park
+from core.recording.parking import leave_to_others, park, reason_of
+from core.recording.pricing import is_suspended, price
 from core.recording.sql.parked_events import find_parked, with_parked
 from core.recording.work import Settled, Work
 from core.rejection import Reason, Rejection
@@ -39,21 +41,21 @@ def settle(work: Work, deliveries: list[Delivery]) -> Settled:
     """
     readable = [d for d in deliveries if d.event is not None and d.rejection is None]
     groups = by_key(readable)
-    untimely = {d.key for d in readable if d.late or d.future is not None}
     mandates = meet(work, (key[0] for key in groups))
+    doubtful = price(work, readable, mandates.unknown)
     found = find_accounts_of(work, {group[0].holder for key, group in groups.items() if key[0] in mandates.settings}, mandates.settings)
-    stored = _seen_before(work, groups, mandates, untimely, found)
-    new = _first_of_each(groups, stored, untimely, work.config.lateness_days)
-    to_park = {key: delivery for key, delivery in new.items() if key[0] in mandates.unknown} if mandates.unknown else {}
-    to_record = {key: delivery for key, delivery in new.items() if key not in to_park} if to_park else new
+    stored = _seen_before(work, groups, mandates, doubtful, found)
+    new = _first_of_each(groups, stored, doubtful, work.config.lateness_days)
+    reasons = _why_parked(new, mandates) if mandates.unknown or doubtful else {}
+    to_record = {key: delivery for key, delivery in new.items() if key not in reasons} if reasons else new
     settings = settings_of(work, mandates, {key[0] for key in to_record})
     holders = open_accounts_of(work, {delivery.holder for delivery in to_record.values()}, settings, found)
     if work.kind is BatchKind.RELEASE:
-        leave_to_others(work, deliveries, mandates.unknown)
+        leave_to_others(work, deliveries, mandates.unknown, stored)
         groups = by_key([d for d in readable if not d.left])
         to_record = {key: delivery for key, delivery in to_record.items() if not delivery.left}
     else:
-        stored |= park(work, groups, to_park, mandates.unknown)
+        stored |= park(work, groups, {key: new[key] for key in reasons}, reasons)
     settled = _record(work, groups, to_record, holders, settings, stored)
     compare(work, groups, stored)
     return settled
@@ -122,28 +124,36 @@ def _settle_in_halves(work: Work, deliveries: list[Delivery]) -> Settled:
     return Settled().add([_settle_in_halves(work, deliveries[:half]), _settle_in_halves(work, deliveries[half:])])
 
 
-def _seen_before(work: Work, groups: Groups, mandates: Mandates, untimely: set[EventKey], found: Found) -> dict[EventKey, StoredHash]:
-    """What is parked under these keys, and what is recorded under those that may not be new: some open an account, some are `untimely`."""
+def _why_parked(new: dict[EventKey, Delivery], mandates: Mandates) -> dict[EventKey, str]:
+    """Of the new events those that are parked: their mandate isn't known, or it pays computed prices and they have none."""
+    unknown = {key: mandates.unknown[key[0]] for key in new if key[0] in mandates.unknown}
+    return unknown | {key: reason_of(delivery) for key, delivery in new.items() if is_suspended(delivery)}
+
+
+def _seen_before(work: Work, groups: Groups, mandates: Mandates, doubtful: set[EventKey], found: Found) -> dict[EventKey, StoredHash]:
+    """What is parked under these keys, and what is recorded under those that may not be new: some open an account, some are `doubtful`."""
     stored: dict[EventKey, StoredHash] = {}
     in_car_park = [key for key in groups if key[0] in mandates.with_parked or key[0] not in mandates.settings]
     if in_car_park and work.kind is not BatchKind.RELEASE:
         stored = {key: parked.stored_hash for key, parked in find_parked(work.connection, in_car_park).items()}
-    doubtful = [key for key, group in groups.items() if group[0].holder not in found.accounts or key in untimely]
-    return find_keys(work.connection, doubtful) | stored if doubtful else stored
+    perhaps_known = [key for key, group in groups.items() if group[0].holder not in found.accounts or key in doubtful]
+    return find_keys(work.connection, perhaps_known) | stored if perhaps_known else stored
 
 
-def _first_of_each(groups: Groups, stored: dict[EventKey, StoredHash], untimely: set[EventKey], lateness_days: int) -> dict[EventKey, Delivery]:
-    """The first delivery of each key that is new. Of these keys alone what is too late or in the future is rejected."""
+def _first_of_each(groups: Groups, stored: dict[EventKey, StoredHash], doubtful: set[EventKey], lateness_days: int) -> dict[EventKey, Delivery]:
+    """The first acceptable delivery of each key that is new. What comes before it, untimely or without the price that is billed, is rejected."""
     new = {key: group[0] for key, group in groups.items() if key not in stored}
-    for key in untimely & new.keys():
+    for key in [key for key in new if key in doubtful]:
+        first = None
         for delivery in groups[key]:
-            if delivery.late or delivery.future is not None:
-                delivery.refuse_untimely(lateness_days)
-        timely = [delivery for delivery in groups[key] if delivery.outcome is None]
-        if timely:
-            new[key] = timely[0]
-        else:
+            if delivery.acceptable:
+                first = first or delivery
+            elif first is None or delivery.untimely:  # what has no price to bill, and comes after one that has, is compared with it
+                delivery.refuse(lateness_days)
+        if first is None:
             del new[key]
+        else:
+            new[key] = first
     return new
 
 
@@ -158,7 +168,8 @@ def _record(
     """Records those of `new` whose key nobody else claims first; what stands under the keys is added to `stored` where it is asked for."""
     if not new:
         return Settled([], holders.learned)
-    won = claim_keys(work.connection, list(new), [d.payload_hash for d in new.values()], HASH_VERSION)
+    priced = dict(zip(new, _billed(work, new.values()), strict=True))
+    won = claim_keys(work.connection, [(key, d.payload_hash, d.hash_version) for key, d in new.items()])
     if len(won) < len(new):
         stored |= find_keys(work.connection, [key for key in new if key not in won])
     if work.kind is not BatchKind.RELEASE:
@@ -171,15 +182,25 @@ def _record(
         event, first.outcome = first.event, Outcome.RECORDED
         assert event is not None
         if len(groups[key]) > 1:
-            stored[key] = StoredHash(first.payload_hash, HASH_VERSION)
+            stored[key] = first.stored_hash
         account_id = holders.accounts[mandate_id, event.user_id]
         payer = account_id if mandate_id in user_pays else pools.get(mandate_id)
-        debits.append(UsageDebit(transaction_id, event, account_id, payer, settings[mandate_id]))
+        own = priced[key]
+        amount = event.price_chf if own is None else own.amount
+        assert amount is not None
+        debits.append(UsageDebit(transaction_id, event, account_id, payer, settings[mandate_id], amount, own))
     if debits:
         insert_usage(work.connection, debits, work.batch.id)
         debit_balances(work, debits, settings)
     unknown_users = sum((d.event.mandate_id, d.event.user_id) in holders.unknown for d in debits)
     return Settled([d.id for d in debits], holders.learned, unknown_users)
+
+
+def _billed(work: Work, deliveries: Collection[Delivery]) -> list[Priced | None]:
+    if all(delivery.pricing is None for delivery in deliveries):
+        return [None] * len(deliveries)
+    events = [delivery.event for delivery in deliveries if delivery.event is not None]
+    return billed(work.connection, events, [delivery.pricing for delivery in deliveries])
 
 
 def _require_unparked(work: Work, keys: Collection[EventKey]) -> None:

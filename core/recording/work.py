@@ -9,6 +9,7 @@ from core.config import Configuration
 from core.ledger.opening import KnownAccounts
 from core.ledger.sql.accounts import Holder
 from core.ledger.sql.batches import Batch, BatchKind
+from core.prices.book import Prices
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,7 @@ class Work:
     config: Configuration
     batch: Batch
     known_accounts: KnownAccounts
+    prices: Prices  # of one revision, under which everything of the transaction is priced
     kind: BatchKind = BatchKind.USAGE
 
     @property

@@ -68,7 +68,7 @@ def test_usage_and_post_obey_the_same_rules(
                 UsageEvent(event_id=f"e{next(worlds)}", mandate_id=posted, user_id="ada", price_chf=Decimal(p), occurred_at=OCCURRED_AT)
                 for p in batch
             ]
-            entries = [Entry(own, USAGE, user, payer, e.price_chf, USAGE.description, "ada", "k", event=e) for e in events]
+            entries = [Entry(own, USAGE, user, payer, Decimal(e.price_chf or 0), USAGE.description, "ada", "k", event=e) for e in events]
             post(connection, entries, locked_accounts(connection, posted, {user, payer}))
     assert _state(rows, recorded) == _state(rows, posted)
 

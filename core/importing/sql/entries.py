@@ -10,7 +10,6 @@ from sqlalchemy import Connection, text
 
 from core.asking.sql import HASH_VERSION, Operation
 from core.database.packing import packed, unpacked
-from core.events.payload import HASH_VERSION as PAYLOAD_HASH_VERSION
 from core.ledger.sql.event_keys import EventKey, StoredHash
 from core.ledger.sql.transactions import DELTA
 
@@ -110,7 +109,7 @@ def claim_past_events(connection: Connection, keys: Sequence[EventKey], hashes: 
         "event_ids": packed(k[1] for k in keys),
         "hashes": packed(h.hex() for h in hashes),
         "ids": packed(ids),
-        "hash_version": PAYLOAD_HASH_VERSION,
+        "hash_version": 1,  # of the payload: history has no more than version 1 of the contract
     }
     return {(row[0], row[1]): row[2] for row in connection.execute(_CLAIM_EVENTS, parameters)}
 

@@ -4,17 +4,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from uuid import UUID
 
 from sqlalchemy import Connection, text
 
 from core.events.outcome import Outcome
 
-_BEGIN = text("SELECT nextval('batches_id_seq') AS id, clock_timestamp() AS started_at")
+_COLUMNS = """
+    nextval('batches_id_seq') AS id, clock_timestamp() AS started_at, (SELECT token FROM price_state WHERE one) AS prices_token"""
+_BEGIN = text(f"SELECT {_COLUMNS}")
 
 # The sets of a recording transaction are looked up by key, whatever their size and the tables': a hash or a merge join reads the whole table.
 # Before PostgreSQL 18 what is off and yet without alternative looks so dear that it would be compiled.
-_BEGIN_BY_KEYS = text("""
-    SELECT nextval('batches_id_seq') AS id, clock_timestamp() AS started_at,
+_BEGIN_BY_KEYS = text(f"""
+    SELECT {_COLUMNS},
            set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('enable_seqscan', 'off', true),
            set_config('jit', 'off', true)
 """)
@@ -47,6 +50,7 @@ class Batch:
 
     id: int
     started_at: datetime
+    prices_token: UUID  # of the revision of all prices that is committed at its first statement
 
 
 def begin_batch(connection: Connection, *, by_keys_alone: bool = False) -> Batch:
@@ -56,7 +60,7 @@ def begin_batch(connection: Connection, *, by_keys_alone: bool = False) -> Batch
     asked for.
     """
     row = connection.execute(_BEGIN_BY_KEYS if by_keys_alone else _BEGIN).one()
-    return Batch(row.id, row.started_at)
+    return Batch(row.id, row.started_at, row.prices_token)
 
 
 def write_batch(

@@ -13,8 +13,8 @@ from core.database.packing import packed, unpacked_rows
 _CLAIM = text(f"""
     WITH claimed AS (
     INSERT INTO event_keys (mandate_id, event_id, payload_hash, hash_version, transaction_id, recorded_at)
-    SELECT k.mandate_id, k.event_id, decode(k.payload_hash, 'hex'), :hash_version, nextval('transactions_id_seq'), now()
-      FROM {unpacked_rows({"mandate_id": "text", "event_id": "text", "payload_hash": "text"})} AS k
+    SELECT k.mandate_id, k.event_id, decode(k.payload_hash, 'hex'), coalesce(k.hash_version, 1), nextval('transactions_id_seq'), now()
+      FROM {unpacked_rows({"mandate_id": "text", "event_id": "text", "payload_hash": "text", "hash_version": "smallint"})} AS k
      WHERE k.mandate_id IS NOT NULL
     ON CONFLICT DO NOTHING
     RETURNING transaction_id
@@ -41,27 +41,30 @@ class StoredHash:
     recorded_at: datetime | None = None
 
 
-def claim_keys(connection: Connection, keys: Sequence[EventKey], hashes: Sequence[bytes], hash_version: int) -> dict[EventKey, int]:
-    """The keys that nobody had before, each with the id of the transaction to write. Keys must not repeat."""
-    ordered = sorted(zip(keys, hashes, strict=True), key=_in_order)
+def claim_keys(connection: Connection, claims: Sequence[tuple[EventKey, bytes, int]]) -> dict[EventKey, int]:
+    """Of keys with their payload hash and its version those that nobody had before, each with the id of the transaction to write.
+
+    Keys must not repeat.
+    """
+    ordered = sorted(claims, key=_in_order)
     ids: list[int] | None = connection.execute(
         _CLAIM,
         {
-            "mandate_id": packed([key[0] for key, _ in ordered]),
-            "event_id": packed([key[1] for key, _ in ordered]),
-            "payload_hash": packed([payload_hash.hex() for _, payload_hash in ordered]),
-            "hash_version": hash_version,
+            "mandate_id": packed([key[0] for key, _, _ in ordered]),
+            "event_id": packed([key[1] for key, _, _ in ordered]),
+            "payload_hash": packed([payload_hash.hex() for _, payload_hash, _ in ordered]),
+            "hash_version": packed([None if version == 1 else version for _, _, version in ordered]),
         },
     ).scalar_one()
     if ids is None:
         return {}
     if len(ids) == len(ordered):
-        return {key: transaction_id for (key, _), transaction_id in zip(ordered, ids, strict=True)}
+        return {key: transaction_id for (key, _, _), transaction_id in zip(ordered, ids, strict=True)}
     ours = set(ids)
-    return {key: found.transaction_id for key, found in find_keys(connection, keys).items() if found.transaction_id in ours}
+    return {key: found.transaction_id for key, found in find_keys(connection, [key for key, _, _ in ordered]).items() if found.transaction_id in ours}
 
 
-def _in_order(claimed: tuple[EventKey, bytes]) -> EventKey:
+def _in_order(claimed: tuple[EventKey, bytes, int]) -> EventKey:
     return claimed[0][::-1]
 
 

@@ -5,11 +5,18 @@ Each query reads, for every account or mandate that it is about, no more than th
 
 from sqlalchemy import TextClause, text
 
-from core.database.event_columns import TEXT_COLUMNS, columns
+from core.database.event_columns import CALL_COLUMNS, TEXT_COLUMNS, columns
 from core.database.local_days import ANYBODYS, AT, entries_in_days
 from core.directory.sql.names import join_mandate, join_user, mandate_name, user_name
 from core.events.model import TOKEN_KINDS
-from core.ledger.kinds import USAGE
+from core.ledger.kinds import COSTS, USAGE
+from core.ledger.sql.entry_kinds import is_of
+
+_PRICED = ("price_computed", "provider_currency", "leaves", "unpriced", "stamp_id")
+PRICE_OF_PRODUCER = f"CASE WHEN {{0}}.stamp_id IS NOT NULL THEN {{0}}.price_given WHEN {is_of(COSTS, '{0}')} THEN {{0}}.amount END"
+# The usage object as it came, in canonical JSON.
+USAGE_OBJECT = """CASE WHEN {0}.usage_shape IS NOT NULL
+    THEN (SELECT format(u.shape, VARIADIC string_to_array({0}.usage_values, E'\\n')) FROM usage_shapes u WHERE u.id = {0}.usage_shape) END"""
 
 # The acting user wins over the account's: an operator's movement on somebody's account was made by the operator.
 _SHOWN = f"""
@@ -17,7 +24,8 @@ _SHOWN = f"""
            t.account_id, a.account_type, a.user_id AS account_user_id, coalesce(t.created_by_user_id, a.user_id) AS user_id,
            {user_name("t.created_by_user_id", "a.user_id")} AS user_name, t.balance_account_id,
            t.transaction_type, t.amount, t.reference_type, {columns("t", (*TEXT_COLUMNS, *TOKEN_KINDS))},
-           t.occurred_at, t.recorded_at, t.local_date, t.settings_version, t.batch_id, t.reverses_id, t.operation_key
+           t.occurred_at, t.recorded_at, t.local_date, t.settings_version, t.batch_id, t.reverses_id, t.operation_key,
+           {columns("t", (*CALL_COLUMNS, *_PRICED))}, {PRICE_OF_PRODUCER.format("t")} AS price_given, trim_scale(t.provider_cost) AS provider_cost
 """
 _NAMES = f"""
       LEFT JOIN LATERAL (SELECT * FROM accounts WHERE id = t.account_id OFFSET 0) AS a ON true

@@ -1,40 +1,63 @@
 """SQL of transactions: immutable ledger entries, only ever inserted."""
 
 from collections.abc import Sequence
+from decimal import Decimal
+from functools import lru_cache
 from operator import attrgetter
 
 import msgspec
 from msgspec.structs import replace
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, TextClause, text
 
-from core.database.event_columns import EVENT_COLUMNS, KINDS, event_columns, event_of
+from core.database.event_columns import CALL_COLUMNS, EVENT_COLUMNS, KINDS, event_columns, event_of
 from core.database.packing import packed, packed_times, unpacked_rows
 from core.database.zones import local_day
-from core.events.model import TOKEN_KINDS, UsageEvent
+from core.events.model import CALL_FIELDS, TOKEN_KINDS, CallFacts, UsageEvent
 from core.ledger.kinds import USAGE
+from core.ledger.priced import Priced
 from core.ledger.sql.event_keys import StoredHash
+from core.ledger.sql.usage_shapes import keep_usage
+from core.money import ZERO
 from core.settings.model import BillingSettings
 
 # What an entry adds to the balance that it moves: only a DEBIT takes off, an ADJUSTMENT carries its own sign.
 DELTA = "CASE transaction_type WHEN 'DEBIT' THEN -amount ELSE amount END"
 
 # What recording finds out about an event, and what the event says itself.
-_FOUND_KINDS = {"id": "bigint", "account_id": "bigint", "balance_account_id": "bigint", "settings_version": "int"}
+_FOUND_KINDS = {"id": "bigint", "account_id": "bigint", "balance_account_id": "bigint", "settings_version": "int", "amount": "numeric"}
 _USAGE_COLUMNS = (*_FOUND_KINDS, *EVENT_COLUMNS, *TOKEN_KINDS)
-_KINDS = {**_FOUND_KINDS, **KINDS}
+_OBJECT_KINDS = {"usage_shape": "int", "usage_values": "text", "price_given": "numeric"}
+PRICED_COLUMNS = {  # what `Priced` has beside the amount: column -> its kind, and the field
+    "stamp_id": ("bigint", "stamp_id"),
+    "price_computed": ("numeric", "computed"),
+    "provider_cost": ("numeric", "provider_cost"),
+    "provider_currency": ("text", "provider_currency"),
+    "leaves": ("text", "leaves"),
+    "unpriced": ("text", "unpriced"),
+}
+_PRICED_KINDS = {name: kind for name, (kind, _) in PRICED_COLUMNS.items()}
+_KINDS = {**_FOUND_KINDS, **KINDS, **CALL_COLUMNS, **_OBJECT_KINDS, **_PRICED_KINDS}
 _SAID = {name: attrgetter(field) for name, field in EVENT_COLUMNS.items()}
 _COUNTED = {name: attrgetter(name) for name in TOKEN_KINDS}
+_NOTHING_TOLD = CallFacts()
+_values = msgspec.structs.astuple
 
 _VALUES = {"description": f"coalesce(d.description, '{USAGE.description}')"}
 
+
 # The local day is taken here, once and for ever: what a zone means later must not move an entry to another day.
-_RECORD_USAGE = text(f"""
-    INSERT INTO transactions ({", ".join(_USAGE_COLUMNS)}, transaction_type, reference_type, recorded_at, local_date, batch_id)
-    SELECT {", ".join(_VALUES.get(name, f"d.{name}") for name in _USAGE_COLUMNS)},
+@lru_cache(maxsize=256)
+def _record(*more: str) -> TextClause:
+    """The statement that writes usage, with the columns that any event of the batch needs `more` than one of version 1 as it was given."""
+    columns = (*_USAGE_COLUMNS, *more)
+    return text(f"""
+    INSERT INTO transactions ({", ".join(columns)}, transaction_type, reference_type, recorded_at, local_date, batch_id)
+    SELECT {", ".join(_VALUES.get(name, f"d.{name}") for name in columns)},
            '{USAGE.transaction_type}', '{USAGE.reference_type}', now(), {local_day("d.occurred_at", "d.time_zone")}, :batch_id
-      FROM {unpacked_rows({name: _KINDS.get(name, "text") for name in (*_USAGE_COLUMNS, "time_zone")})} AS d
+      FROM {unpacked_rows({name: _KINDS.get(name, "text") for name in (*columns, "time_zone")})} AS d
      WHERE d.id IS NOT NULL
-""")
+    """)
+
 
 _NEXT_IDS = text("SELECT nextval('transactions_id_seq') FROM generate_series(1, :count)")
 
@@ -53,6 +76,8 @@ class UsageDebit(msgspec.Struct, frozen=True, gc=False):
     account_id: int
     balance_account_id: int | None
     settings: BillingSettings
+    amount: Decimal
+    priced: Priced | None = None  # None: an event of version 1, billed what was given
 
 
 def next_transaction_ids(connection: Connection, count: int) -> list[int]:
@@ -70,12 +95,34 @@ def insert_usage(connection: Connection, debits: Sequence[UsageDebit], batch_id:
         "balance_account_id": [d.balance_account_id for d in debits],
         "settings_version": [d.settings.version for d in debits],
         "time_zone": [d.settings.time_zone for d in debits],
+        "amount": [d.amount for d in debits],
     }
     columns = {name: packed(column) for name, column in values.items()}
     columns |= {name: packed(map(said, events)) for name, said in _SAID.items() if name != "occurred_at"}
     columns |= {name: packed(map(counted, usages)) for name, counted in _COUNTED.items()}
-    occurred_at = packed_times([e.occurred_at for e in events])
-    connection.execute(_RECORD_USAGE, {**columns, "occurred_at": occurred_at, "batch_id": batch_id})
+    columns["occurred_at"] = packed_times([e.occurred_at for e in events])
+    more = {} if all(d.priced is None for d in debits) else _priced_columns(connection, debits)
+    connection.execute(_record(*more), {**columns, **more, "batch_id": batch_id})
+
+
+def _priced_columns(connection: Connection, debits: Sequence[UsageDebit]) -> dict[str, str]:
+    """What any of the events of a batch has of a call and its usage object, and how the debits were priced; a column that none has is left out."""
+    events = [d.event for d in debits]
+    shapes, values = keep_usage(connection, [e.raw_usage for e in events])
+    told = dict(zip(CALL_FIELDS, zip(*[_values(e.call or _NOTHING_TOLD) for e in events], strict=True), strict=True))
+    costs = told.pop("reported_cost")
+    as_given = Priced(ZERO)
+    priced = zip(*[_values(d.priced or as_given) for d in debits], strict=True)
+    columns: dict[str, Sequence[object]] = {
+        **told,
+        "reported_amount": [None if cost is None else cost.amount for cost in costs],
+        "reported_currency": [None if cost is None else cost.currency for cost in costs],
+        "usage_shape": shapes,
+        "usage_values": values,
+        "price_given": [None if d.priced is None else d.event.price_chf for d in debits],
+        **dict(zip(PRICED_COLUMNS, list(priced)[1:], strict=True)),
+    }
+    return {name: packed(column) for name, column in columns.items() if column.count(None) < len(column)}
 
 
 def recorded_events(connection: Connection, keys: Sequence[StoredHash]) -> dict[tuple[str, str], UsageEvent]:
