@@ -11,6 +11,7 @@ from core.ledger.kinds import AMENDED, REVERSAL
 from core.ledger.post import post
 from core.ledger.sql.accounts import LockedAccount
 from core.ledger.sql.batches import Batch, write_batch
+from core.ledger.sql.usage_shapes import keep_usage
 from core.movements.sql.amendments import Amendment, EventEntry, Source, Written, link_amendments, refunded
 from core.printable import shown
 from core.settings.model import BillingSettings
@@ -38,6 +39,7 @@ def amend(
         RequestRefused: something of an entry was refunded.
     """
     mandate_id = settings.mandate_id
+    keep_usage(connection, [a.event.raw_usage for a in amendments])  # what is new of it comes before the accounts, in the order of all
     ids = {i for a in amendments for i in (a.account_id, a.balance_account_id, a.entry.account_id, a.entry.balance_account_id) if i is not None}
     accounts = locked_accounts(connection, mandate_id, ids)
     if touched := refunded(connection, mandate_id, [a.entry.id for a in amendments]):  # with the accounts locked nobody can refund any more
@@ -54,13 +56,14 @@ def amend(
 def _reversal(amendment: Amendment, source: Source, settings: BillingSettings) -> Entry:
     old = amendment.entry
     says = f"Amendment: takes transaction {old.id} back"
-    return Entry(settings, REVERSAL, old.account_id, old.balance_account_id, old.event.price_chf, says, source.by, source.key, old.id)
+    return Entry(settings, REVERSAL, old.account_id, old.balance_account_id, old.priced.amount, says, source.by, source.key, old.id)
 
 
 def _debit(amendment: Amendment, source: Source, settings: BillingSettings) -> Entry:
-    _, event, account_id, payer = amendment
+    old, event, account_id, payer, priced = amendment
+    day = old.local_date if event.occurred_at == old.event.occurred_at else None  # whatever zone the mandate has by now
     says = AMENDED.description if event.description is None else event.description
-    return Entry(settings, AMENDED, account_id, payer, event.price_chf, says, event.user_id, source.key, event=event)
+    return Entry(settings, AMENDED, account_id, payer, priced.amount, says, event.user_id, source.key, event=event, priced=priced, local_date=day)
 
 
 def payer_of(entry: EventEntry, account_id: int) -> int | None:

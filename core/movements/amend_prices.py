@@ -6,7 +6,7 @@ from sqlalchemy import Connection
 
 from core.asking.rights import Actor, require_root
 from core.asking.sql import Operation, find_result, keep_result
-from core.database.database import Database
+from core.database.database import Database, plan_each_time
 from core.errors import Conflict, RequestRefused
 from core.ledger.hold import present_settings
 from core.ledger.sql.batches import begin_batch
@@ -74,6 +74,7 @@ def amend_prices(
 
 def _amend_part(database: Database, own: MandatePrices, part: Sequence[NewPrice], source: Source, worker: str) -> None:
     with database.transaction() as connection:
+        plan_each_time(connection)
         settings = present_settings(connection, own.mandate_id)
         _begin(connection, own, source.key)
         hold_amendments(connection, own.mandate_id)
@@ -82,7 +83,7 @@ def _amend_part(database: Database, own: MandatePrices, part: Sequence[NewPrice]
         if totals.problems:
             raise RequestRefused(totals.problems[0])
         if amendments:
-            amend(connection, begin_batch(connection), amendments, source, settings, worker)
+            amend(connection, begin_batch(connection, by_keys_alone=True), amendments, source, settings, worker)
 
 
 def _begin(connection: Connection, own: MandatePrices, key: str) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from hashlib import sha256
 from itertools import groupby, pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 from pydantic import TypeAdapter, ValidationError
@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from core.asking.request import By, Key
 from core.asking.sql import Operation
 from core.errors import RequestRefused
+from core.ledger.priced import GIVEN_STAMP, Priced
 from core.money import ZERO
 from core.movements.amend import refund_in_the_way
 from core.movements.new_price import NewPrice
@@ -22,6 +23,17 @@ from core.printable import shown
 
 AMEND, AMEND_BEGUN = "amend_prices", "amend_prices_begun"
 REVERT, REVERT_BEGUN = "revert_prices", "revert_prices_begun"
+
+
+class Undo(NamedTuple):
+    """Operations on prices: one whose amendments can be taken back, the one that does it, and its beginning."""
+
+    done: str
+    undone: str
+    begun: str
+
+
+PRICES = Undo(AMEND, REVERT, REVERT_BEGUN)
 EVENTS_MAX = 500  # of one transaction
 EVENTS_PER_KEY_MAX = 500_000
 _NAMES: TypeAdapter[tuple[str, str]] = TypeAdapter(tuple[Key, By])
@@ -44,8 +56,8 @@ class PriceTotals:
         """Counts these as amended."""
         for amendment in amendments:
             self.amended += 1
-            self.before += amendment.entry.event.price_chf
-            self.after += amendment.event.price_chf
+            self.before += amendment.entry.priced.amount
+            self.after += amendment.priced.amount
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +118,11 @@ def _content(prices: Sequence[NewPrice]) -> dict[str, Any]:
     return {"events": len(prices), "sha256": digest.hexdigest()}
 
 
+def _repriced(priced: Priced, price: Decimal) -> Priced:
+    """As it was, but billed this price, which an operator gives; what the provider charges stays."""
+    return replace(priced, amount=price, stamp_id=None if priced.stamp_id is None else GIVEN_STAMP, computed=None, unpriced=None)
+
+
 def planned(connection: Connection, mandate_id: str, prices: Sequence[NewPrice], key: str, totals: PriceTotals) -> list[Amendment]:
     """What is still to be amended under the key; what costs that much already, and what can't be amended, goes into `totals`."""
     done = amended_under(connection, mandate_id, AMEND, key, [price.event_id for price in prices])
@@ -118,11 +135,10 @@ def planned(connection: Connection, mandate_id: str, prices: Sequence[NewPrice],
         entry = entries.get(price.event_id)
         if entry is None:
             totals.problems.append(f"event_id: event {shown(price.event_id)} of mandate {shown(mandate_id)} is not recorded")
-        elif entry.event.price_chf == price.price_chf:
+        elif entry.priced.amount == price.price_chf:
             totals.unchanged += 1
         elif entry.id in touched:
             totals.problems.append(str(refund_in_the_way(entry)))
         else:
-            event = replace(entry.event, price_chf=price.price_chf)
-            amendments.append(Amendment(entry, event, entry.account_id, entry.balance_account_id))
+            amendments.append(Amendment(entry, entry.event, entry.account_id, entry.balance_account_id, _repriced(entry.priced, price.price_chf)))
     return amendments

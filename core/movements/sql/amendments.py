@@ -2,20 +2,24 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, text
 
-from core.database.event_columns import event_columns, event_of
+from core.database.event_columns import columns, event_columns, event_of
 from core.database.locks import Lock, hold_text
 from core.events.model import UsageEvent
+from core.ledger.priced import Priced
+from core.ledger.sql.transactions import PRICED_COLUMNS
 
-_ENTRY = f"t.id, t.recorded_at, t.account_id, t.balance_account_id, {event_columns('t')}"
+ENTRY_COLUMNS = f"""
+    t.id, t.recorded_at, t.account_id, t.balance_account_id, t.amount, {columns("t", PRICED_COLUMNS)}, {event_columns("t")}, t.local_date
+"""
 
 _PRESENT = text(f"""
-    SELECT coalesce(a.number, 0) AS number, {_ENTRY}
+    SELECT coalesce(a.number, 0) AS number, {ENTRY_COLUMNS}
       FROM unnest(CAST(:event_ids AS text[])) AS wanted(event_id)
      CROSS JOIN LATERAL (SELECT * FROM event_keys WHERE mandate_id = :mandate_id AND event_id = wanted.event_id OFFSET 0) AS k
       LEFT JOIN LATERAL (SELECT m.number, m.debit_id, m.recorded_at FROM amendments m
@@ -24,7 +28,7 @@ _PRESENT = text(f"""
 """)
 
 _UNDER_KEY = text(f"""
-    SELECT m.number, {_ENTRY}
+    SELECT m.number, {ENTRY_COLUMNS}
       FROM amendments m
       JOIN transactions t ON t.id = m.reversed_id AND t.recorded_at = m.reversed_recorded_at
      WHERE m.mandate_id = :mandate_id AND m.operation = :operation AND m.idempotency_key = :key AND m.event_id COLLATE "C" > :after_event_id
@@ -63,15 +67,18 @@ class EventEntry:
     account_id: int
     balance_account_id: int | None
     event: UsageEvent
+    priced: Priced  # what it bills
+    local_date: date
 
 
 class Amendment(NamedTuple):
-    """An event's present entry and what it is to be; `balance_account_id` is whose balance pays for that."""
+    """An event's present entry and what it is to be; `balance_account_id` is whose balance pays for that, `priced` what is billed."""
 
     entry: EventEntry
     event: UsageEvent
     account_id: int
     balance_account_id: int | None
+    priced: Priced
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +106,13 @@ def hold_amendments(connection: Connection, mandate_id: str) -> None:
 def present_entries(connection: Connection, mandate_id: str, event_ids: Collection[str]) -> dict[str, EventEntry]:
     """The present entry of those events that are recorded, by event id."""
     rows = connection.execute(_PRESENT, {"mandate_id": mandate_id, "event_ids": list(event_ids)})
-    return {entry.event.event_id: entry for entry in map(_entry, rows)}
+    return {entry.event.event_id: entry for entry in map(entry_of, rows)}
 
 
 def entries_before(connection: Connection, mandate_id: str, operation: str, key: str, *, after_event_id: str, events_max: int) -> list[EventEntry]:
     """What stood before the amendments under a key, by event id from `after_event_id` on; `number` is that of the amendment."""
     parameters = {"mandate_id": mandate_id, "operation": operation, "key": key, "after_event_id": after_event_id, "events_max": events_max}
-    return [_entry(row) for row in connection.execute(_UNDER_KEY, parameters)]
+    return [entry_of(row) for row in connection.execute(_UNDER_KEY, parameters)]
 
 
 def amended_under(connection: Connection, mandate_id: str, operation: str, key: str, event_ids: Collection[str]) -> set[str]:
@@ -145,5 +152,8 @@ def _link(amendment: Amendment, written: Written, source: Source) -> dict[str, o
     }
 
 
-def _entry(row: Row[Any]) -> EventEntry:
-    return EventEntry(row.number, row.id, row.recorded_at, row.account_id, row.balance_account_id, event_of(row._mapping))  # noqa: SLF001 - public
+def entry_of(row: Row[Any]) -> EventEntry:
+    """The entry that a row with `number` and the `ENTRY_COLUMNS` tells of."""
+    found = row._mapping  # noqa: SLF001 - public
+    priced = Priced(found["amount"], **{field: found[name] for name, (_, field) in PRICED_COLUMNS.items()})
+    return EventEntry(row.number, row.id, row.recorded_at, row.account_id, row.balance_account_id, event_of(found), priced, row.local_date)
