@@ -7,6 +7,7 @@ import typer
 
 from cli.asking import ask
 from cli.options import AsJson
+from cli.output.receipt import print_receipt
 from cli.output.show import Listing, show
 from cli.output.tables import print_fields, print_table
 from core.ledger.kinds import GRANT
@@ -19,7 +20,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 _FREE = ("description", "mandate", "about", "balance of")
 _HIDDEN = {
     *("mandate_id", "mandate_name", "account_id", "account_type", "account_user_id", "user_id", "user_name"),
-    *("balance_account_id", "settings_version", "batch_id", "operation_key"),
+    *("balance_account_id", "settings_version", "batch_id", "operation_key", "call", "provider_currency"),
 }
 _RELATED = Listing(
     "relation",
@@ -44,7 +45,8 @@ def explain(
 ) -> None:
     """Show what one transaction is, what asked for it, under which settings, the balance before and after it, and its corrections.
 
-    The balances are those in the order of recording; amounts in CHF.
+    The balances are those in the order of recording; amounts in CHF. Of priced usage a receipt tells every step from the usage object to
+    the amount; with --json it suffices to compute the amount again.
     """
     if (transaction is None) != (event is not None and mandate is not None) or (mandate is None) != (event is None):
         raise typer.BadParameter("name a transaction, or --mandate and --event")
@@ -55,6 +57,12 @@ def explain(
 def _print(found: Explanation) -> None:
     entry = found.transaction
     shown = {name: value for name, value in asdict(entry).items() if name not in _HIDDEN and value is not None}
+    told = entry.call or {}
+    if entry.provider_cost is not None:
+        shown |= {"provider_cost": f"{entry.provider_cost:f} {entry.provider_currency}"}
+    if "reported_amount" in told:
+        told = {**told, "reported_amount": f"{told['reported_amount']:f} {told['reported_currency']}"}
+    shown |= told
     _section("the entry", {"mandate": f"{entry.mandate_name} ({entry.mandate_id})", "about": _holder(found.account), **shown})
     if found.balance_account is None:
         typer.echo("\nIt moved no balance.")
@@ -67,6 +75,8 @@ def _print(found: Explanation) -> None:
         _section("settings then", asdict(found.rules))
     if found.batch is not None:
         _section("the batch", asdict(found.batch))
+    if found.receipt is not None:
+        print_receipt(found.receipt)
     _print_related(found)
 
 

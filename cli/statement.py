@@ -11,6 +11,7 @@ import typer
 from cli.asking import asking
 from cli.options import STANDARD_OUTPUT, AsJson, Force, Mandate, moment
 from cli.output.chart import bar
+from cli.output.measures import print_measures
 from cli.output.new_file import new_file, standard_output
 from cli.output.statement_page import statement_page
 from cli.output.tables import cell, print_fields, print_table
@@ -38,6 +39,7 @@ def statement(
         Path | None,
         typer.Option(metavar="FILE|-", help="Write a page for browsers and printing (with --json JSON) into this new file; - is standard output."),
     ] = None,
+    provider_cost: Annotated[bool, typer.Option("--provider-cost", help="With what providers charge: not for who pays.")] = False,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
@@ -49,7 +51,7 @@ def statement(
     first, when = _first(month), moment(as_of)
     target = standard_output() if output is None or output == STANDARD_OUTPUT else new_file(output, force=force)
     with target as file, asking() as (database, actor):
-        found = statement_of(database, actor, mandate, first, when, patient=True)
+        found = statement_of(database, actor, mandate, first, when, provider_cost=provider_cost, patient=True)
         if output is None and not as_json:
             _print(found)
         else:
@@ -102,4 +104,5 @@ def _print_usage(found: Statement) -> None:
         typer.echo(
             "tokens, as the producers counted: " + ", ".join(f"{n} {name.removesuffix('_tokens').replace('_', ' ')}" for name, n in tokens.items())
         )
+    print_measures(found.leaves, found.provider_cost or {})
     typer.echo(f"total: {counted(found.usage.event_count, 'event')}, {found.usage.cost:f} CHF, of which {found.usage.billed_cost:f} CHF billed")

@@ -12,16 +12,19 @@ from cli.asking import ask, asking
 from cli.options import AsJson, Mandate, ToDay, day
 from cli.output.chart import bar
 from cli.output.csv_out import print_csv
+from cli.output.measures import print_measures
 from cli.output.show import show
 from cli.output.tables import cell, print_table
 from core.ledger.read_accounts import holder_account
 from core.money import ZERO
 from core.periods import PeriodType
+from core.statistics.measures import COST_COLUMNS, LEAF_COLUMNS, added_up, cost_values, leaf_values
 from core.statistics.read import ComputedStatistics, Statistics, UsageStatistic, computed_statistics, days_in, statistics_of, summed
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 _KEYS = ("period_start", "provider", "model", "feature_code")
-_SUMS = tuple(field.name for field in fields(UsageStatistic) if field.name not in _KEYS)
+_MEASURES = ("leaves", "provider_cost")
+_SUMS = tuple(field.name for field in fields(UsageStatistic) if field.name not in (*_KEYS, *_MEASURES))
 _AMOUNTS = ("cost", "billed_cost", "refunded")
 _SHAPES = {PeriodType.DAY: 10, PeriodType.MONTH: 7, PeriodType.YEAR: 4}  # how much of 2026-01-31 names the period
 
@@ -53,7 +56,7 @@ def stats(
         return
     found = ask(statistics_of, mandate, user, by, first, last)
     if as_csv:
-        print_csv((*_KEYS, *_SUMS), [tuple(asdict(row).values()) for row in found.rows])
+        print_csv((*_KEYS, *_SUMS, *LEAF_COLUMNS, *COST_COLUMNS), [_csv_row(row) for row in found.rows])
         return
     periods = [{"period_start": start, **_total(rows)} for start, rows in _periods(found.rows).items()]
     show({**asdict(found), "total": _total(found.rows), "periods": periods}, lambda: _print(found), as_json=as_json)
@@ -71,6 +74,7 @@ def _compute(mandate: str, user: str | None, first: date, last: date, *, as_json
 def _print_computed(found: ComputedStatistics) -> None:
     for title, costs in (("provider", found.cost_by_provider), ("model", found.cost_by_model), ("feature", found.cost_by_feature)):
         print_table((title, "cost CHF"), costs.items(), free=(title,))
+    print_measures(found.leaves, found.provider_cost)
     typer.echo(f"total: {found.transaction_count} events, {found.total_cost_chf:f} CHF")
 
 
@@ -98,6 +102,7 @@ def _print(found: Statistics) -> None:
     if found.rows:
         _print_shares(found.rows)
         total = _total(found.rows)
+        print_measures(total["leaves"], total["provider_cost"])
         typer.echo(f"total: {total['event_count']} events, {total['cost']:f} CHF, of which {total['billed_cost']:f} CHF billed")
     typer.echo(f"as of {cell(found.as_of)} UTC")
 
@@ -126,7 +131,14 @@ def _periods(rows: Iterable[UsageStatistic]) -> dict[date, list[UsageStatistic]]
 def _total(rows: Iterable[UsageStatistic]) -> dict[str, Any]:
     """The sums over the rows, by name: amounts as decimals, counts as integers."""
     total: dict[str, Any] = {name: ZERO if name in _AMOUNTS else 0 for name in _SUMS}
-    for row in rows:
+    kept = list(rows)
+    for row in kept:
         for name in _SUMS:
             total[name] += getattr(row, name)
-    return total
+    used = added_up((row.leaves, row.provider_cost) for row in kept)
+    return {**total, "leaves": used.leaves, "provider_cost": used.provider_cost}
+
+
+def _csv_row(row: UsageStatistic) -> tuple[object, ...]:
+    sums = [getattr(row, name) for name in (*_KEYS, *_SUMS)]
+    return (*sums, *leaf_values(row.leaves), *cost_values(row.provider_cost))

@@ -69,6 +69,7 @@ _CELLS: Mapping[Kind, Callable[..., str]] = {
     Kind.INTEGER: str,
     Kind.AMOUNT: _decimal,
     Kind.TOTAL: _decimal,
+    Kind.COST: _decimal,
     Kind.COUNT: _decimal,
     Kind.TIME: _time,
     Kind.BOUND: _bound,

@@ -50,6 +50,7 @@ def _types(arrow: Any) -> dict[Kind, Any]:
         Kind.INTEGER: arrow.int64(),
         Kind.AMOUNT: arrow.decimal128(20, 9),
         Kind.TOTAL: arrow.decimal128(29, 9),
+        Kind.COST: arrow.decimal128(38, 18),
         Kind.COUNT: arrow.decimal128(30, 0),
         Kind.TIME: arrow.timestamp("us", tz="UTC"),
         Kind.BOUND: arrow.timestamp("us", tz="UTC"),

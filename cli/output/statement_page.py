@@ -17,10 +17,12 @@ from zoneinfo import ZoneInfo
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
+from cli.output.measures import leaf_lines
 from cli.output.text import printable
 from core.billing import BillingModel
 from core.money import ZERO
 from core.reports.statement import BalanceMonth, Statement, UsageFigures
+from core.reports.used_by_model import ModelMeasures
 from core.time_zones import is_time_zone
 
 ROWS_MAX = 200  # models and features, whose names the producers choose; users are all listed
@@ -72,6 +74,17 @@ class TokenKind:
 
 
 @dataclass(frozen=True, slots=True)
+class Used:
+    """A line of what a model used by class: a leaf of it, or the sum of several, which stands before them."""
+
+    model: str
+    provider: str
+    name: str
+    count: int
+    is_sum: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Bar:
     """A day in the chart: where its bar begins and ends, in units of the drawing, and what it says."""
 
@@ -111,6 +124,10 @@ def statement_page(statement: Statement) -> str:
         days=[Line(f"{row.day:%a} {row.day.day}", "", row) for row in statement.by_day],
         bars=_bars(statement),
         by_model=_cut(models),
+        used=_used(statement.measures_by_model),
+        costs=[
+            (one.model, one.provider, cost, currency) for one in statement.measures_by_model for currency, cost in (one.provider_cost or {}).items()
+        ],
         by_feature=_cut([Line(row.feature_code, "", row) for row in statement.by_feature]),
         by_user=[Line(row.user_name, "" if row.user_name == row.user_id else row.user_id, row) for row in statement.by_user],
     )
@@ -172,6 +189,15 @@ def _cut(lines: Sequence[Line]) -> list[Line]:
     rest = lines[ROWS_MAX:]
     sums = [sum(getattr(line.usage, field.name) for line in rest) for field in fields(UsageFigures)]
     return [*lines[:ROWS_MAX], Line(f"{_grouped(len(rest))} others", "", UsageFigures(*sums))]
+
+
+def _used(models: Sequence[ModelMeasures]) -> list[Used]:
+    """Every class of each model, the first 200 models."""
+    lines = []
+    for one in models[:ROWS_MAX]:
+        for name, count, leaf in leaf_lines(one.leaves):
+            lines.append(Used(one.model, one.provider, name if leaf is None else leaf.replace("_", " "), count, leaf is None))
+    return lines
 
 
 def _share(cost: Decimal, greatest: Decimal) -> Decimal:

@@ -74,8 +74,9 @@ def find_result(connection: Connection, operation: Operation) -> dict[str, Any] 
     if row is None:
         return None
     if not operation.is_of(bytes(row.content_hash)):
+        of = f" of mandate {shown(operation.mandate_id)}" if operation.mandate_id else ""
         raise Conflict(
-            f"{shown(operation.key)} was used for another {operation.name} of mandate {shown(operation.mandate_id)} before",
+            f"{shown(operation.key)} was used for another {operation.name}{of} before",
             field="key",
             value=operation.key,
         )

@@ -27,7 +27,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from sqlalchemy import Connection
 
 from core.asking.paging import check_page
-from core.asking.rights import Actor, require_mandate, require_member, require_root
+from core.asking.rights import Actor, Role, require_mandate, require_member, require_root
 from core.database.database import Database
 
 P = ParamSpec("P")
@@ -63,12 +63,15 @@ def member(asked: str) -> Sees:
     return lambda actor, given: require_member(actor, given["mandate_id"], given["user_id"], asked)
 
 
-def view(name: str | None, *, sees: Sees) -> Callable[[Callable[Concatenate[Connection, P], R]], Callable[Concatenate[Database, Actor, P], R]]:
+def view(
+    name: str | None, *, sees: Sees, without: Callable[[Any], Any] | None = None
+) -> Callable[[Callable[Concatenate[Connection, P], R]], Callable[Concatenate[Database, Actor, P], R]]:
     """Makes a view of a function.
 
     Args:
         name: of its task; None for what no other service may ask for.
         sees: who is answered: `root`, `mandate` or `member`, or a gate beside what it looks up, such as `core.directory.read.mandates`.
+        without: makes of what is found what everybody but root is shown of it.
     """
 
     def declared(read: Callable[Concatenate[Connection, P], R]) -> Callable[Concatenate[Database, Actor, P], R]:
@@ -83,7 +86,8 @@ def view(name: str | None, *, sees: Sees) -> Callable[[Callable[Concatenate[Conn
             with database.snapshot() as connection:
                 if look_up is not None:
                     look_up(connection)
-                return by_name(connection, **bound.arguments)
+                found = by_name(connection, **bound.arguments)
+            return found if without is None or actor.role is Role.ROOT else without(found)
 
         _declare(name, read, asked, own)
         return asked

@@ -11,6 +11,7 @@ class Kind(StrEnum):
     INTEGER = "integer"  # of 64 bits
     AMOUNT = "amount"  # CHF, as NUMERIC(20,9)
     TOTAL = "total"  # a sum of amounts in CHF, as NUMERIC(29,9)
+    COST = "cost"  # in the currency of the column beside it, as NUMERIC(38,18), or a sum of such
     COUNT = "count"  # a sum of integers, as NUMERIC(30)
     TIME = "time"  # UTC, to the microsecond
     BOUND = "bound"  # where a period begins or ends: UTC, to the second

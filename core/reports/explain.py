@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -17,13 +18,14 @@ from core.directory.sql.members import find_member
 from core.errors import NotFound
 from core.events.contract import Id, RecordedEventId
 from core.ledger.kinds import REVERSAL
-from core.ledger.read_transactions import Transaction, transactions_with_ids
+from core.ledger.read_transactions import Transaction, transactions_with_ids, without_costs
 from core.ledger.sql.shown_accounts import Account, find_account
 from core.money import ZERO
 from core.movements.sql.refunds import refunded_amount
 from core.printable import shown
 from core.recording.read_batches import CommittedBatch
 from core.recording.sql.batches import FIND as FIND_BATCH
+from core.reports.receipt import receipt_of
 from core.reports.sql import explanations as sql
 
 RELATED_MAX = 1_000  # entries, amendments and dead letters shown with one entry
@@ -88,7 +90,8 @@ class Explanation:
     `moved` is what it added to the balance of `balance_account`, which stood at `balance_before` and then at `balance_after`: in
     the order of `recorded_at` and id, in which a batch's entries follow one another, though the batch moved the balance at once.
     Without `balance_account` it moved none. `operation` is what the entry's key was used for, where it has one. `refunded` is what
-    was given back of it, 0 or more, by all refunds, also those beyond the ones in `related`.
+    was given back of it, 0 or more, by all refunds, also those beyond the ones in `related`. `receipt` tells every step from the usage
+    object to the amount; None of an entry without a stamp, and for everybody but root.
     """
 
     transaction: Transaction
@@ -104,13 +107,15 @@ class Explanation:
     related: list[Related]
     amendments: list[AmendmentStep]
     dead_letters: list[RelatedLetter]
+    receipt: dict[str, Any] | None = None
 
 
 @deciding_view("view.explain")
 def explain(connection: Connection, actor: Actor, transaction_id: RowId) -> Explanation:
     """Where the transaction came from and what became of it, at one moment.
 
-    Root sees all of it; a mandate's administrator all but the batch, which has other mandates' events too. A user sees entries
+    Root sees all of it; a mandate's administrator all but the batch, which has other mandates' events too, and what the usage costs at
+    the provider, with the receipt. A user sees entries
     about their own account, without dead letters, entries about others, and balances of others; the pool's as an enabled member.
     Nobody but root learns whether it exists.
     """
@@ -200,9 +205,23 @@ def _operation(connection: Connection, entry: Transaction, steps: Sequence[Amend
     return operation
 
 
+def _with_receipt(connection: Connection, whole: Explanation) -> Explanation:
+    payer = whole.balance_account
+    balance = {
+        "account_id": None if payer is None else payer.id,
+        "user_id": None if payer is None else payer.user_id,
+        "before": whole.balance_before,
+        "moved": whole.moved,
+        "after": whole.balance_after,
+    }
+    return replace(whole, receipt=receipt_of(connection, whole.transaction, balance, whole.amendments))
+
+
 def _seen_by(connection: Connection, actor: Actor, whole: Explanation) -> Explanation:
     if actor.role is Role.ROOT:
-        return whole
+        return _with_receipt(connection, whole)
+    related = [replace(other, transaction=without_costs(other.transaction)) for other in whole.related]
+    whole = replace(whole, transaction=without_costs(whole.transaction), related=related)
     if actor.role is Role.ADMINISTRATOR:
         return replace(whole, batch=None)
     own = [other for other in whole.related if other.transaction.account_id == whole.account.id]

@@ -11,7 +11,7 @@ from datetime import date, datetime
 from sqlalchemy import Connection
 
 from core.asking.paging import check_page
-from core.asking.rights import Actor, visible_mandates
+from core.asking.rights import Actor, Role, visible_mandates
 from core.database.database import Database, allow_time, transaction_time
 from core.directory.read import require_known
 from core.periods import PeriodType
@@ -99,7 +99,7 @@ def statistics_export(
 
 def _wanted(actor: Actor, mandate_ids: Sequence[str] | None, first: date | None, last: date | None, asked: str) -> Wanted:
     check_page(first=first or date.min, last=last or date.max)
-    return Wanted(visible_mandates(actor, mandate_ids, asked), first, last)
+    return Wanted(visible_mandates(actor, mandate_ids, asked), first, last, actor.role is Role.ROOT)
 
 
 @contextmanager

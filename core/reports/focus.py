@@ -11,10 +11,12 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from core.billing import AccountType, TransactionType
+from core.dialects.model import Leaf
 from core.events.model import TOKEN_KINDS
 from core.ledger.kinds import USAGE, ChargeCategory, Counted, kind_of
 from core.money import ZERO
 from core.reports.columns import Column, Kind, Row
+from core.statistics.measures import cost_values, leaf_values, measured_of
 
 _USAGE_SERVICE = "AI and Machine Learning"
 _MONEY_SERVICE = ("Other", "Tollbook", "Balance")  # category, provider and name: FOCUS wants each for every row
@@ -35,7 +37,10 @@ class Bounds(NamedTuple):
 
 
 class ChargedEntry(NamedTuple):
-    """A ledger entry; of a correction with the provider, model, feature and tokens of what it corrects."""
+    """A ledger entry; of a correction with the provider, model, feature and tokens of what it corrects.
+
+    `measures` is what was used by class and what the provider charges, as `core.statistics.measures` reads it.
+    """
 
     id: int
     mandate_id: str
@@ -61,6 +66,8 @@ class ChargedEntry(NamedTuple):
     reversed_reference_type: str | None
     tokens: Tokens
     bounds: Bounds
+    price_given: Decimal | None = None
+    measures: str | None = None
 
     @property
     def category(self) -> ChargeCategory:
@@ -98,6 +105,7 @@ class Usage(NamedTuple):
     refunded: Decimal
     tokens: Tokens
     bounds: Bounds
+    measures: str | None = None
 
 
 def _columns(amounts: Kind) -> tuple[Column, ...]:
@@ -129,6 +137,15 @@ def _token_columns(kind: Kind) -> tuple[Column, ...]:
     return tuple(Column(f"x_{name.title().replace('_', '')}", kind) for name in TOKEN_KINDS)
 
 
+# What was used by class, and what the provider charges for it, in a currency of its own: no ListCost, which is in that of the bill.
+_MEASURE_COLUMNS = (
+    *[Column(f"x_Usage{leaf.title().replace('_', '')}", Kind.COUNT) for leaf in Leaf],
+    Column("x_ProviderCost", Kind.COST),
+    Column("x_ProviderCurrency", Kind.TEXT),
+    Column("x_ProviderCosts", Kind.TEXT),
+)
+_NOTHING_MEASURED = (None,) * len(_MEASURE_COLUMNS)
+
 ENTRY_COLUMNS = (
     *_columns(Kind.AMOUNT),
     Column("x_TransactionId", Kind.INTEGER),
@@ -143,6 +160,8 @@ ENTRY_COLUMNS = (
     Column("x_RecordedAt", Kind.TIME),
     Column("x_LocalDate", Kind.DAY),
     *_token_columns(Kind.INTEGER),
+    Column("x_PriceGiven", Kind.AMOUNT),
+    *_MEASURE_COLUMNS,
 )
 
 USAGE_COLUMNS = (
@@ -152,6 +171,7 @@ USAGE_COLUMNS = (
     Column("x_FeatureCode", Kind.TEXT),
     Column("x_Refunded", Kind.TOTAL),
     *_token_columns(Kind.COUNT),
+    *_MEASURE_COLUMNS,
 )
 
 
@@ -195,6 +215,8 @@ def charge_of_entry(entry: ChargedEntry) -> Row:
         entry.recorded_at,
         entry.local_date,
         *entry.tokens,
+        entry.price_given,
+        *_measures(entry.measures),
     )
 
 
@@ -227,4 +249,12 @@ def charge_of_usage(usage: Usage) -> Row:
         usage.feature_code,
         usage.refunded,
         *usage.tokens,
+        *_measures(usage.measures),
     )
+
+
+def _measures(text: str | None) -> tuple[object, ...]:
+    if not text:
+        return _NOTHING_MEASURED
+    found = measured_of(text)
+    return (*leaf_values(found.leaves), *cost_values(found.provider_cost))

@@ -6,8 +6,8 @@ of a month is the opening balance of the next one, when both are asked as of the
 later moment may know of more.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, fields, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, NamedTuple
@@ -16,7 +16,8 @@ from sqlalchemy import Connection
 
 from core.asking.question import INSIDE_ONLY
 from core.asking.request import Day, Moment
-from core.asking.view import mandate, view
+from core.asking.rights import Actor, require_root
+from core.asking.view import Arguments, mandate, view
 from core.billing import BillingModel
 from core.database.database import allow_time
 from core.database.rows import row, rows
@@ -30,7 +31,9 @@ from core.periods import days_of
 from core.printable import shown
 from core.reports.sql import statements as sql
 from core.reports.sql.statements import Balances, Moved, Scope, StatedMandate, UsageSum
+from core.reports.used_by_model import ModelMeasures, used_by_model
 from core.settings.sql.shown import find_settings
+from core.statistics.measures import added_up
 
 _YEARS = range(1, 9999)  # the day after the last one must be a day that Python has
 
@@ -116,6 +119,8 @@ class Statement:
     `total` is the pool and the users' accounts together. `unbilled_refunds` is what refunds gave back that moved no balance, since
     nobody had paid: it stands beside the cost. `late_event_count` events were recorded after the month had ended.
     Days ascend; models, features and users come dearest first. `ended`: by the mandate's clocks the month was over at `as_of`.
+    `leaves` is what was used by class, of events that told their usage object, and `provider_cost` what providers charge for it by
+    currency, None unless it was asked for; `measures_by_model` has both by model, those without a usage object left out.
     """
 
     mandate_id: str
@@ -138,6 +143,9 @@ class Statement:
     by_model: list[ModelUsage]
     by_feature: list[FeatureUsage]
     by_user: list[UserUsage]
+    leaves: dict[str, int] = field(default_factory=dict)
+    provider_cost: dict[str, Decimal] | None = None
+    measures_by_model: list[ModelMeasures] = field(default_factory=list)
 
 
 class _Moves(NamedTuple):
@@ -148,9 +156,21 @@ class _Moves(NamedTuple):
     unbilled_refunds: Decimal
 
 
-@view("view.statement", sees=mandate("read the statement"))
+def _sees(actor: Actor, given: Arguments) -> Callable[[Connection], object] | None:
+    if given["provider_cost"]:
+        require_root(actor, "see what providers charge")
+    return mandate("read the statement")(actor, given)
+
+
+@view("view.statement", sees=_sees)
 def statement(
-    connection: Connection, mandate_id: Id, month: Day, as_of: Moment | None = None, *, patient: Annotated[bool, INSIDE_ONLY] = False
+    connection: Connection,
+    mandate_id: Id,
+    month: Day,
+    as_of: Moment | None = None,
+    *,
+    provider_cost: bool = False,
+    patient: Annotated[bool, INSIDE_ONLY] = False,
 ) -> Statement:
     """What moved the mandate's balances and what it used on the local days of a month, at one moment.
 
@@ -162,6 +182,7 @@ def statement(
         mandate_id: whose.
         month: any day of it.
         as_of: only what was recorded before this moment (aware) counts; without one, or of one ahead, it is now.
+        provider_cost: with what providers charge, which root alone may ask for.
         patient: whoever asks waits as long as it takes; without, each query ends after `TOLLBOOK_STATEMENT_TIMEOUT_SECONDS`.
 
     Raises:
@@ -182,7 +203,11 @@ def statement(
     models = [(BillingModel(version.billing_model), version.day) for version in connection.execute(sql.MODELS, scope._asdict())]
     connection.execute(sql.PREPARE)
     moves = _moves(connection, scope)
-    return _stated(scope, stated, models, moves, rows(connection, UsageSum, sql.USED, **scope._asdict(), ends_at=stated.ends_at))
+    sums = rows(connection, UsageSum, sql.USED, **scope._asdict(), ends_at=stated.ends_at)
+    measures = used_by_model(connection, scope, costs=provider_cost)
+    whole = added_up((one.leaves, one.provider_cost or {}) for one in measures)
+    found = _stated(scope, stated, models, moves, sums)
+    return replace(found, leaves=whole.leaves, provider_cost=whole.provider_cost if provider_cost else None, measures_by_model=measures)
 
 
 def _stated(scope: Scope, stated: StatedMandate, models: list[tuple[BillingModel, date]], moves: _Moves, sums: list[UsageSum]) -> Statement:
@@ -233,7 +258,7 @@ def _month_of(now: Decimal, within: Iterable[Moved], later: Iterable[Moved], *, 
 
 
 def _added(one: BalanceMonth, other: BalanceMonth) -> BalanceMonth:
-    return BalanceMonth(**{field.name: getattr(one, field.name) + getattr(other, field.name) for field in fields(BalanceMonth)})
+    return BalanceMonth(**{f.name: getattr(one, f.name) + getattr(other, f.name) for f in fields(BalanceMonth)})
 
 
 def _figures(usage: UsageSum) -> dict[str, Any]:
@@ -245,7 +270,7 @@ def _figures(usage: UsageSum) -> dict[str, Any]:
 
 def _total(days: Iterable[DayUsage]) -> UsageFigures:
     rows, nothing = list(days), {"cost": ZERO, "billed_cost": ZERO, "unbilled_cost": ZERO}
-    names = [field.name for field in fields(UsageFigures)]
+    names = [f.name for f in fields(UsageFigures)]
     sums: dict[str, Any] = {name: sum((getattr(row, name) for row in rows), nothing.get(name, 0)) for name in names}
     return UsageFigures(**sums)
 

@@ -4,14 +4,14 @@ The two agree as far as the rollup has come. Days are the local days of the tran
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import Field
-from sqlalchemy import Connection
+from sqlalchemy import Connection, TextClause
 
 from core.asking.paging import Limit
 from core.asking.request import Day, RowId
@@ -27,6 +27,7 @@ from core.ledger.sql.shown_accounts import find_account_of
 from core.money import ZERO
 from core.periods import PeriodType, days_of
 from core.printable import shown
+from core.statistics.measures import Measure, measured
 from core.statistics.sql import shown as sql
 
 Year = Annotated[int, Field(strict=True, ge=1, le=9999)]
@@ -50,7 +51,14 @@ class _UsageCosts:
 
 @dataclass(frozen=True, slots=True)
 class UsageStatistic(TokenColumns[int], _UsageCosts):
-    """Usage of one period by provider, model and feature (`unknown` where the events didn't say); amounts in CHF, tokens summed."""
+    """Usage of one period by provider, model and feature (`unknown` where the events didn't say); amounts in CHF, tokens summed.
+
+    The tokens are as producers counted them. `leaves` is what was used by class, of events that told their usage object, and
+    `provider_cost` what the provider charges for it by currency, which root alone is shown.
+    """
+
+    leaves: dict[str, int] = field(default_factory=dict)
+    provider_cost: dict[str, Decimal] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +74,15 @@ class _CostGroup:
 
 @dataclass(frozen=True, slots=True)
 class ComputedStatistics:
-    """What the usage of some days comes to; amounts in CHF, refunds not taken off."""
+    """What the usage of some days comes to; amounts in CHF, refunds not taken off. `leaves` and `provider_cost` as of a `UsageStatistic`."""
 
     total_cost_chf: Decimal
     transaction_count: int
     cost_by_provider: dict[str, Decimal]
     cost_by_model: dict[str, Decimal]
     cost_by_feature: dict[str, Decimal]
+    leaves: dict[str, int] = field(default_factory=dict)
+    provider_cost: dict[str, Decimal] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +98,11 @@ class Statistics:
     rows: list[UsageStatistic]
 
 
-@view("view.statistics_of_account", sees=of_account)
+def _without_costs(found: list[UsageStatistic]) -> list[UsageStatistic]:
+    return [replace(one, provider_cost={}) for one in found]
+
+
+@view("view.statistics_of_account", sees=of_account, without=_without_costs)
 def statistics_of_account(
     connection: Connection,
     account_id: RowId,
@@ -109,24 +123,29 @@ def statistics_of_account(
     if month is not None and period_type is not PeriodType.DAY:
         raise RequestRefused(f"only days are of a month (got {month} and {period_type})", field="month", value=month)
     first, last = days_in(year, month)
-    asked = {"account_id": account_id, "period_type": period_type.value, "first": first, "last": last}
-    return rows(connection, _statistic, sql.OF_ACCOUNT, **asked, **_page(limit, after))
+    asked = {"account_id": account_id, "period_type": period_type.value, "first": first, "last": last, **_after(after)}
+    found = rows(connection, _statistic, sql.OF_ACCOUNT, **asked, limit=limit)
+    return _with_measures(connection, found, sql.MEASURES_OF_ACCOUNT, asked)
 
 
-@view("view.computed_statistics", sees=of_account)
+@view("view.computed_statistics", sees=of_account, without=lambda found: replace(found, provider_cost={}))
 def computed_statistics(connection: Connection, account_id: RowId, first: Day, last: Day) -> ComputedStatistics:
     """What the transactions about the account on the local days from `first` to `last`, both included, come to at this moment."""
-    groups = rows(connection, _CostGroup, sql.COMPUTED, account_id=account_id, first=first, last=last)
+    asked = {"account_id": account_id, "first": first, "last": last}
+    groups = rows(connection, _CostGroup, sql.COMPUTED, **asked)
+    used = measured(rows(connection, Measure, sql.COMPUTED_MEASURES, **asked))
     return ComputedStatistics(
         sum((group.cost for group in groups), ZERO),
         sum(group.event_count for group in groups),
         summed((group.provider, group.cost) for group in groups),
         summed((group.model, group.cost) for group in groups),
         summed((group.feature_code, group.cost) for group in groups),
+        used.leaves,
+        used.provider_cost,
     )
 
 
-@view("view.statistics_of", sees=member("read the statistics"))
+@view("view.statistics_of", sees=member("read the statistics"), without=lambda found: replace(found, rows=_without_costs(found.rows)))
 def statistics_of(
     connection: Connection,
     mandate_id: Id,
@@ -146,8 +165,10 @@ def statistics_of(
         NotFound: there is no such mandate, or the user has no account in it and is no enabled member.
     """
     whole = by is not PeriodType.DAY and first == by.start(first) and _ends(by, last)
-    asked = {"by": by.value.lower(), "period_type": (by if whole else PeriodType.DAY).value, "first": first, "last": last}
-    found = rows(connection, _statistic, sql.OF_HOLDERS, mandate_id=mandate_id, user_id=user_id, **asked, **_page(limit, after))
+    asked: dict[str, object] = {"by": by.value.lower(), "period_type": (by if whole else PeriodType.DAY).value, "first": first, "last": last}
+    asked |= {"mandate_id": mandate_id, "user_id": user_id, **_after(after)}
+    found = rows(connection, _statistic, sql.OF_HOLDERS, **asked, limit=limit)
+    found = _with_measures(connection, found, sql.MEASURES_OF_HOLDERS, asked)
     as_of = statistics_as_of(connection)
     if not found:
         require_known(connection, [mandate_id])
@@ -188,9 +209,25 @@ def _statistic(**columns: Any) -> UsageStatistic:
     return UsageStatistic(**columns | {name: int(columns[name]) for name in ("event_count", *TOKEN_KINDS)})
 
 
-def _page(limit: int | None, after: StatisticKey | None) -> dict[str, object]:
-    names = ("after_start", "after_provider", "after_model", "after_feature")
-    return {"limit": limit} | dict(zip(names, after or (None, "", "", ""), strict=True))
+def _with_measures(connection: Connection, found: list[UsageStatistic], statement: TextClause, asked: Mapping[str, object]) -> list[UsageStatistic]:
+    """The same rows with what they measure."""
+    if not found:
+        return found
+    until = dict(zip(("until_start", "until_provider", "until_model", "until_feature"), _key_of(found[-1]), strict=True))
+    totals: dict[tuple[object, ...], list[Measure]] = defaultdict(list)
+    for *key, measure, currency, total in connection.execute(statement, {**asked, **until}):
+        totals[tuple(key)].append(Measure(measure, currency, total))
+    if not totals:
+        return found
+    return [replace(row, leaves=used.leaves, provider_cost=used.provider_cost) for row in found for used in [measured(totals.get(_key_of(row), ()))]]
+
+
+def _key_of(row: UsageStatistic) -> tuple[object, ...]:
+    return row.period_start, row.provider, row.model, row.feature_code
+
+
+def _after(after: StatisticKey | None) -> dict[str, object]:
+    return dict(zip(("after_start", "after_provider", "after_model", "after_feature"), after or (None, "", "", ""), strict=True))
 
 
 def _is_there(connection: Connection, mandate_id: str, user_id: str) -> bool:

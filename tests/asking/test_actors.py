@@ -66,6 +66,8 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
     ("statistics_of", {**HOLDER, "by": "DAY", **DAYS}, OF_ADA),
     ("twins", OLD_DAYS, "root acme globex"),
     ("twins", {"mandate_ids": ["acme"], **OLD_DAYS}, OF_ACME),
+    ("shadow_prices", DAYS, "root"),
+    ("shadow_prices", {"mandate_ids": ["acme"], **DAYS}, "root"),
     ("list_alerts", {}, "root acme globex"),
     ("list_alerts", {"mandate_ids": ["acme"]}, OF_ACME),
     ("statement", {"mandate_id": "acme", "month": "2026-01-01"}, OF_ACME),

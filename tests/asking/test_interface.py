@@ -33,6 +33,7 @@ from core.settings.read import settings_of
 from core.statistics.roll_up import roll_up_usage
 from tests.cli.test_cli import Run, run
 from tests.conftest import Record, Rows
+from tests.reports.priced_scene import put_modes
 from tests.sample_events import event
 from tests.scene import PutMandate, PutSettings
 
@@ -60,11 +61,15 @@ def app(database: Database, config: Configuration, monkeypatch: pytest.MonkeyPat
 
 @pytest.fixture(autouse=True)
 def books(database: Database, record: Record, rows: Rows, put_settings: PutSettings, put_mandate: PutMandate) -> None:
-    """The books that the table's examples are about: ada pays for herself in acme, the pool for her in globex, since before February."""
+    """The books that the table's examples are about: ada pays for herself in acme, the pool for her in globex, since before February.
+
+    Acme's prices are compared with computed ones.
+    """
     put_settings("acme", users=["ada", "bob"])
     put_settings("globex", BillingModel.PREPAY_MANDATE, users=["ada"])
     rows("UPDATE billing_settings_history SET changed_at = '2026-01-31T00:00:00Z'")
     put_mandate("initech")
+    put_modes(rows, acme="shadow")
     clock = partial(datetime.fromisoformat, "2026-02-15T12:00:00Z")
     moment = "2026-02-14T12:00:00Z"
     record(event(event_id="e1", price_chf="9.5", model="m", occurred_at=moment), clock=clock)

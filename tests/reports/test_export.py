@@ -117,7 +117,13 @@ def test_transactions_are_those_of_the_books(rows: Rows, lines: Lines, table: Ta
     ledger = rows(f"SELECT * FROM transactions {ORDER}")
     assert {row["reference_type"] for row in ledger} == {"WORKFLOW", "SYSTEM", "PAYMENT", "ADJUSTMENT", "REFUND", "SWITCH", "AMENDMENT"}
     packed = table("transactions")
-    assert set(ledger[0]) - set(packed.column_names) == {"created_by_user_id"}  # is `user_id`, where there is one
+    assert set(ledger[0]) - set(packed.column_names) == {
+        *("created_by_user_id", "usage_shape", "usage_values"),  # are `user_id`, where there is one, and `usage_object`
+    }
+    given = [row["amount"] if row["event_id"] is not None else None for row in ledger]  # of events of version 1 what is billed
+    assert packed["price_given"].to_pylist() == given
+    for row, price in zip(ledger, given, strict=True):
+        row["price_given"] = price
     days = {row["id"]: row["local_date"] for row in ledger}
     assert packed["counted_on"].to_pylist() == [days[row["reverses_id"] or row["id"]] for row in ledger]
     assert of_the_books(packed.to_pylist(), list(ledger[0])) == of_the_books(ledger, packed.column_names)

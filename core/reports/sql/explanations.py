@@ -17,6 +17,16 @@ SETTINGS = text("""
      WHERE mandate_id = :mandate_id AND version = :version
 """)
 
+# How the amount of an entry came about: its stamp, and the usage object as its shape and values.
+PRICED = text("""
+    SELECT p.kind, p.version_id, p.rows, p.fx_id, p.rule_id, p.uncharged_id, p.dialect, p.dialect_version, p.rater_version,
+           t.leaves, t.usage_values, (SELECT u.shape FROM usage_shapes u WHERE u.id = t.usage_shape) AS shape,
+           (SELECT CAST(f.legs AS text) FROM fx_rates f WHERE f.id = p.fx_id) AS legs
+      FROM transactions t
+      JOIN stamps p ON p.id = t.stamp_id
+     WHERE t.id = :transaction_id AND t.recorded_at = :recorded_at
+""")
+
 NAMING = text("SELECT id FROM transactions WHERE reverses_id = :transaction_id ORDER BY id LIMIT :related_max")
 
 AMENDMENTS = text("""

@@ -1,6 +1,6 @@
 """SQL that reads the whole ledger, or all statistics, in an order that never changes and in chunks, however many rows there are."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import date
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -8,15 +8,18 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, TextClause, text
 from sqlalchemy import Row as Found
 
-from core.database.event_columns import TEXT_COLUMNS
+from core.database.event_columns import CALL_COLUMNS, TEXT_COLUMNS
 from core.database.local_days import entries_in_days
 from core.database.zones import first_moment
 from core.directory.sql.names import mandate_name, user_name
 from core.events.model import TOKEN_KINDS
 from core.ledger.kinds import REVERSAL
+from core.ledger.sql.measured import measures, measures_taken_back
+from core.ledger.sql.shown_transactions import PRICE_OF_PRODUCER, USAGE_OBJECT
 from core.periods import PeriodType
 from core.reports.columns import Column, Kind, Row
 from core.reports.focus import Bounds, ChargedEntry, Usage
+from core.statistics.measures import COST_COLUMNS, LEAF_COLUMNS, cost_values, leaf_values, measured_of
 
 CHUNK_ROWS = 5_000
 _PREPARE = text("SELECT set_config('cursor_tuple_fraction', '1', true), set_config('jit', 'off', true)")  # all rows are wanted, not the first ones
@@ -25,6 +28,8 @@ _PREPARE = text("SELECT set_config('cursor_tuple_fraction', '1', true), set_conf
 _COUNTED_ON = "coalesce(o.local_date, t.local_date)"
 # The lookup is left out for the many that correct nothing: their time is what an export takes.
 _CORRECTED = "LEFT JOIN LATERAL (SELECT * FROM transactions WHERE t.reverses_id IS NOT NULL AND id = t.reverses_id OFFSET 0) AS o ON true"
+
+_CALL_KINDS = {"smallint": Kind.INTEGER, "bigint": Kind.INTEGER}
 
 # What an export of the ledger shows: column, kind, where it comes from. Who acted wins over the account's user.
 _TRANSACTION = (
@@ -52,7 +57,20 @@ _TRANSACTION = (
     ("reverses_id", Kind.INTEGER, "t.reverses_id"),
     ("operation_key", Kind.TEXT, "t.operation_key"),
     ("source", Kind.TEXT, "t.source"),
+    *[
+        (name, _CALL_KINDS.get(kind, Kind.TEXT), f"CAST(t.{name} AS {'bigint' if kind in _CALL_KINDS else 'text'})")
+        for name, kind in CALL_COLUMNS.items()
+    ],
+    ("usage_object", Kind.TEXT, USAGE_OBJECT.format("t")),
+    ("leaves", Kind.TEXT, "t.leaves"),
+    ("price_given", Kind.AMOUNT, PRICE_OF_PRODUCER.format("t")),
+    ("unpriced", Kind.TEXT, "t.unpriced"),
+    ("price_computed", Kind.AMOUNT, "t.price_computed"),
+    ("provider_cost", Kind.COST, "trim_scale(t.provider_cost)"),
+    ("provider_currency", Kind.TEXT, "t.provider_currency"),
+    ("stamp_id", Kind.INTEGER, "t.stamp_id"),
 )
+_OF_COSTS = ("price_computed", "provider_cost", "provider_currency", "stamp_id")  # which root alone is shown
 _STATISTIC = (
     ("mandate_id", Kind.TEXT, "s.mandate_id"),
     ("mandate_name", Kind.TEXT, mandate_name("s.mandate_id")),
@@ -69,7 +87,12 @@ _STATISTIC = (
     *[(name, Kind.COUNT, f"s.{name}") for name in TOKEN_KINDS],
 )
 TRANSACTION_COLUMNS = tuple(Column(name, kind) for name, kind, _ in _TRANSACTION)
-STATISTIC_COLUMNS = tuple(Column(name, kind) for name, kind, _ in _STATISTIC)
+STATISTIC_COLUMNS = (
+    *[Column(name, kind) for name, kind, _ in _STATISTIC],
+    *[Column(name, Kind.COUNT) for name in LEAF_COLUMNS],
+    *[Column(name, kind) for name, kind in zip(COST_COLUMNS, (Kind.COST, Kind.TEXT, Kind.TEXT), strict=True)],
+)
+_NOTHING_MEASURED = (None,) * (len(LEAF_COLUMNS) + len(COST_COLUMNS))
 
 # What takes an entry back shows the tokens of that entry with the sign turned.
 _COUNTED = f"CASE WHEN t.reference_type = '{REVERSAL.reference_type}' AND o.id IS NOT NULL THEN -o.{{0}} ELSE t.{{0}} END AS {{0}}"
@@ -80,6 +103,8 @@ _ENTRY = f"""
            coalesce(o.provider, t.provider) AS provider, coalesce(o.model, t.model) AS model,
            coalesce(o.feature_code, t.feature_code) AS feature_code, t.occurred_at, t.recorded_at, t.local_date, t.reverses_id,
            o.transaction_type AS reversed_transaction_type, o.reference_type AS reversed_reference_type,
+           {PRICE_OF_PRODUCER.format("t")} AS price_given,
+           {{measures}} AS measures,
            {", ".join(_COUNTED.format(name) for name in TOKEN_KINDS)},
            {{bounds}}
       FROM ({{entries}}) AS t
@@ -89,14 +114,20 @@ _ENTRY = f"""
       LEFT JOIN directory_mandates d ON d.id = t.mandate_id
       LEFT JOIN directory_users u ON u.id = a.user_id
 """
-_LEDGER = f"""
-    SELECT {", ".join(source for _, _, source in _TRANSACTION)}
+
+
+def _ledger(hidden: Collection[str] = ()) -> str:
+    return f"""
+    SELECT {", ".join("NULL" if name in hidden else source for name, _, source in _TRANSACTION)}
       FROM ({{entries}}) AS t
       {_CORRECTED}
       LEFT JOIN accounts a ON a.id = t.account_id
       LEFT JOIN directory_mandates d ON d.id = t.mandate_id
       LEFT JOIN directory_users u ON u.id = coalesce(t.created_by_user_id, a.user_id)
 """
+
+
+_LEDGER, _LEDGER_WITHOUT_COSTS = _ledger(), _ledger(_OF_COSTS)
 _FIRST_TO_LAST = " ORDER BY t.recorded_at, t.id"
 
 # Nothing is corrected before it happened, by clocks that don't differ by days: older partitions needn't be looked into.
@@ -105,10 +136,14 @@ _CORRECTIONS_IN_DAYS = f"""
      WHERE {{of}} AND t.reverses_id IS NOT NULL AND t.recorded_at >= CAST(:first AS date) - 7 AND {_COUNTED_ON} BETWEEN :first AND :last
 """
 
+_KEY = ("mandate_id", "account_id", "period_type", "period_start", "provider", "model", "feature_code")
+_MEASURED = f"""(SELECT string_agg(concat(m.measure, ':', m.currency, '=', trim_scale(m.total)), ',') FROM usage_measures m
+             WHERE {" AND ".join(f"m.{name} = s.{name}" for name in _KEY)} AND (m.currency = '' OR {{costs}})) AS measures"""
+
 _USAGE = f"""
     SELECT s.mandate_id, {mandate_name("s.mandate_id")} AS mandate_name, s.account_id, {user_name("a.user_id")} AS account_user_name,
            s.period_type, s.period_start, s.provider, s.model, s.feature_code, s.event_count, s.cost, s.billed_cost, s.refunded,
-           {", ".join(f"s.{name}" for name in TOKEN_KINDS)},
+           {{measured}}, {", ".join(f"s.{name}" for name in TOKEN_KINDS)},
            {{bounds}}
 """
 _STATISTICS = """
@@ -128,41 +163,53 @@ _TOKENS_AT = _BOUNDS_AT - len(TOKEN_KINDS)
 
 
 class Wanted(NamedTuple):
-    """Of which mandates (None: of all), and of which local days, both included; None: of all."""
+    """Of which mandates (None: of all), and of which local days, both included; None: of all. `costs`: with what providers charge."""
 
     mandate_ids: Sequence[str] | None
     first: date | None
     last: date | None
+    costs: bool = True
 
 
 def read_transactions(connection: Connection, wanted: Wanted) -> Iterator[list[Row]]:
     """The entries of these local days as rows of `TRANSACTION_COLUMNS`, by `recorded_at`, then id."""
-    for chunk in _read(connection, *_of_entries(_LEDGER, wanted, _in_own_days)):
+    ledger = _LEDGER if wanted.costs else _LEDGER_WITHOUT_COSTS
+    for chunk in _read(connection, *_of_entries(ledger, wanted, _in_own_days)):
         yield [tuple(row) for row in chunk]
 
 
 def read_entries(connection: Connection, wanted: Wanted) -> Iterator[list[ChargedEntry]]:
     """The entries that count for these local days, with all that FOCUS asks of them, by `recorded_at`, then id."""
-    statement, parameters = _of_entries(_ENTRY, wanted, _counted_in_days, bounds=_bounds(_COUNTED_ON, "day", "month"))
+    of_measures = f"""CASE WHEN t.reference_type = '{REVERSAL.reference_type}' AND o.id IS NOT NULL
+                THEN {measures_taken_back("o", costs=wanted.costs)} ELSE {measures("t", costs=wanted.costs)} END"""
+    bounds = _bounds(_COUNTED_ON, "day", "month")
+    statement, parameters = _of_entries(_ENTRY, wanted, _counted_in_days, bounds=bounds, measures=of_measures)
     for chunk in _read(connection, statement, parameters):
-        own, tokens, bounds = _picks(chunk[0], ChargedEntry._fields[:-2], TOKEN_KINDS, Bounds._fields)
-        yield [ChargedEntry._make((*own(row), tokens(row), Bounds._make(bounds(row)))) for row in chunk]
+        own, tokens, of_bounds, priced = _picks(chunk[0], ChargedEntry._fields[:-4], TOKEN_KINDS, Bounds._fields, ChargedEntry._fields[-2:])
+        yield [ChargedEntry._make((*own(row), tokens(row), Bounds._make(of_bounds(row)), *priced(row))) for row in chunk]
 
 
 def read_statistics(connection: Connection, wanted: Wanted, by: PeriodType) -> Iterator[list[Row]]:
     """The stored statistics of such periods, as rows of `STATISTIC_COLUMNS`, by mandate, account, period, provider, model and feature."""
-    columns = f"SELECT {', '.join(source for _, _, source in _STATISTIC)}"
+    columns = f"SELECT {', '.join(source for _, _, source in _STATISTIC)}, {_MEASURED.format(costs=wanted.costs)}"
     for chunk in _read(connection, *_of_statistics(columns, wanted, by)):
-        yield [tuple(row) for row in chunk]
+        yield [(*row[:-1], *_measures(row[-1])) for row in chunk]
 
 
 def read_usage(connection: Connection, wanted: Wanted, by: PeriodType) -> Iterator[list[Usage]]:
     """As `read_statistics`, with all that FOCUS asks of them."""
     billed = "year" if by is PeriodType.YEAR else "month"
-    columns = _USAGE.format(bounds=_bounds("s.period_start", by.value.lower(), billed))
+    columns = _USAGE.format(measured=_MEASURED.format(costs=wanted.costs), bounds=_bounds("s.period_start", by.value.lower(), billed))
     for chunk in _read(connection, *_of_statistics(columns, wanted, by)):
-        own, tokens, bounds = _picks(chunk[0], Usage._fields[:-2], TOKEN_KINDS, Bounds._fields)
-        yield [Usage._make((*own(row), tokens(row), Bounds._make(bounds(row)))) for row in chunk]
+        own, tokens, bounds = _picks(chunk[0], Usage._fields[:-3], TOKEN_KINDS, Bounds._fields)
+        yield [Usage._make((*own(row), tokens(row), Bounds._make(bounds(row)), row.measures)) for row in chunk]
+
+
+def _measures(text: str | None) -> tuple[object, ...]:
+    if not text:
+        return _NOTHING_MEASURED
+    found = measured_of(text)
+    return (*leaf_values(found.leaves), *cost_values(found.provider_cost))
 
 
 def _read(connection: Connection, statement: TextClause, parameters: Mapping[str, object]) -> Iterator[Sequence[Found[Any]]]:

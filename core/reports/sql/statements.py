@@ -10,7 +10,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import NamedTuple
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 
 from core.billing import ReferenceType
 from core.database.local_days import entries_in_days
@@ -19,6 +19,7 @@ from core.directory.sql.names import mandate_name, user_name
 from core.events.model import TOKEN_KINDS
 from core.ledger.kinds import COSTS, REFUND, REVERSAL, USAGE
 from core.ledger.sql.entry_kinds import is_of
+from core.ledger.sql.measured import ENTRIES_AT_ONCE, HAS_ANY_OBJECT, IS_MEASURED, measures, measures_taken_back, taken_apart
 from core.ledger.sql.transactions import DELTA
 
 # As of a moment, at the latest this transaction's beginning, which it is without one; nothing before the mandate had settings.
@@ -118,6 +119,28 @@ USED = text(f"""
       LEFT JOIN directory_users u ON u.id = a.user_id
      ORDER BY s.cost DESC, s.local_date, s.provider, s.model, s.feature_code, a.user_id
 """)
+
+_MEASURED = IS_MEASURED.format("t")
+
+
+def _measured(*, costs: bool) -> TextClause:
+    columns = f"{_NAMES}, t.id / {ENTRIES_AT_ONCE} AS part"
+    return text(f"""
+    SELECT u.provider, u.model, m.measure, m.currency, trim_scale(sum(m.total)) AS total
+      FROM (SELECT provider, model, string_agg(measures, ',') AS measures
+              FROM ({entries_in_days(f"{columns}, {measures('t', costs=costs)} AS measures", f"{_OF_MANDATE} AND {_IS_USAGE} AND {_MEASURED}")}
+                    UNION ALL
+                    {_taken_back(f"{columns}, {measures_taken_back('t', costs=costs)} AS measures", _MEASURED)}) AS used
+             WHERE {HAS_ANY_OBJECT}
+             GROUP BY provider, model, part) AS u
+     CROSS JOIN LATERAL ({taken_apart("u.measures")}) AS m
+     GROUP BY 1, 2, 3, 4 HAVING sum(m.total) <> 0
+     ORDER BY 1, 2, 3, 4
+""")
+
+
+# What that usage was by class, by model; with what the providers charge, or without.
+MEASURED = {costs: _measured(costs=costs) for costs in (False, True)}
 
 # Before MOVED and USED: a month of a large mandate is summed up without a file; compiling the statement would take longer than running it.
 PREPARE = text("SELECT set_config('work_mem', '64MB', true), set_config('jit', 'off', true)")
