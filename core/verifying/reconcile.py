@@ -5,19 +5,25 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from core.asking.rights import ROOT
 from core.database.database import Database, allow_time, transaction_time
 from core.jobs.model import moment_at, period_at
 from core.jobs.run_job import run_job
+from core.movements.reach import count_again
 from core.verifying.sql.checkpoint import advance_checkpoint, read_checkpoint
 from core.verifying.sql.findings import broken_invariants, keep_findings
+from core.verifying.sql.invariants.afterwards import rates_were_there, sales_have_a_cost
 from core.verifying.sql.invariants.all import INVARIANTS
 from core.verifying.sql.invariants.invariant import EVER, Invariant, Verdict, judge
+from core.verifying.sql.invariants.reach import changes_that_reach_back_are_settled
 from core.verifying.sql.invariants.sums import sums_are_those_of_then
 
 JOB = "books.reconcile"
 PERIOD_SECONDS = 24 * 3600
 FINDINGS_MAX = 1_000  # of one invariant that are kept by name; all are counted
 _SUMS = sums_are_those_of_then()
+# No fault of the books: what is recorded is as it was rated.
+_AFTERWARDS = (changes_that_reach_back_are_settled(), rates_were_there(), sales_have_a_cost())
 
 
 def reconcile(
@@ -46,18 +52,20 @@ def reconcile(
 
 def violations_in(counts: Mapping[str, int]) -> dict[str, int]:
     """Of what a run counted, the invariants that are broken, with their violations."""
-    names = [invariant.name for invariant in (*INVARIANTS, _SUMS)]
+    names = [invariant.name for invariant in (*INVARIANTS, *_AFTERWARDS, _SUMS)]
     return {name: counts[name] for name in names if counts.get(name)}
 
 
 def _reconciled(database: Database, *, full: bool) -> dict[str, int]:
+    count_again(database, ROOT)  # whoever accepted a version may have been interrupted before it was counted
     with database.transaction() as connection:
         checkpoint = read_checkpoint(connection)
         broken = broken_invariants(connection)
     full = full or checkpoint.is_full_due or checkpoint.since == EVER or _SUMS.name in broken  # wrong sums tell nothing
     with database.snapshot() as connection:
         allow_time(connection)
-        verdicts = [_judged(connection, invariant, EVER if full or invariant.name in broken else checkpoint.since) for invariant in INVARIANTS]
+        since = {invariant: EVER if full or invariant.name in broken else checkpoint.since for invariant in (*INVARIANTS, *_AFTERWARDS)}
+        verdicts = [_judged(connection, invariant, time) for invariant, time in since.items()]
         if full:
             verdicts.append(_judged(connection, _SUMS, EVER))
     with database.transaction() as connection:

@@ -1,6 +1,7 @@
 """Whether the books are in order: every invariant that the database can answer, at one moment.
 
-I7, I9 and I12 also need the producers' journal; that nothing is ever updated or deleted (I18) is the roles' business.
+Amounts are computed again, which needs more than SQL: `core/verifying/recompute.py`. I7, I9 and I12 also need the producers' journal; that
+nothing is ever updated or deleted (I18) is the roles' business.
 """
 
 from sqlalchemy import Connection

@@ -5,12 +5,13 @@ the same to both and compares them whole. Amounts are francs as `Decimal`, to th
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-from lab.oracle.entries import NOTHING, POOL, UNIT, Account, Entry, Event, Mandate, Names, Settings, Sums, shares
+from lab.oracle.entries import NOTHING, POOL, UNIT, Account, Bill, Entry, Event, Mandate, Names, Settings, Sums, shares
+from lab.oracle.pricing import PriceBook
 
 LATENESS, SKEW = timedelta(days=400), timedelta(minutes=5)
 Key = tuple[str, str]
@@ -39,9 +40,12 @@ class Books:
         self.mandates: dict[str, Mandate] = {}
         self.keys: dict[Key, Event] = {}
         self.parked: dict[Key, Event] = {}
+        self.prices = PriceBook()
+        self.reasons: dict[Key, str] = {}  # why what is parked has no price
         self.dead: Counter[Event] = Counter()
         self.pending: list[list[tuple[str, Entry]]] = []  # what each batch has booked, the oldest first
         self.statistics: dict[Group, Sums] = {}
+        self.measures: dict[tuple[Group, str, str], Decimal] = {}  # beside a group: a leaf, or the provider's cost with its currency
 
     def deliver(self, events: Sequence[Event], now: datetime) -> list[str]:
         """One batch, received at `now`: what becomes of each event, in the order given. An event delivered again is a duplicate."""
@@ -62,10 +66,24 @@ class Books:
     def _outcome(self, event: Event, now: datetime) -> str:
         first = self.keys.get(event.key) or self.parked.get(event.key)
         if first is not None:
-            return "duplicate" if first == event else "conflict"
+            return "duplicate" if first.is_copy(event) else "conflict"
         if not now - LATENESS <= event.at <= now + SKEW:
             return "rejected"
-        return "recorded" if event.mandate in self.mandates or self.directory.get(event.mandate, (False, None))[0] else "parked"
+        return self._priced(event) if self._knows(event.mandate) else "parked"
+
+    def _knows(self, mandate: str) -> bool:
+        return mandate in self.mandates or self.directory.get(mandate, (False, None))[0]
+
+    def _priced(self, event: Event) -> str:
+        """What becomes of an event that is new, and whose mandate is known."""
+        found = self.prices.judge(event)
+        if isinstance(found, Bill):
+            self.reasons.pop(event.key, None)
+            return "recorded"
+        if found == "rejected":
+            return found
+        self.reasons[event.key] = found
+        return "parked"
 
     def _debit(self, events: Iterable[Event]) -> None:
         batch: list[tuple[str, Entry]] = []
@@ -76,8 +94,9 @@ class Books:
             self._open_accounts(mandate, unmet)
         for event in events:
             own, settings = self.mandates[event.mandate], self.mandates[event.mandate].settings
-            payer, day = settings.payer(event.user), settings.local_day(event.at)
-            batch.append((event.mandate, own.book("DEBIT WORKFLOW", event.user, payer, event.price, event=event, day=day)))
+            payer, day, bill = settings.payer(event.user), settings.local_day(event.at), self.prices.judge(event)
+            assert isinstance(bill, Bill)
+            batch.append((event.mandate, own.book("DEBIT WORKFLOW", event.user, payer, bill.amount, event=event, day=day, bill=bill)))
         if batch:
             self.pending.append(batch)
 
@@ -118,12 +137,20 @@ class Books:
                     if own.settings.credit > 0:
                         own.book("CREDIT SYSTEM", user, user, own.settings.credit)
                         made["grants_due"] += 1
-        released = [event for event in self.parked.values() if event.mandate in self.mandates or self.directory.get(event.mandate, (False, None))[0]]
-        for event in released:
+        released = []
+        for event in [event for event in self.parked.values() if self._knows(event.mandate)]:
+            outcome = self._priced(event)
+            if outcome == "parked":
+                continue
+            made["parked_released"] += 1
+            del self.parked[event.key]
+            if outcome == "rejected":
+                self.dead[event] += 1
+                continue
             self._open_settings(event.mandate)
-            self.keys[event.key] = self.parked.pop(event.key)
+            self.keys[event.key] = event
+            released.append(event)
         self._debit(released)
-        made["parked_released"] += len(released)
         return made
 
     def change(self, mandate: str, **changes: object) -> None:
@@ -148,7 +175,7 @@ class Books:
         Raises:
             Refused: the mandate has no settings.
         """
-        own = self._present(mandate)
+        own = self.present(mandate)
         if model == own.settings.model:
             return NOTHING
         source, was_free = own.model_of_balances, own.settings.model == "UNLIMITED"
@@ -202,17 +229,22 @@ class Books:
         Raises:
             Refused: no such event is recorded, or what stands for it was refunded and another price is asked for.
         """
-        own = self._present(mandate)
+        own = self.present(mandate)
         old = own.standing(event_id)
         if old is None or old.event is None or (old.refunded and price != old.amount):
             raise Refused
         if price == old.amount:
             return
+        bill = None if old.bill is None else Bill(price, replace(old.bill.stood, computed=None, unpriced=None))
+        self.pending.append(self.replaced(mandate, old, price, bill)[1])
+
+    def replaced(self, mandate: str, old: Entry, amount: Decimal, bill: Bill | None) -> tuple[Entry, list[tuple[str, Entry]]]:
+        """What takes the place of a debit, in its local day, and all that was booked."""
+        own = self.mandates[mandate]
         old.amended = True
         reversal = own.book("ADJUSTMENT AMENDMENT", old.about, old.payer, old.amount, of=old)
-        day = own.settings.local_day(old.event.at)
-        debit = own.book("DEBIT AMENDMENT", old.about, old.payer, price, event=old.event, day=day)
-        self.pending.append([(mandate, reversal), (mandate, debit)])
+        debit = own.book("DEBIT AMENDMENT", old.about, old.payer, amount, event=old.event, day=old.day, bill=bill)
+        return debit, [(mandate, reversal), (mandate, debit)]
 
     def move(self, mandate: str, holder: str, kind: str, amount: Decimal) -> Entry:
         """A top-up or an adjustment, in francs, on the balance of `holder`, which is there.
@@ -220,7 +252,7 @@ class Books:
         Raises:
             Refused: the mandate has no settings.
         """
-        return self._present(mandate).book(kind, holder, holder, amount)
+        return self.present(mandate).book(kind, holder, holder, amount)
 
     def roll_up(self, batches: int | None = None) -> tuple[int, int]:
         """The oldest pending batches (all, unless a number is given) are counted: how many, and their events."""
@@ -229,19 +261,33 @@ class Books:
             for mandate, entry in batch:
                 for debit, sums in entry.sums():
                     self._count(mandate, debit, sums)
+                for debit, measure, currency, amount in entry.measures():
+                    for group in _groups(mandate, debit):
+                        key = group, measure, currency
+                        self.measures[key] = self.measures.get(key, NOTHING) + amount
         return len(counted), sum(entry.kind == "DEBIT WORKFLOW" for batch in counted for _, entry in batch)
 
     def _count(self, mandate: str, debit: Entry, sums: Sums) -> None:
-        assert debit.event is not None
-        assert debit.day is not None
-        provider, model, feature = ("unknown" if name is None else name for name in debit.event.names)
-        for period, start in PERIODS.items():
-            group = (mandate, debit.about, period, start(debit.day), (provider, model, feature))
+        for group in _groups(mandate, debit):
             events, cost, billed, refunded, tokens = self.statistics.get(group, (0, NOTHING, NOTHING, NOTHING, (0, 0, 0, 0, 0)))
             one, two, three, four, five = (had + more for had, more in zip(tokens, sums[4], strict=True))
             self.statistics[group] = (events + sums[0], cost + sums[1], billed + sums[2], refunded + sums[3], (one, two, three, four, five))
 
-    def _present(self, mandate: str) -> Mandate:
+    def present(self, mandate: str) -> Mandate:
+        """The mandate.
+
+        Raises:
+            Refused: it has no settings.
+        """
         if mandate not in self.mandates:
             raise Refused
         return self.mandates[mandate]
+
+
+def _groups(mandate: str, debit: Entry) -> Iterator[Group]:
+    """The day, the month and the year in which a debit is counted."""
+    assert debit.event is not None
+    assert debit.day is not None
+    provider, model, feature = ("unknown" if name is None else name for name in debit.event.names)
+    for period, start in PERIODS.items():
+        yield (mandate, debit.about, period, start(debit.day), (provider, model, feature))

@@ -1,10 +1,11 @@
 """What the oracle keeps: events, accounts and ledger entries, and what each entry adds to the statistics. Amounts are francs."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 from zoneinfo import ZoneInfo
 
 POOL = ""  # in the place of a user: the mandate's pool
@@ -15,22 +16,70 @@ Tokens = tuple[int, int, int, int, int]
 Sums = tuple[int, Decimal, Decimal, Decimal, Tokens]  # events, cost, billed cost, refunded, tokens
 
 
+Leaves = tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
+class Call:
+    """What an event of version 2 tells of its call: in which dialect its usage object is, and which leaves that means (None: it has none)."""
+
+    operation: str
+    dialect: str | None = None
+    leaves: Leaves | None = None
+    contradicts: bool = False  # the object contradicts itself
+    outcome: str | None = None
+    tier: str | None = None
+
+
 @dataclass(frozen=True)
 class Event:
-    """A usage event as its producer means it: its price in francs, aware `at`; a name that isn't given is None."""
+    """A usage event as its producer means it: its price in francs, aware `at`; a name or price that isn't given is None."""
 
     mandate: str
     event_id: str
     user: str
-    price: Decimal
+    price: Decimal | None
     at: datetime
     names: tuple[str | None, str | None, str | None] = (None, None, None)  # provider, model, feature
     tokens: Tokens = (0, 0, 0, 0, 0)
+    call: Call | None = None
+
+    @property
+    def version(self) -> int:
+        """Of the contract that it needs."""
+        return 1 if self.call is None and self.price is not None else 2
+
+    def is_copy(self, other: "Event") -> bool:
+        """Whether another under the same key says what this first one did: of what version 1 has no field for, it may say more."""
+        if self.version == 2:
+            return self == other
+        return replace(other, call=None) == self and (other.call is None or other.call.dialect is None)
 
     @property
     def key(self) -> tuple[str, str]:
         """What it is known by for ever."""
         return self.mandate, self.event_id
+
+
+@dataclass(frozen=True)
+class Stood:
+    """What stands beside the amount of a debit: prices in francs, the provider's cost in its currency, the leaves above 0."""
+
+    given: Decimal | None = None
+    computed: Decimal | None = None
+    cost: Decimal | None = None
+    currency: str | None = None
+    leaves: frozenset[tuple[str, int]] = frozenset()
+    unpriced: str | None = None
+
+
+@dataclass(frozen=True)
+class Bill:
+    """What an event is billed, in francs; `dated` is what held beside the book then, where the price was computed from its usage."""
+
+    amount: Decimal
+    stood: Stood = Stood()
+    dated: dict[str, Any] | None = None
 
 
 @dataclass
@@ -60,6 +109,7 @@ class Entry:
     of: "Entry | None" = None  # what it takes back
     refunded: Decimal = NOTHING
     amended: bool = False
+    bill: Bill | None = None  # of a debit of usage
 
     @property
     def is_debit(self) -> bool:
@@ -83,6 +133,16 @@ class Entry:
                 one, two, three, four, five = self.of.event.tokens
                 billed = NOTHING if self.of.payer is None else -self.amount
                 yield self.of, (0, -self.amount, billed, NOTHING, (-one, -two, -three, -four, -five))
+
+    def measures(self) -> Iterator[tuple["Entry", str, str, Decimal]]:
+        """What it adds to what is measured, and to which debit's group: so much of a leaf, or the provider's cost in a currency."""
+        taken_back = self.of if self.kind == "ADJUSTMENT AMENDMENT" else None
+        debit, sign = (self, 1) if taken_back is None else (taken_back, -1)
+        if debit.bill is not None:
+            stood = debit.bill.stood
+            yield from ((debit, leaf, "", Decimal(sign * count)) for leaf, count in stood.leaves)
+            if stood.cost is not None and stood.currency is not None:
+                yield debit, "provider_cost", stood.currency, sign * stood.cost
 
 
 @dataclass

@@ -12,8 +12,10 @@ from sqlalchemy import text
 
 from core.database.database import Database
 from lab.oracle.books import Books
-from lab.oracle.entries import Entry, Event
+from lab.oracle.entries import Entry, Event, Stood
+from tests.books.usage_objects import written
 
+_AMENDED = "DEBIT AMENDMENT"
 _TOKENS = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens")
 _ACCOUNTS = """
     SELECT mandate_id, coalesce(user_id, '') AS holder, balance, warning_threshold, grant_due, enabled
@@ -23,7 +25,7 @@ _LEDGER = """
     SELECT t.mandate_id, t.transaction_type || ' ' || t.reference_type AS kind, coalesce(a.user_id, '') AS about,
            CASE WHEN t.balance_account_id IS NOT NULL THEN coalesce(b.user_id, '') END AS payer, t.amount, t.settings_version, t.event_id,
            t.occurred_at, t.local_date, o.transaction_type || ' ' || o.reference_type AS of_kind, o.event_id AS of_event, o.amount AS of_amount,
-           h.time_zone
+           t.price_given, t.price_computed, t.provider_cost, t.provider_currency, t.leaves, t.unpriced, h.time_zone
       FROM transactions t JOIN accounts a ON a.id = t.account_id LEFT JOIN accounts b ON b.id = t.balance_account_id
       JOIN billing_settings_history h ON h.mandate_id = t.mandate_id AND h.version = t.settings_version
       LEFT JOIN transactions o ON o.id = t.reverses_id WHERE t.mandate_id = ANY(:mandates)
@@ -31,6 +33,10 @@ _LEDGER = """
 _STATISTICS = """
     SELECT s.*, a.user_id FROM usage_statistics s JOIN accounts a ON a.id = s.account_id AND a.mandate_id = s.mandate_id
      WHERE s.mandate_id = ANY(:mandates)
+"""
+_MEASURES = """
+    SELECT m.*, a.user_id FROM usage_measures m JOIN accounts a ON a.id = m.account_id AND a.mandate_id = m.mandate_id
+     WHERE m.mandate_id = ANY(:mandates)
 """
 _SETTINGS = """
     SELECT h.mandate_id, h.version, h.billing_model, h.default_user_credit, h.warning_threshold_percent, h.time_zone, s.version AS present
@@ -43,7 +49,7 @@ _KEYS = """
     SELECT k.mandate_id, k.event_id, t.event_id AS of_event, t.reference_type FROM event_keys k
       LEFT JOIN transactions t ON t.id = k.transaction_id AND t.recorded_at = k.recorded_at WHERE k.mandate_id = ANY(:mandates)
 """
-_PARKED = "SELECT mandate_id, event_id FROM parked_events WHERE mandate_id = ANY(:mandates)"
+_PARKED = "SELECT mandate_id, event_id, CASE WHEN priced_under > 0 THEN reason END AS reason FROM parked_events WHERE mandate_id = ANY(:mandates)"
 _DEAD = "SELECT body, attempts FROM dead_letters WHERE mandate_id = ANY(:mandates)"
 _PENDING = "SELECT count(*)::int AS n FROM rollup_pending"
 
@@ -51,17 +57,21 @@ _PENDING = "SELECT count(*)::int AS n FROM rollup_pending"
 def body_of(event: Event) -> bytes:
     """The event as its producer sends it, the same bytes each time."""
     provider, model, feature = event.names
-    fields = {
+    fields: dict[str, object] = {
         "event_id": event.event_id,
         "mandate_id": event.mandate,
         "user_id": event.user,
-        "price_chf": f"{event.price:f}",
+        "price_chf": None if event.price is None else f"{event.price:f}",
         "occurred_at": event.at.astimezone(UTC).isoformat(),
         "provider": provider,
         "model": model,
         "feature_code": feature,
         "usage": dict(zip(_TOKENS, event.tokens, strict=True)),
     }
+    if (call := event.call) is not None:
+        fields |= {"operation_id": call.operation, "outcome": call.outcome, "service_tier": call.tier}
+        if call.dialect is not None and call.leaves is not None:
+            fields |= {"usage_dialect": call.dialect, "usage": written(call.dialect, dict(call.leaves), contradicts=call.contradicts)}
     return json.dumps({name: value for name, value in fields.items() if value is not None}).encode()
 
 
@@ -77,8 +87,9 @@ def told_by_books(database: Database, mandates: Iterable[str]) -> dict[str, Any]
             "settings": _settings(read(_SETTINGS), mandates),
             "ledger": Counter(tuple(_of_ledger(row).values()) for row in read(_LEDGER)),
             "statistics": dict(map(_of_statistics, read(_STATISTICS))),
+            "measures": {(_group(row), row["measure"], row["currency"]): row["total"] for row in read(_MEASURES)},
             "keys": {((row["mandate_id"], row["event_id"]), row["of_event"], row["reference_type"]) for row in read(_KEYS)},
-            "parked": {(row["mandate_id"], row["event_id"]) for row in read(_PARKED)},
+            "parked": {((row["mandate_id"], row["event_id"]), row["reason"]) for row in read(_PARKED)},
             "dead": {bytes(row["body"]): row["attempts"] for row in read(_DEAD)},
             "pending": read(_PENDING)[0]["n"],
         }
@@ -99,14 +110,21 @@ def _settings(found: Iterable[dict[str, Any]], mandates: Iterable[str]) -> dict[
     return settings
 
 
+def _group(row: dict[str, Any]) -> tuple[Any, ...]:
+    return row["mandate_id"], row["user_id"], row["period_type"], row["period_start"], (row["provider"], row["model"], row["feature_code"])
+
+
 def _of_statistics(row: dict[str, Any]) -> tuple[Any, Any]:
-    group = (row["mandate_id"], row["user_id"], row["period_type"], row["period_start"], (row["provider"], row["model"], row["feature_code"]))
-    return group, (row["event_count"], row["cost"], row["billed_cost"], row["refunded"], tuple(row[name] for name in _TOKENS))
+    return _group(row), (row["event_count"], row["cost"], row["billed_cost"], row["refunded"], tuple(row[name] for name in _TOKENS))
 
 
 def _of_ledger(row: dict[str, Any]) -> dict[str, Any]:
-    """Of an entry that happened when it was written neither moment nor day can be told beforehand, but the day must be that of the moment."""
-    row["day_is_right"] = row["local_date"] == row["occurred_at"].astimezone(ZoneInfo(row.pop("time_zone"))).date()
+    """Of an entry that happened when it was written neither moment nor day can be told beforehand, but the day must be that of the moment.
+
+    What takes the place of a debit keeps that one's day, which the model tells.
+    """
+    row["day_is_right"] = row["local_date"] == row["occurred_at"].astimezone(ZoneInfo(row.pop("time_zone"))).date() or row["kind"] == _AMENDED
+    row["leaves"] = frozenset() if row["leaves"] is None else frozenset(row["leaves"].split(","))
     if row["event_id"] is None:
         row["occurred_at"] = row["local_date"] = None
     return row
@@ -126,8 +144,9 @@ def told_by_model(model: Books, mandates: Iterable[str]) -> dict[str, Any]:
         "settings": settings,
         "ledger": Counter(_entry(mandate, entry) for mandate, own in present.items() for entry in own.ledger),
         "statistics": model.statistics,
+        "measures": model.measures,
         "keys": {(key, key[1], "WORKFLOW") for key in model.keys},
-        "parked": set(model.parked),
+        "parked": {(key, model.reasons.get(key)) for key in model.parked},
         "dead": {body_of(event): attempts for event, attempts in model.dead.items()},
         "pending": len(model.pending),
     }
@@ -138,4 +157,6 @@ def _entry(mandate: str, entry: Entry) -> tuple[Any, ...]:
     if entry.of is not None:
         of = (entry.of.kind, entry.of.event.event_id if entry.of.event else None, entry.of.amount)
     event_id, at = (entry.event.event_id, entry.event.at) if entry.event else (None, None)
-    return (mandate, entry.kind, entry.about, entry.payer, entry.amount, entry.version, event_id, at, entry.day, *of, True)
+    stood = Stood() if entry.bill is None else entry.bill.stood
+    beside = (stood.given, stood.computed, stood.cost, stood.currency, frozenset(f"{leaf}={count}" for leaf, count in stood.leaves), stood.unpriced)
+    return (mandate, entry.kind, entry.about, entry.payer, entry.amount, entry.version, event_id, at, entry.day, *of, *beside, True)

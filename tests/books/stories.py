@@ -13,6 +13,7 @@ from core.asking.rights import ROOT
 from core.billing import BillingModel
 from core.config import Configuration
 from core.database.database import Database
+from core.database.zones import local_day
 from core.errors import RequestRefused
 from core.movements.adjust import Adjustment, adjust
 from core.movements.amend_prices import amend_prices
@@ -120,11 +121,11 @@ class Story:
 
     def _age(self, by: timedelta) -> None:
         """All that is recorded was recorded so much earlier; movements happened earlier too, usage when it did."""
+        zone = "(SELECT time_zone FROM billing_settings_history h WHERE h.mandate_id = t.mandate_id AND h.version = t.settings_version)"
         self.rows(
             "UPDATE transactions t SET recorded_at = recorded_at - :by,"
             " occurred_at = CASE WHEN event_id IS NULL THEN occurred_at - :by ELSE occurred_at END,"
-            " local_date = CASE WHEN event_id IS NULL THEN CAST((occurred_at - :by) AT TIME ZONE (SELECT time_zone FROM billing_settings_history h"
-            " WHERE h.mandate_id = t.mandate_id AND h.version = t.settings_version) AS date) ELSE local_date END WHERE mandate_id = :m",
+            f" local_date = CASE WHEN event_id IS NULL THEN {local_day('(occurred_at - :by)', zone)} ELSE local_date END WHERE mandate_id = :m",
             by=by,
             m=self.mandate_id,
         )

@@ -354,9 +354,10 @@ class BooksMachine(RuleBasedStateMachine):
             change = "SET cost = cost + 1, event_count = 7" if damage == "UPDATE" else ""
             self.scene.rows(f"{damage} usage_statistics {change} WHERE mandate_id = :m AND period_type <> 'DAY'", m=own)
         stored = [group for group in self.model.statistics if group[0] == own]
+        measured = sum(group[0] == own for group, _, _ in self.model.measures)
         wrong = sum(group[2] != "DAY" for group in stored) if damage else 0
         done = self.ask(dies, lambda database: rebuild_statistics(database, ROOT, own), whole=not damage)
-        assert done == Rebuild(1, len(stored), wrong, 0)
+        assert done == Rebuild(1, len(stored) + measured, wrong, 0)
 
     @invariant()
     def agree(self) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, text
 
 from core.verifying.sql.invariants.invariant import EVER
-from core.verifying.sql.invariants.rollups import SUMS
+from core.verifying.sql.invariants.rollups import SUMS, measured_sums
 from core.verifying.sql.invariants.sums import sums_of
 from core.verifying.sql.marks import forget_marks, make_marks
 
@@ -47,6 +47,12 @@ _ADD = text(f"""
     ON CONFLICT (account_id) DO UPDATE SET {", ".join(f"{name} = s.{name} + excluded.{name}" for name in _COLUMNS)}
 """)
 
+_ADD_MEASURES = text(f"""
+    INSERT INTO reconcile_measures AS s (account_id, measure, currency, total)
+    {measured_sums("CAST(:until AS timestamptz)")}
+    ON CONFLICT (account_id, measure, currency) DO UPDATE SET total = s.total + excluded.total
+""")
+
 _WRITE = text("""
     INSERT INTO reconcile_checkpoint AS c (recorded_before, next_before, next_open, full_at, marked)
     VALUES (:recorded_before, :next_before, CAST(:next_open AS text[]), CASE WHEN CAST(:is_full AS boolean) THEN now() END, :is_marked)
@@ -54,7 +60,9 @@ _WRITE = text("""
                                     next_open = excluded.next_open, full_at = coalesce(excluded.full_at, c.full_at), marked = excluded.marked
 """)
 
-_FORGET = text("WITH sums AS (DELETE FROM reconcile_sums) DELETE FROM reconcile_checkpoint")
+_FORGET = text("""
+    WITH sums AS (DELETE FROM reconcile_sums), measures AS (DELETE FROM reconcile_measures) DELETE FROM reconcile_checkpoint
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +96,7 @@ def advance_checkpoint(connection: Connection, checkpoint: Checkpoint, *, is_ful
             make_marks(connection, since if is_marked else None, until.until)
             is_marked = True
             connection.execute(_ADD, {"since": since, "until": until.until})
+            connection.execute(_ADD_MEASURES, {"since": since, "until": until.until})
             since = until.until
     connection.execute(
         _WRITE,

@@ -10,7 +10,7 @@ from core.ledger.sql.accounts import LockedAccount
 from core.ledger.sql.balance_at import pool_balance_at, user_balance_at
 from core.verifying.sql.invariants.balances import WRONG_BALANCES
 from core.verifying.sql.invariants.invariant import EVER
-from core.verifying.sql.invariants.rollups import DIFFERENCES
+from core.verifying.sql.invariants.rollups import EVERY_DIFFERENCE
 
 _EVER_AFTER = datetime.max.replace(tzinfo=UTC)
 
@@ -20,7 +20,7 @@ _BALANCES = text(f"""
 """)
 
 _STATISTICS = text(f"""
-    SELECT mandate_id, count(*) AS rows FROM ({DIFFERENCES}) AS differences
+    SELECT mandate_id, count(*) AS rows FROM ({EVERY_DIFFERENCE}) AS differences
      WHERE CAST(:mandate_id AS text) IS NULL OR mandate_id = :mandate_id GROUP BY mandate_id ORDER BY mandate_id
 """)
 

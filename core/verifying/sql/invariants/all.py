@@ -7,6 +7,14 @@ from core.verifying.sql.invariants.events import conflicts_move_nothing, debits_
 from core.verifying.sql.invariants.grants import grants_are_single
 from core.verifying.sql.invariants.invariant import Invariant
 from core.verifying.sql.invariants.local_days import local_days_are_those_of_the_time
+from core.verifying.sql.invariants.prices import (
+    accepted_events_are_debits_or_parked,
+    accepted_prices_stay,
+    amounts_recompute,
+    leaves_are_read,
+    reverts_restore,
+    stamps_price_all_leaves,
+)
 from core.verifying.sql.invariants.references import mandates_stay_apart, settings_are_those_of_the_time
 from core.verifying.sql.invariants.rollups import rollups_are_recomputable
 
@@ -24,4 +32,10 @@ INVARIANTS: tuple[Invariant, ...] = (
     grants_are_single(),
     crossings_are_reported_once(),
     local_days_are_those_of_the_time(),
+    amounts_recompute(),
+    leaves_are_read(),
+    accepted_prices_stay(),
+    stamps_price_all_leaves(),
+    accepted_events_are_debits_or_parked(),
+    reverts_restore(),
 )

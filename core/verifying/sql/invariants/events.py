@@ -2,33 +2,56 @@
 
 from sqlalchemy import text
 
-from core.events.payload import COUNTS_V1, TEXTS_V1
+from core.database.event_columns import PRICE_GIVEN
+from core.events.payload import COUNTS_V1, TEXTS_V1, TEXTS_V2
 from core.ledger.kinds import USAGE
+from core.ledger.priced import GIVEN_STAMP
 from core.verifying.sql.invariants.amendments import BROKEN_CHAINS, UNSAID_ACCEPTANCES
 from core.verifying.sql.invariants.invariant import Invariant
 
-# core.events.payload.payload_hash_v1 in SQL, of a row `t`: chr(31) between the fields, chr(30) for an absent one.
+# core.events.payload in SQL, of a row `t`: chr(31) between the fields, chr(30) for an absent one. The price is the one that was given.
 _TEXTS = ", ".join("t.created_by_user_id" if name == "user_id" else f"t.{name}" for name in TEXTS_V1)
 _COUNTS = ", ".join(f"CAST(t.{name} AS text)" for name in COUNTS_V1)
-PAYLOAD_HASH_V1 = rf"""
-    sha256(convert_to(array_to_string(ARRAY[
-        {_TEXTS}, CAST(t.amount AS text), to_char(t.occurred_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24\:MI\:SS.US'),
-        {_COUNTS}], chr(31), chr(30)), 'UTF8'))
-"""
+_V1 = rf"""
+    {_TEXTS}, CAST({PRICE_GIVEN.format("t")} AS text), to_char(t.occurred_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24\:MI\:SS.US'), {_COUNTS}"""
+_USAGE_OBJECT = r"(SELECT format(s.shape, VARIADIC string_to_array(t.usage_values, E'\n')) FROM usage_shapes s WHERE s.id = t.usage_shape)"
+_V2 = f"""
+    {_V1}, {", ".join(f"t.{name}" for name in TEXTS_V2)}, CAST(t.attempt AS text), CAST(t.hold_final AS text),
+    CAST(trim_scale(t.reported_amount) AS text), t.reported_currency, {_USAGE_OBJECT}"""
 
+
+def _hash(fields: str) -> str:
+    return f"sha256(convert_to(array_to_string(ARRAY[{fields}], chr(31), chr(30)), 'UTF8'))"
+
+
+PAYLOAD_HASH_V1, PAYLOAD_HASH_V2 = _hash(_V1), _hash(_V2)
+
+# Each of the hashes is computed only where it is asked for.
 _USAGE = f"""
     WITH usage AS NOT MATERIALIZED (
-        SELECT t.id, t.mandate_id, t.event_id, t.amount, t.recorded_at, {PAYLOAD_HASH_V1} AS payload_hash_v1
+        SELECT t.id, t.mandate_id, t.event_id, t.amount, t.recorded_at, {PAYLOAD_HASH_V1} AS payload_hash_v1, {PAYLOAD_HASH_V2} AS payload_hash_v2,
+               t.stamp_id IS NOT NULL AND (t.stamp_id = {GIVEN_STAMP} OR t.price_computed IS NOT NULL)
+               AND t.amount IS DISTINCT FROM t.price_given AS is_not_as_given, t.price_given, t.stamp_id
           FROM transactions t WHERE t.reference_type = '{USAGE.reference_type}'
     )
 """
-
+# Every event of version 2 has a stamp: so those of version 1, of which books have millions, are joined by few columns. What is billed as it was
+# given is the price that was given; a computed amount is the business of P1.
 _CHANGED_DEBITS = """
     SELECT format('event %s of mandate %s', k.event_id, k.mandate_id) AS subject,
-           CASE WHEN k.hash_version <> 1 THEN format('this program does not know payload hash version %s', k.hash_version)
+           CASE WHEN k.hash_version NOT IN (1, 2) THEN format('this program does not know payload hash version %s', k.hash_version)
+                WHEN u.is_not_as_given THEN format('transaction %s bills %s CHF, and the price given is %s', u.id, u.amount, u.price_given)
                 ELSE format('transaction %s has another payload than its key', u.id) END AS detail
       FROM event_keys k JOIN usage u ON u.mandate_id = k.mandate_id AND u.event_id = k.event_id
-     WHERE k.recorded_at >= :since AND u.recorded_at >= :since AND (k.hash_version <> 1 OR k.payload_hash <> u.payload_hash_v1)
+     WHERE k.recorded_at >= :since AND u.recorded_at >= :since
+       AND CASE k.hash_version WHEN 1 THEN k.payload_hash <> u.payload_hash_v1 OR u.is_not_as_given WHEN 2 THEN u.stamp_id IS NULL ELSE true END
+    UNION ALL
+    SELECT format('event %s of mandate %s', k.event_id, k.mandate_id),
+           CASE WHEN u.is_not_as_given THEN format('transaction %s bills %s CHF, and the price given is %s', u.id, u.amount, u.price_given)
+                ELSE format('transaction %s has another payload than its key', u.id) END
+      FROM event_keys k JOIN usage u ON u.mandate_id = k.mandate_id AND u.event_id = k.event_id
+     WHERE k.recorded_at >= :since AND u.recorded_at >= :since AND k.hash_version = 2 AND u.stamp_id IS NOT NULL
+       AND (k.payload_hash <> u.payload_hash_v2 OR u.is_not_as_given)
     UNION ALL
     SELECT format('mandate %s', s.mandate_id), format('usage debits sum to %s CHF, those of accepted events to %s CHF', s.debited, s.accepted)
       FROM (SELECT u.mandate_id, sum(u.amount) AS debited, coalesce(sum(u.amount) FILTER (WHERE k.event_id IS NOT NULL), 0) AS accepted
@@ -40,7 +63,8 @@ _CHANGED_DEBITS = """
      WHERE s.debited <> s.accepted
 """
 
-# The entries that are looked at, and what was recorded before the letters that came since.
+# The entries that are looked at, and what was recorded before the letters that came since. A letter has the hash of its own version. One of
+# version 1 is as good as equal only to an event of version 1: beside version 2 it lacks what that one tells.
 _CONFLICTS_BOOKED = """
     , refused AS (
         SELECT l.id, u.id AS transaction_id FROM dead_letters l JOIN usage u ON u.mandate_id = l.mandate_id AND u.event_id = l.event_id
@@ -55,7 +79,8 @@ _CONFLICTS_BOOKED = """
       JOIN dead_letters l ON l.id = r.id
       JOIN usage u ON u.id = r.transaction_id AND u.mandate_id = l.mandate_id AND u.event_id = l.event_id
       LEFT JOIN event_keys k ON k.mandate_id = l.mandate_id AND k.event_id = l.event_id
-     WHERE l.payload_hash = u.payload_hash_v1 AND (k.payload_hash IS DISTINCT FROM l.payload_hash OR u.recorded_at <= l.first_seen_at)
+     WHERE (l.payload_hash = u.payload_hash_v2 OR (k.hash_version IS DISTINCT FROM 2 AND l.payload_hash = u.payload_hash_v1))
+       AND (k.payload_hash IS DISTINCT FROM l.payload_hash OR u.recorded_at <= l.first_seen_at)
 """
 
 

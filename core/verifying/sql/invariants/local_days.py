@@ -18,6 +18,9 @@ _OFF_THEIR_DAY = f"""
      WHERE coalesce(z.version, 0) > 0
        AND CASE WHEN z.known THEN {local_day("t.occurred_at", "z.time_zone")} END IS DISTINCT FROM t.local_date
        AND t.local_date IS DISTINCT FROM o.local_date
+       AND NOT EXISTS (SELECT FROM amendments m JOIN transactions b ON b.id = m.reversed_id AND b.recorded_at = m.reversed_recorded_at
+                        WHERE m.mandate_id = t.mandate_id AND m.event_id = t.event_id AND m.debit_id = t.id
+                          AND b.occurred_at = t.occurred_at AND b.local_date = t.local_date)
 """
 
 # Whoever accepted an offset said that entries recorded until then may stand on the day that it gives; on any other they may not.
@@ -31,7 +34,9 @@ UNEXPLAINED = f"""
 
 
 def local_days_are_those_of_the_time() -> Invariant:
-    """I16. A correction may stand in the local day of what it corrects. A zone that the server doesn't know is reported, not asked for.
+    """I16. A correction may stand in the local day of what it corrects, and what takes an entry's place in that one's.
+
+    A zone that the server doesn't know is reported, not asked for.
 
     The database only has the rules of today. Where they are others than those of the recording, an operator may have accepted the
     former offset.

@@ -4,7 +4,7 @@ from sqlalchemy import text
 
 from core.ledger.sql.transactions import DELTA
 from core.verifying.sql.invariants.invariant import Invariant
-from core.verifying.sql.invariants.rollups import BOOKED_SUMS, SUMS, booked
+from core.verifying.sql.invariants.rollups import BOOKED_SUMS, SUMS, booked, measured_sums
 
 _COLUMNS = ("movements", *SUMS)
 
@@ -42,5 +42,11 @@ def sums_are_those_of_then() -> Invariant:
                                THEN '; other sums differ' END) AS detail
               FROM reconcile_sums c FULL JOIN ({sums_of("(SELECT recorded_before FROM reconcile_checkpoint)")}) AS n USING (account_id)
              WHERE ({of("c")}) IS DISTINCT FROM ({of("n")})
+            UNION ALL
+            SELECT format('%s of account %s', concat_ws(' ', measure, nullif(currency, '')), account_id),
+                   format('until the checkpoint it was %s; its transactions now give %s', coalesce(c.total, 0), coalesce(n.total, 0))
+              FROM reconcile_measures c
+              FULL JOIN ({measured_sums("(SELECT recorded_before FROM reconcile_checkpoint)")}) AS n USING (account_id, measure, currency)
+             WHERE coalesce(c.total, 0) <> coalesce(n.total, 0)
         """),
     )
