@@ -1,4 +1,4 @@
-"""The worker's app as its next version may be: it knows payload hash version 2 beside 1, and writes it.
+"""The worker's app as its next version may be: it knows one more version of the payload hash, and writes it.
 
 Its hash is over the billed fields in another form, so that no hash of one version is ever that of the other.
 """
@@ -9,7 +9,7 @@ from hashlib import sha256
 from core.events import payload
 from core.events.model import UsageEvent
 
-NEXT = payload.HASH_VERSION + 1
+NEXT = max(payload.PAYLOAD_HASHES) + 1
 
 
 def payload_hash_next(event: UsageEvent) -> bytes:
@@ -17,10 +17,8 @@ def payload_hash_next(event: UsageEvent) -> bytes:
     return sha256(json.dumps(payload.billed_fields(event), sort_keys=True).encode()).digest()
 
 
-# Before anything else imports them: modules take the constant by value.
-payload.HASH_VERSION = NEXT
 payload.PAYLOAD_HASHES[NEXT] = payload_hash_next
-payload.payload_hash.__defaults__ = (NEXT,)
+UsageEvent.version = property(lambda _: NEXT)  # type: ignore[assignment,method-assign]
 
 from worker.app import app  # noqa: E402 - after the version is set
 

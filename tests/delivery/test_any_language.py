@@ -104,11 +104,14 @@ def node() -> tuple[str, Path]:
     return executable, folder
 
 
+_SENDS = {"sh": "redis-cli", "python": "send_task"}  # the others show something else
+
+
 def examples(language: str) -> list[str]:
     """The documents' examples in this language that send something to Redis or Valkey; those for RabbitMQ stand in a part of their own."""
     texts = [(ROOT / name).read_text(encoding="utf-8").partition("\n## RabbitMQ\n")[0] for name in ("README.md", "docs/producers.md")]
     blocks = [code for text in texts for found, code in _EXAMPLE.findall(text) if found == language]
-    return [code for code in blocks if language != "sh" or "redis-cli" in code]
+    return [code for code in blocks if _SENDS.get(language, "") in code]
 
 
 def booked(rows: Rows) -> dict[str, tuple[str, Decimal]]:

@@ -1,15 +1,22 @@
 """`tollbook demo`, once, for real, with a small trace."""
 
 import os
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import psutil
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from core.dialects import all as dialects
+from core.dialects.model import Call, UsageDialect
 from lab.demo.directory import MANDATES
+from lab.demo.usage import DIALECTS, used
 from lab.process import temporary_dir, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,7 +47,10 @@ def _processes_in(folder: Path) -> list[str]:
 
 @pytest.mark.timeout(240)
 def test_the_demo_accounts_for_every_franc_and_leaves_nothing_behind() -> None:
-    """A replayed trace is recorded exactly once in spite of a SIGKILL, the totals agree, `verify` is ok, and nothing goes on running."""
+    """A replayed trace is recorded exactly once in spite of a SIGKILL, totals agree, nothing goes on running.
+
+    Half of the events have no price: the books compute it, as a second rater does. Who has none waits for it.
+    """
     with temporary_dir() as folder:
         trace = folder / "trace.csv"
         _write_trace(trace)
@@ -66,7 +76,41 @@ def test_the_demo_accounts_for_every_franc_and_leaves_nothing_behind() -> None:
     assert sent == f"{in_books} CHF by adding up what was sent"
     assert any(line.startswith("verify: ok (") for line in lines)
     assert any(line.startswith(f"outcomes: recorded {CALLS:,}, duplicate ") for line in lines)
+    _assert_prices(lines, done.stderr)
     assert all(any(line.startswith(f"{mandate.id} ") and mandate.billing_model in line for line in lines) for mandate in MANDATES)
+
+
+def _assert_prices(lines: list[str], notes: str) -> None:
+    """Of each 4 calls 2 have no price and 1 has both; of each 80 the tenth (19 of 1,500) is by an unlisted model."""
+    assert "accepted price version 1: genai-prices " in notes
+    assert "exchange rates of the demo's own, 1 USD = 0.80 CHF" in notes
+    assert "accepted price version 2 with a price of openai/ft:gpt-6.1-terra:harbour" in notes
+    assert "events that wait for it: unpriced_model 19\n" in notes
+    totals = r"(\S+) CHF in the books, (\S+) CHF by a second rater \((\S+) USD at the providers\)"
+    told = re.compile(rf"computed: (\S+) events without a price: {totals}")
+    (computed,) = filter(None, map(told.fullmatch, lines))
+    events, in_books, again, at_providers = computed.groups()
+    assert events == "750"
+    assert in_books == again
+    assert Decimal("0.80") < Decimal(in_books) / Decimal(at_providers) < Decimal("0.88")  # by no markup, and by 10 %
+    assert "suspense: 19 events waited for a price of their model, and were recorded when it was accepted" in lines
+    (shadow,) = [line.split() for line in lines if line.startswith("shadow: ")]
+    billed, as_computed, difference = Decimal(shadow[3]), Decimal(shadow[7]), Decimal(shadow[11])
+    assert shadow[1] == "375"
+    assert difference == as_computed - billed < 0  # the producer's price knows of no cache
+
+
+@pytest.mark.parametrize("provider", DIALECTS)
+@given(number=st.integers(0, 10_000), context=st.integers(0, 10**12), generated=st.integers(0, 10**12))
+def test_usage_objects_of_the_demo_say_what_was_used(provider: str, number: int, context: int, generated: int) -> None:
+    """Each dialect reads off the demo's objects the very tokens that the second rater is given."""
+    call = used(number, provider, context, generated)
+    dialect, answered = DIALECTS[provider]
+    reading = dialects.DIALECTS[UsageDialect(dialect)].read(answered(call), Call())
+    assert not reading.unmapped
+    told = {leaf.value: count for leaf, count in reading.leaves.items() if count}
+    assert told == {leaf: count for leaf, count in call.leaves() if count}
+    assert (call.context, call.generated) == (context, generated)
 
 
 @pytest.mark.timeout(60)

@@ -26,8 +26,9 @@ from tests.delivery.conftest import ROOT, Program, eventually
 from tests.sample_events import event
 from tests.schema.logins import programs
 
-BEFORE = "0d656d1f88105b184c9719e3f8dbf52c645ee5b2"  # what workers run that have not been upgraded
+BEFORE = "81c07fd"  # what workers run that have not been upgraded
 PRICE = Decimal("0.001")
+TOLD = {"usage_dialect": "openai.chat", "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}}  # only version 2 has it
 DIRECTORY = {
     "mandates.csv": "id,name,label,enabled,time_zone\nacme,Acme,,true,CET\npool,Pool,,true,Europe/Zurich\nlate,Late,,true,\n",
     "memberships.csv": "user_id,mandate_id,enabled\nada,acme,true\nbob,acme,true\nada,pool,true\nada,late,true\n",
@@ -116,10 +117,10 @@ def old_books(before: Path, server: PostgresServer, broker_url: str, tmp_path: P
     old.run("directory", "import", "--mandates", str(tmp_path / "mandates.csv"), "--memberships", str(tmp_path / "memberships.csv"))
     old.run("settings", "create", "pool", "--billing-model", "PREPAY_MANDATE")
     events = [usage("first", n, ("acme", "pool")[n % 2], "ada") for n in range(100)]
-    parked, garbage = [usage("parked", n, "stranger") for n in range(5)], [usage("bad", 0) | {"price_chf": "-1"}]
+    parked, garbage = [usage("parked", n, "stranger") for n in range(5)], [usage("bad", 0) | {"price_chf": "-1"}, usage("told", 0) | TOLD]
     worker = old.worker("old-first")
     send(queue, events + events[:20] + parked + garbage)
-    eventually(lambda: one_row(server, "SELECT coalesce(sum(recorded + duplicate + parked + rejected), 0) FROM batches") == (126,), "settled")
+    eventually(lambda: one_row(server, "SELECT coalesce(sum(recorded + duplicate + parked + rejected), 0) FROM batches") == (127,), "settled")
     old.run("topup", "pool", "5", "--key", "invoice")
     old.run("refund", "pool", str(one_row(server, "SELECT id FROM transactions WHERE event_id = 'first-1'")[0]), "--key", "refund")
     old.run("rollup", "run")
@@ -130,16 +131,22 @@ def old_books(before: Path, server: PostgresServer, broker_url: str, tmp_path: P
 def test_new_workers_beside_old_ones_take_over_what_is_there(
     old_books: tuple[Release, list[dict[str, Any]]], server: PostgresServer, broker_url: str, tmp_path: Path, queue: redis.Redis
 ) -> None:
-    """An upgrade under a running old worker, copies of old events, kills of either: each event once, all invariants hold, roles can be renamed."""
+    """An upgrade under a running old worker, copies and contradictions of old events, kills of either: each event once, its key as it was, all
+    invariants hold, roles can be renamed. Old workers go on recording beside new ones.
+    """
     old, events = old_books
+    keys = "SELECT array_agg((event_id, payload_hash, hash_version)::text ORDER BY event_id) FROM event_keys WHERE event_id LIKE 'first-%'"
+    keys_before = one_row(server, keys)
     new = Release(ROOT, server, broker_url, tmp_path)
     workers = [old.worker("old-1"), old.worker("old-2")]
     queued = [usage("queued", n, ("acme", "pool", "late")[n % 3], ("ada", "bob")[n % 2]) for n in range(150)]
     send(queue, queued)
     new.run("db", "upgrade")
+    (upgraded_at,) = one_row(server, "SELECT clock_timestamp()")
     workers += [new.worker("new-1"), new.worker("new-2")]
     later = [usage("later", n, ("acme", "pool", "late")[n % 3]) for n in range(600)]
-    copies = events + queued + later
+    changed = [one | {"price_chf": "7"} for one in events[:40]]
+    copies = events + queued + later + changed
     Random(7).shuffle(copies)
     send(queue, later + copies)
     eventually(lambda: one_row(server, "SELECT count(*) > 350 FROM event_keys") == (True,), "they are at it")
@@ -149,12 +156,19 @@ def test_new_workers_beside_old_ones_take_over_what_is_there(
     eventually(drained, "every message is acknowledged", 120)
     for worker in (workers[1], workers[3]):
         assert worker.terminate() == 0
-    unique = len(events) + len(queued) + len(later)
+    new.run("deadletters", "replay", "--reason", "unknown_field")  # the old worker could not read what only version 2 has
+    unique = len(events) + len(queued) + len(later) + 1
     counted = "SELECT count(*), count(DISTINCT (mandate_id, event_id)), sum(amount) FROM transactions WHERE reference_type = 'WORKFLOW'"
     assert one_row(server, counted) == (
         unique, unique, unique * PRICE,
     )  # fmt: skip
-    assert one_row(server, "SELECT count(*) FROM dead_letters") == (1,)
+    assert one_row(server, "SELECT count(*), count(*) FILTER (WHERE reason = 'conflict') FROM dead_letters") == (2 + len(changed), len(changed))
+    assert one_row(server, keys) == keys_before
+    versions = f"""
+        SELECT array_agg(DISTINCT substring(b.worker FROM '^(old|new)-')) FROM batches b
+          JOIN transactions t ON t.batch_id = b.id WHERE t.recorded_at > '{upgraded_at}' AND b.worker ~ '^(old|new)-'
+    """
+    assert one_row(server, versions) == (["new", "old"],)
     new.run("rollup", "run")
     assert "verify: ok" in new.run("verify")
     assert new.run("db", "check").startswith("ok")
