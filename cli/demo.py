@@ -28,6 +28,8 @@ def demo(
 ) -> None:
     """Replay a day of AI calls through real workers, kill one of them half-way, and account for every franc.
 
+    Some mandates send prices, others the usage objects of their providers, which are priced by a book of list prices.
+
     It brings its own PostgreSQL and Valkey, or uses the unused ones that DATABASE_URL and CELERY_BROKER_URL name. Exit code 1 if
     the books differ from what was sent.
     """
@@ -61,6 +63,7 @@ def _print_report(report: "Report") -> None:
         )
         typer.echo(f"killed: {report.crash.worker} with {report.crash.messages_held} messages in hand, {after}")
     typer.echo(f"total: {report.total_chf:f} CHF in the books, {report.sent_chf:f} CHF by adding up what was sent")
+    _print_prices(report)
     broken = {invariant: n for invariant, n in report.verify.items() if n}
     typer.echo(f"verify: violated: {_counts(broken)}" if broken else f"verify: ok ({', '.join(report.verify)})")
     for mismatch in report.mismatches:
@@ -71,6 +74,19 @@ def _print_report(report: "Report") -> None:
         typer.echo(f"Flower was at {flower}; --keep leaves it running")
     else:
         typer.echo(f"Flower: {flower}\nservers, workers and logs: {report.kept['dir']}\nto stop everything: {report.kept['stop']}")
+
+
+def _print_prices(report: "Report") -> None:
+    if computed := report.rated.get("computed"):
+        again, cost = report.rated_again["computed"].billed, computed.provider_cost.normalize()
+        totals = f"{computed.billed:f} CHF in the books, {again:f} CHF by a second rater"
+        typer.echo(f"computed: {computed.events:,} events without a price: {totals} ({cost:f} USD at the providers)")
+    waited = f"{report.released:,} events waited for a price of their model"
+    typer.echo(f"suspense: {waited}, and were recorded when it was accepted")
+    if shadow := report.rated.get("shadow"):
+        given = f"{shadow.events:,} events, {shadow.billed:f} CHF as given"
+        difference = f"difference {shadow.computed - shadow.billed:+f} CHF"
+        typer.echo(f"shadow: {given}, {shadow.computed:f} CHF computed, {difference}")
 
 
 def _print_statement(report: "Report") -> None:

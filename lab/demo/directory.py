@@ -1,4 +1,7 @@
-"""Who uses AI in the demo: four mandates, one for each billing model, with ten users each."""
+"""Who uses AI in the demo: four mandates, one for each billing model, with ten users each.
+
+Two pay computed prices, one is in shadow.
+"""
 
 from dataclasses import dataclass
 
@@ -9,6 +12,7 @@ from core.database.database import Database
 from core.directory.import_lists import import_directory
 from core.directory.sql.mirror import Mandate, Membership, User
 from core.movements.update_settings import update_settings
+from core.prices.model import Mode
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +23,14 @@ class DemoMandate:
     label: str
     billing_model: BillingModel
     time_zone: str
+    mode: Mode
 
 
 MANDATES = (
-    DemoMandate("alpenblick", "Alpenblick Treuhand AG", BillingModel.PREPAY_USER, "Europe/Zurich"),
-    DemoMandate("harbour", "Harbour Analytics LLC", BillingModel.PREPAY_MANDATE, "America/New_York"),
-    DemoMandate("sakura", "Sakura Logistics KK", BillingModel.CREDIT_POSTPAY, "Asia/Tokyo"),
-    DemoMandate("ganga", "Ganga Research Institute", BillingModel.UNLIMITED, "Asia/Kolkata"),
+    DemoMandate("alpenblick", "Alpenblick Treuhand AG", BillingModel.PREPAY_USER, "Europe/Zurich", Mode.COMPUTED),
+    DemoMandate("harbour", "Harbour Analytics LLC", BillingModel.PREPAY_MANDATE, "America/New_York", Mode.COMPUTED),
+    DemoMandate("sakura", "Sakura Logistics KK", BillingModel.CREDIT_POSTPAY, "Asia/Tokyo", Mode.SHADOW),
+    DemoMandate("ganga", "Ganga Research Institute", BillingModel.UNLIMITED, "Asia/Kolkata", Mode.GIVEN),
 )
 _NAMES = ("Ada", "Ben", "Chen", "Dana", "Emil", "Fatima", "Goran", "Hana", "Ivo", "Jana")
 USERS = {mandate.id: [f"{name.lower()}@{mandate.id}" for name in _NAMES] for mandate in MANDATES}

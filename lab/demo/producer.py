@@ -11,7 +11,8 @@ from typing import Any, Self
 
 from celery import Celery
 
-from lab.demo.traffic import Event, booked
+from lab.demo.traffic import UNLISTED, Event
+from lab.oracle.entries import Bill
 from worker.intake.redis_source import connect
 from worker.tls import tls_options
 
@@ -31,10 +32,22 @@ class Account:
 
 
 @dataclass(slots=True)
+class Rated:
+    """Events with a computed price: what was billed and computed, in CHF; what the providers charge, in USD."""
+
+    events: int = 0
+    billed: Decimal = Decimal(0)
+    computed: Decimal = Decimal(0)
+    provider_cost: Decimal = Decimal(0)
+
+
+@dataclass(slots=True)
 class Journal:
     """What was sent, and what must become of it."""
 
     mandates: dict[str, Account] = field(default_factory=dict)
+    rated: dict[str, Rated] = field(default_factory=lambda: {"computed": Rated(), "shadow": Rated()})  # by mode
+    unlisted: int = 0  # events that must wait for the price of their model
     channels: Counter[str] = field(default_factory=Counter)
     copies: int = 0
     conflicts: int = 0
@@ -76,17 +89,27 @@ class Producers:
         self._celery.close()
         self._redis.close()
 
-    def send(self, number: int, event: Event) -> None:
-        """Sends an event, and every fiftieth a second time; the way it takes follows from its number."""
-        account = self.journal.mandates.setdefault(event["mandate_id"], Account())
-        account.events += 1
-        account.chf += booked(event["price_chf"])
+    def send(self, number: int, event: Event, bill: Bill) -> None:
+        """Sends an event that must be billed so, every fiftieth a second time; which way follows from its number."""
+        self._note(event, bill)
         self._send(number, event)
         if number % COPY_EVERY == COPY_EVERY - 1:
             self._send(number + 3, event)  # most copies take another way than the first
             self.journal.copies += 1
         if number % CONFLICT_EVERY == 0 and len(self._conflicting) < CONFLICTS_MAX:
             self._conflicting.append(event)
+
+    def _note(self, event: Event, bill: Bill) -> None:
+        account = self.journal.mandates.setdefault(event["mandate_id"], Account())
+        account.events += 1
+        account.chf += bill.amount
+        self.journal.unlisted += (event["provider"], event["model"]) == UNLISTED
+        if bill.stood.cost is not None:
+            rated = self.journal.rated["computed" if bill.stood.computed is None else "shadow"]
+            rated.events += 1
+            rated.billed += bill.amount
+            rated.computed += bill.amount if bill.stood.computed is None else bill.stood.computed
+            rated.provider_cost += bill.stood.cost
 
     def finish(self) -> None:
         """Sends what waits for its batch message to be full."""
@@ -97,7 +120,7 @@ class Producers:
     def send_conflicts(self) -> None:
         """Sends some events again, at another price. Only once the first ones are recorded: whoever comes first stays."""
         for event in self._conflicting:
-            self._message("usage.record", {**event, "price_chf": format(Decimal(event["price_chf"]) + 1, "f")})
+            self._message("usage.record", {**event, "price_chf": format(Decimal(event.get("price_chf", 0)) + 1, "f")})
         self.journal.conflicts = len(self._conflicting)
 
     def send_broken(self, event: Event) -> None:
@@ -143,7 +166,9 @@ class Producers:
 
 
 def _with_number(event: Event) -> str:
-    """The event as plain JSON, its price a JSON number of all its digits."""
+    """The event as plain JSON, its price, if it has one, a JSON number of all its digits."""
+    if "price_chf" not in event:
+        return json.dumps(event)
     rest = json.dumps({name: value for name, value in event.items() if name != "price_chf"})
     return f'{rest[:-1]}, "price_chf": {event["price_chf"]}}}'
 
@@ -169,6 +194,12 @@ def _celery_client(broker_url: str) -> Celery:
     app = Celery("producer", broker=broker_url, set_as_current=False)
     app.conf.broker_use_ssl = tls_options(broker_url) or False  # kombu by itself believes anybody on rediss://
     return app
+
+
+def ask_for_release(broker_url: str) -> None:
+    """Asks for what beat asks for every 15 seconds: parked events that can be recorded by now."""
+    with _celery_client(broker_url) as app:
+        app.send_task("parked.release", queue="maintenance", ignore_result=True)
 
 
 def serving_workers(broker_url: str) -> list[str]:

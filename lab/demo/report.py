@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from core.verifying.sql.invariants.invariant import Verdict
-from lab.demo.producer import Journal
+from lab.demo.producer import Journal, Rated
 from lab.demo.watch import Watch
 
 _STATEMENT = """
@@ -23,6 +23,14 @@ _STATEMENT = """
       LEFT JOIN (SELECT mandate_id, sum(balance) AS balance FROM accounts GROUP BY mandate_id) AS a ON a.mandate_id = s.mandate_id
      ORDER BY s.mandate_id
 """
+_RATED = """
+    SELECT CASE WHEN t.price_computed IS NULL THEN 'computed' ELSE 'shadow' END,
+           count(*), sum(t.amount), sum(coalesce(t.price_computed, t.amount)), sum(t.provider_cost)
+      FROM transactions t JOIN stamps s ON s.id = t.stamp_id
+     WHERE s.kind = 'rated' AND t.provider_currency = 'USD'
+     GROUP BY 1 ORDER BY 1
+"""
+_RELEASED = "SELECT coalesce(sum(recorded), 0)::bigint FROM batches WHERE kind = 'release'"
 _WORKERS = "SELECT split_part(worker, ' ', 1), count(*), sum(recorded)::bigint FROM batches GROUP BY 1 ORDER BY 1"
 
 
@@ -52,7 +60,13 @@ class Crash:
 
 @dataclass(slots=True)
 class Report:
-    """Everything that the demo tells at its end; `mismatches` is empty if all is as it must be."""
+    """Everything that the demo tells at its end; `mismatches` is empty if all is as it must be.
+
+    Attributes:
+        rated: by mode (`computed`, `shadow`), the events with a computed price.
+        rated_again: the same, as a second rater makes it of what was sent.
+        released: how many events were recorded once their model had a price.
+    """
 
     statement: list[MandateLine]
     outcomes: dict[str, int]
@@ -62,6 +76,9 @@ class Report:
     total_chf: Decimal
     sent_chf: Decimal
     redelivered: int
+    rated: dict[str, Rated]
+    rated_again: dict[str, Rated]
+    released: int
     verify: dict[str, int]
     crash: Crash | None
     mismatches: list[str]
@@ -75,6 +92,7 @@ def make_report(watch: Watch, journal: Journal, verdicts: list[Verdict], crash: 
     """Reads the books and compares them with the journal of the producers."""
     sight = watch.look()
     statement = [MandateLine(*row) for row in watch.rows(_STATEMENT)]
+    ((released,),) = watch.rows(_RELEASED)
     report = Report(
         statement=statement,
         outcomes=sight.outcomes,
@@ -83,12 +101,17 @@ def make_report(watch: Watch, journal: Journal, verdicts: list[Verdict], crash: 
         workers={worker: recorded for worker, _, recorded in watch.rows(_WORKERS)},
         total_chf=sum((line.debits for line in statement), Decimal(0)),
         sent_chf=journal.chf,
-        redelivered=sum(sight.outcomes.values()) - journal.delivered,
+        redelivered=sum(sight.outcomes.values()) - released - journal.delivered,  # who waited had two outcomes
+        rated={mode: Rated(*sums) for mode, *sums in watch.rows(_RATED)},
+        rated_again=journal.rated,
+        released=released,
         verify={verdict.invariant: verdict.violations for verdict in verdicts},
         crash=crash,
         mismatches=[],
     )
     report.mismatches += _mismatches(report, journal)
+    if left := watch.parked():
+        report.mismatches.append(f"parked events are left: {left}")
     report.mismatches += [f"verify: {v.invariant} ({v.description}) is broken {v.violations} times" for v in verdicts if v.violations]
     if not sight.idle:
         report.mismatches.append(f"{sight.queued} messages and {sight.claims} claims are left at the broker")
@@ -99,7 +122,8 @@ def _mismatches(report: Report, journal: Journal) -> list[str]:
     outcomes, broken = report.outcomes, journal.broken.total()
     exact: list[tuple[str, object, object]] = [
         ("recorded events", outcomes["recorded"], journal.events),
-        ("parked events", outcomes["parked"], 0),
+        ("parked events", outcomes["parked"], journal.unlisted),
+        ("events recorded after they waited for a price", report.released, journal.unlisted),
         ("total in CHF", report.total_chf, journal.chf),
         ("dead letters by reason", Counter(report.dead_letters), journal.broken + Counter(conflict=journal.conflicts)),
     ]
@@ -107,9 +131,14 @@ def _mismatches(report: Report, journal: Journal) -> list[str]:
         sent = journal.mandates.get(line.mandate_id)
         exact.append((f"events of {line.mandate_id}", line.events, sent.events if sent else 0))
         exact.append((f"debits of {line.mandate_id} in CHF", line.debits, sent.chf if sent else 0))
+    for mode, rated in journal.rated.items():
+        there = report.rated.get(mode, Rated())
+        names = ("events", "billed", "computed", "provider_cost")
+        exact += [(f"{name} under {mode}", getattr(there, name), getattr(rated, name)) for name in names]
     # What the killed worker had committed but not acknowledged comes again; nothing else may.
     at_least = [("duplicates", outcomes["duplicate"], journal.copies), ("conflicts", outcomes["conflict"], journal.conflicts)]
-    at_least += [("rejected messages", outcomes["rejected"], broken), ("deliveries", sum(outcomes.values()), journal.delivered)]
+    delivered = sum(outcomes.values()) - report.released  # who waited had two outcomes
+    at_least += [("rejected messages", outcomes["rejected"], broken), ("deliveries", delivered, journal.delivered)]
     found = [f"{what}: the books have {there}, {expected} was sent" for what, there, expected in exact if there != expected]
     found += [f"{what}: the books have {there}, at least {expected} was sent" for what, there, expected in at_least if there < expected]
     if report.redelivered and report.crash is None:

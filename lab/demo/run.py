@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
@@ -14,16 +15,18 @@ from core.asking.rights import ROOT
 from core.config import Configuration
 from core.database.database import Database
 from core.errors import RequestRefused
+from core.prices.model import Mode
 from core.schema import migrate
 from core.verifying.verify import verify
 from lab import process, services
 from lab.demo.crash import CrashTest
-from lab.demo.directory import open_books
+from lab.demo.directory import MANDATES, open_books
 from lab.demo.display import Display
+from lab.demo.prices import MARKED_UP, MARKUP, SecondRater, accept_unlisted, open_prices
 from lab.demo.processes import VISIBILITY_SECONDS, WORKERS, Flower, Processes
-from lab.demo.producer import Producers, serving_workers
+from lab.demo.producer import Producers, ask_for_release, serving_workers
 from lab.demo.report import Report, make_report
-from lab.demo.traffic import CHF_PER_USD, MODELS, Day, day_of, event_of
+from lab.demo.traffic import CHF_PER_USD, MODELS, UNLISTED, Day, day_of, event_of
 from lab.demo.watch import Sight, Watch
 from lab.process import ServerFailed
 from lab.services import Services
@@ -31,6 +34,11 @@ from worker.intake.amqp_connection import is_amqp
 
 STALL_SECONDS = 60.0
 LOOK_SECONDS = 0.2
+_SENT = {
+    Mode.COMPUTED: "no price, only the provider's usage object (mode computed)",
+    Mode.SHADOW: "the usage object, and a price that knows of no cache (shadow)",
+    Mode.GIVEN: "a price, which is billed (given)",
+}
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -106,27 +114,27 @@ class _Play:
         self._services: Services | None = None
         self._processes: Processes | None = None
         self._watch: Watch | None = None
+        self._books: Database | None = None
         self._crash: CrashTest | None = None
         self._look_at, self._sight, self._sent = 0.0, Sight(), 0
 
     def run(self) -> Report:
         """From servers to report."""
-        found, config = self._start_servers()
+        found = self._start_servers()
         flower = self._start_processes(found)
+        rater = self._open_prices()
+        self._await_processes(flower)
         self._tell_what_comes()
         began = time.monotonic()
         with Producers(found.broker_url) as producers:
-            self._replay(producers)
+            self._replay(producers, rater)
             run_seconds = time.monotonic() - began
+            self._price_what_waits(found)
             self._display.note("sending conflicting copies of recorded events")
             producers.send_conflicts()
             self._drain()
-        books = Database(found.database_url, config)
-        try:
-            verdicts = verify(books, ROOT)
-        finally:
-            books.dispose()
-        assert self._watch, "made by _start_servers"
+        assert self._watch and self._books, "made by _start_servers"  # noqa: PT018 - one statement
+        verdicts = verify(self._books, ROOT)
         report = make_report(self._watch, producers.journal, verdicts, self._crash.result if self._crash else None)
         report.run_seconds = run_seconds
         report.flower = {"url": flower.url, "user": flower.user, "password": flower.password}
@@ -136,6 +144,8 @@ class _Play:
         """Ends its processes; the servers are not its business."""
         if self._watch:
             self._watch.close()
+        if self._books:
+            self._books.dispose()
         if self._processes:
             self._processes.stop()
 
@@ -146,7 +156,7 @@ class _Play:
         kill = f"kill {' '.join(map(str, pids))}"
         return {"dir": str(self._folder), "pids": pids, "stop": f"{kill}; tollbook services down --delete --dir {self._folder}"}
 
-    def _start_servers(self) -> tuple[Services, Configuration]:
+    def _start_servers(self) -> Services:
         self._display.note("starting the servers")
         found = self._services = services.up(self._folder)
         if is_amqp(found.broker_url):
@@ -160,12 +170,9 @@ class _Play:
             raise RequestRefused(f"the broker is served by {', '.join(others)} already: the demo needs one for its own workers")
         migrate.upgrade(found.database_owner_url, found.database_url)
         config = Configuration(database_url=SecretStr(found.database_url), database_owner_url=SecretStr(found.database_owner_url))
-        books = Database(found.database_url, config)
-        try:
-            open_books(books, config)
-        finally:
-            books.dispose()
-        return found, config
+        books = self._books = Database(found.database_url, config)
+        open_books(books, config)
+        return found
 
     def _start_processes(self, found: Services) -> Flower:
         processes = self._processes = Processes(self._folder, found)
@@ -174,29 +181,57 @@ class _Play:
         for worker in WORKERS:
             processes.start_worker(worker)
         processes.start_beat()
-        self._wait_for(lambda: all(map(processes.is_ready, WORKERS)) and flower.knows(WORKERS), "the workers and Flower are not ready")
-        self._display.note(f"Flower: {flower.url}  user {flower.user}, password {flower.password}")
         return flower
+
+    def _await_processes(self, flower: Flower) -> None:
+        assert self._processes, "made by the steps before"
+        ready, problem = self._processes.is_ready, "the workers and Flower are not ready"
+        self._wait_for(lambda: all(map(ready, WORKERS)) and flower.knows(WORKERS), problem)
+        self._display.note(f"Flower: {flower.url}  user {flower.user}, password {flower.password}")
+
+    def _open_prices(self) -> SecondRater:
+        """While the processes start."""
+        assert self._books, "made by _start_servers"
+        version = open_prices(self._books, self._day.first, self._day.now)
+        accepted = f"accepted price version {version.id}: {version.source}, {version.row_count:,} rows"
+        self._display.note(f"{accepted}; exchange rates of the demo's own, 1 USD = {CHF_PER_USD} CHF")
+        sold = f"what the provider charges, {MARKED_UP} {MARKUP} % more"
+        self._display.note(f"where prices are computed, mandates pay {sold}")
+        return SecondRater(self._books, self._day.first, self._day.now)
+
+    def _price_what_waits(self, found: Services) -> None:
+        """Another version is accepted, and what waited for it is recorded by the job that beat asks for."""
+        assert self._watch and self._books, "made by the steps before"  # noqa: PT018 - one statement
+        waiting = self._watch.parked()
+        version = accept_unlisted(self._books, self._folder, datetime.now(UTC))
+        told = ", ".join(f"{reason} {n:,}" for reason, n in waiting.items()) or "none"
+        accepted = f"accepted price version {version.id} with a price of {'/'.join(UNLISTED)}"
+        self._display.note(f"{accepted}; events that wait for it: {told}")
+        ask_for_release(found.broker_url)
+        self._wait_for(lambda: not self._watch or not self._watch.parked(), "what waits for a price is not recorded")
 
     def _tell_what_comes(self) -> None:
         day, days = self._day, self._day.shift.total_seconds() / 86400
         what = f"{day.trace}, times taken as UTC and shifted by {day.shift} ({days:.3f} days) so that the last is now" if day.trace else "a made day"
         self._display.note(f"replaying {day.count:,} calls: {what}")
-        models = ", ".join("/".join(model) for model in MODELS)
-        self._display.note(f"prices: list prices of {models} at 1 USD = {CHF_PER_USD} CHF")
+        models = ", ".join("/".join(model) for model in (*MODELS, UNLISTED))
+        self._display.note(f"models: {models}, which is in no list of prices")
+        for mode, sent in _SENT.items():
+            whose = " and ".join(mandate.id for mandate in MANDATES if mandate.mode is mode)
+            self._display.note(f"  events of {whose}: {sent}")
         self._display.note(
             f"a dead worker's messages are taken over after {VISIBILITY_SECONDS} s here (TOLLBOOK_INTAKE_VISIBILITY_SECONDS, default 60)"
         )
 
-    def _replay(self, producers: Producers) -> None:
+    def _replay(self, producers: Producers, rater: SecondRater) -> None:
         assert self._watch and self._processes, "made by the steps before"  # noqa: PT018 - one statement
         crash = self._crash = CrashTest(self._watch, self._processes, self._display)
         for call in self._day.calls():
             event = event_of(call)
-            producers.send(call.number, event)
+            producers.send(call.number, event, rater.bill(call, event))
             self._sent += 1
             if self._sent == self._day.count // 3 + 1:
-                producers.send_broken({**event, "event_id": "demo-broken"})
+                producers.send_broken({**event, "event_id": "demo-broken", "price_chf": "0.0042"})
             if self._sent * 2 >= self._day.count and not crash.killed:
                 crash.try_now(last_chance=self._sent * 4 >= self._day.count * 3)
             self._look()

@@ -13,10 +13,14 @@ from typing import Any
 from genai_prices import Usage, calc_price
 
 from core.errors import RequestRefused
-from lab.demo.directory import MANDATES, USERS
+from core.prices.model import Mode
+from lab.demo.directory import MANDATES, USERS, DemoMandate
+from lab.demo.usage import DIALECTS, Used, used
 
 CHF_PER_USD = Decimal("0.80")
 MODELS = (("anthropic", "claude-sonnet-5-5"), ("openai", "gpt-6.1-terra"), ("google", "gemini-3.8-flash"))
+UNLISTED = ("openai", "ft:gpt-6.1-terra:harbour")  # a model of its customer's own, of which no list has a price
+UNLISTED_EVERY = 80  # calls, of which one is by it
 FEATURES = ("chat", "search", "summary", "code")
 COLUMNS = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
 SYNTHETIC_EVENTS = 6000
@@ -38,12 +42,13 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """The calls that the demo replays, `shift` later than they are told."""
+    """The calls that the demo replays, `shift` later than they are told: none is before `first`."""
 
     trace: Path | None
     count: int
     shift: timedelta
     now: datetime
+    first: datetime
 
     def calls(self) -> Iterator[Call]:
         """Each call at the time at which the demo has it happen; the last one happens now."""
@@ -60,7 +65,7 @@ def day_of(trace: Path | None) -> Day:
     """
     now = datetime.now(UTC)
     if trace is None:
-        return Day(None, SYNTHETIC_EVENTS, timedelta(0), now)
+        return Day(None, SYNTHETIC_EVENTS, timedelta(0), now, now - timedelta(days=1))
     count, first, last = 0, None, None
     for call in read_trace(trace):
         count += 1
@@ -69,7 +74,7 @@ def day_of(trace: Path | None) -> Day:
         raise RequestRefused(f"{trace}: there is no row after the header {','.join(COLUMNS)}")
     if last - first > timedelta(days=SPAN_DAYS_MAX):
         raise RequestRefused(f"{trace}: it spans {(last - first).days} days; the books take usage of the last 400 days")
-    return Day(trace, count, now - last, now)
+    return Day(trace, count, now - last, now, first + (now - last))
 
 
 def read_trace(path: Path) -> Iterator[Call]:
@@ -113,31 +118,50 @@ def _busyness(minute: int) -> float:
     return 0.15 + math.exp(-(((hour - 10.5) / 2.2) ** 2)) + 0.8 * math.exp(-(((hour - 15.5) / 2.5) ** 2))
 
 
-def mandate_of(call: Call) -> str:
+def mandate_of(call: Call) -> DemoMandate:
     """The mandate that is billed: a fixed rule of the row number."""
-    return MANDATES[call.number % len(MANDATES)].id
+    return MANDATES[call.number % len(MANDATES)]
+
+
+def model_of(call: Call) -> tuple[str, str]:
+    """Its provider and model, by such a rule too."""
+    return UNLISTED if call.number % UNLISTED_EVERY == 9 else MODELS[call.number // 7 % len(MODELS)]
+
+
+def used_by(call: Call) -> Used:
+    """What it used, by kind."""
+    return used(call.number, model_of(call)[0], call.context_tokens, call.generated_tokens)
 
 
 def event_of(call: Call) -> Event:
-    """The usage event of a call. Who made it, by which model and for what is a fixed rule of the row number."""
-    provider, model = MODELS[call.number // 7 % len(MODELS)]
-    mandate = mandate_of(call)
-    users = USERS[mandate]
-    return {
+    """The usage event of a call, as its mandate's mode needs it: with a price, the provider's usage object, or both.
+
+    Who made the call and for what is a fixed rule of the row number.
+    """
+    mandate, (provider, model) = mandate_of(call), model_of(call)
+    users = USERS[mandate.id]
+    event: Event = {
         "event_id": f"demo-{call.number:08}",
-        "mandate_id": mandate,
+        "mandate_id": mandate.id,
         "user_id": users[call.number // len(MANDATES) % len(users)],
-        "price_chf": format(price_of(call, provider, model), "f"),
         "occurred_at": call.at.isoformat(),
         "provider": provider,
         "model": model,
         "feature_code": FEATURES[call.number // 11 % len(FEATURES)],
         "usage": {"input_tokens": call.context_tokens, "output_tokens": call.generated_tokens},
     }
+    if mandate.mode is not Mode.COMPUTED:
+        event["price_chf"] = format(price_of(call, provider, model), "f")
+    if mandate.mode is not Mode.GIVEN:
+        dialect, answered = DIALECTS[provider]
+        event |= {"usage_dialect": dialect, "usage": answered(used_by(call))}
+        if provider == "openai":
+            event["service_tier"] = "default"  # which OpenAI's answer tells beside the usage object
+    return event
 
 
 def price_of(call: Call, provider: str, model: str) -> Decimal:
-    """The list price of the call at its time, in CHF, exact."""
+    """The list price of the call at its time, in CHF, exact; by a producer that counts cached tokens as any others."""
     listed = calc_price(
         Usage(input_tokens=call.context_tokens, output_tokens=call.generated_tokens), model, provider_id=provider, genai_request_timestamp=call.at
     )

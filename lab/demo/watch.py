@@ -11,7 +11,7 @@ from worker.intake.redis_source import connect
 CLAIMS, CLAIM_PREFIX = "tollbook.claims", "tollbook.claim:"
 OUTCOMES = ("recorded", "duplicate", "conflict", "rejected", "parked")
 _SUMS = "SELECT " + ", ".join(f"coalesce(sum({outcome}), 0)::bigint" for outcome in OUTCOMES) + " FROM batches"
-_TABLES = ("transactions", "batches", "dead_letters", "parked_events")
+_TABLES = ("transactions", "batches", "dead_letters", "parked_events", "price_versions", "fx_rates", "sale_rules")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,10 @@ class Watch:
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """The rows of a query."""
         return self._database.execute(sql.encode()).fetchall()
+
+    def parked(self) -> dict[str, int]:
+        """How many events are parked, by reason."""
+        return dict(self.rows("SELECT reason, count(*) FROM parked_events GROUP BY reason ORDER BY reason"))
 
     def used_tables(self) -> list[str]:
         """The tables of the books that hold anything already."""
