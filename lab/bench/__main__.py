@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from rich.console import Console
 
 from core.config import Configuration
+from core.prices.model import Mode
 from lab.bench.backfill import backfill_rates
 from lab.bench.books import benchmark_services
 from lab.bench.checks import CHECKS
@@ -23,6 +24,7 @@ from lab.bench.goals import (
     CPU_POSTGRES,
     CPU_WORKER,
     DISK,
+    DISK_V2,
     FEW_MANDATES,
     HOT,
     HOT_2,
@@ -40,17 +42,21 @@ from lab.bench.goals import (
     SINGLE,
     SINGLE_2,
     SQL_FLOOR,
+    V2_COMPUTED,
+    V2_SHADOW,
     WAL,
+    WAL_V2,
     WAL_WIDE,
     recorder,
     verdicts,
 )
+from lab.bench.priced import open_price_book, priced_events
 from lab.bench.publish import publish_rate
 from lab.bench.rabbit import drain_rabbitmq
 from lab.bench.report import print_json, print_tables
 from lab.bench.rollup import rollup_ratios
 from lab.bench.size import size_per_event
-from lab.bench.traffic import hot_members
+from lab.bench.traffic import events, hot_members
 from lab.bench.wide import newcomers_per_second, peak_memory_mib, wide_paths
 from lab.rabbitmq import INSTALL, is_installed
 from lab.services import Services
@@ -94,6 +100,8 @@ def _messages(own: Services, run: Run) -> None:
     """What workers record out of queues and what they answer, beside the floors."""
     config = Configuration(database_url=own.database_url)
     n = int(100_000 * run.scale)
+    if run.wants(V2_SHADOW, V2_COMPUTED):
+        open_price_book(own)
     paths: dict[str, Measure] = {
         SQL_FLOOR: lambda: Drained(sql_floor(own.database_owner_url, n)),
         SCHEMA_FLOOR: lambda: Drained(schema_floor(config, n)),
@@ -102,8 +110,10 @@ def _messages(own: Services, run: Run) -> None:
         SINGLE_2: lambda: drain(own, "single", n, 2),
         BATCH: lambda: drain(own, "batch", 2 * n, 1),
         PLAIN: lambda: drain(own, "plain", n, 1),
-        HOT: lambda: drain(own, "single", n, 1, members=hot_members()),
-        HOT_2: lambda: drain(own, "single", n, 2, members=hot_members()),
+        V2_SHADOW: lambda: drain(own, "single", n, 2, source=priced_events(n, Mode.SHADOW)),
+        V2_COMPUTED: lambda: drain(own, "single", n, 2, source=priced_events(n, Mode.COMPUTED)),
+        HOT: lambda: drain(own, "single", n, 1, source=events(n, members=hot_members())),
+        HOT_2: lambda: drain(own, "single", n, 2, source=events(n, members=hot_members())),
         NEWCOMERS: lambda: Drained(newcomers_per_second(own, n)),
         PUBLISH: lambda: Drained(publish_rate(own, 5 * n)),
     }
@@ -140,6 +150,7 @@ def _size(own: Services, run: Run) -> None:
     run.say(f"{DISK} …")
     size = size_per_event(own, int(200_000 * run.scale))
     run.figures |= {DISK: [size.disk], WAL: [size.wal[1_000]], WAL_WIDE: [size.wal[100_000]]}
+    run.figures |= {DISK_V2: [size.times_v1], WAL_V2: [size.wal_times_v1]}
     run.relations = size.relations
 
 
@@ -152,6 +163,8 @@ PARTS: dict[Callable[[Services, Run], None], tuple[str, ...]] = {
         NAIVE,
         SINGLE,
         SINGLE_2,
+        V2_SHADOW,
+        V2_COMPUTED,
         BATCH,
         PLAIN,
         HOT,
@@ -165,7 +178,7 @@ PARTS: dict[Callable[[Services, Run], None], tuple[str, ...]] = {
     ),
     _accounts: _OVER_ACCOUNTS,
     _jobs: (ROLLUP, BACKFILL, BACKFILL_FLOOR),
-    _size: (DISK, WAL, WAL_WIDE),
+    _size: (DISK, WAL, WAL_WIDE, DISK_V2, WAL_V2),
 }
 
 

@@ -11,7 +11,7 @@ from celery import Celery
 
 from lab.bench.checks import ask, check_fields
 from lab.bench.drains import Checkout, recorded, workers
-from lab.bench.traffic import MANDATES, fill
+from lab.bench.traffic import MANDATES, events, fill
 from lab.services import Services
 
 CHECKS_ASKED, STATEMENTS_ASKED = "balance checks by task, answers/s", "statements by task, answers/s"
@@ -41,7 +41,7 @@ def answers_per_second(services: Services, checkout: Checkout, path: str, n: int
         psycopg.connect(services.database_owner_url, autocommit=True) as connection,
         Celery("bench", broker=services.broker_url, set_as_current=False) as app,
     ):
-        fill(client, "single", _EVENTS)
+        fill(client, "single", events(_EVENTS))
         recorded(connection, _EVENTS)
         seconds = []
         for i in range(_WARM_UP + n):

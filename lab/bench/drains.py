@@ -17,7 +17,7 @@ import redis
 
 from lab.bench import naive
 from lab.bench.cpu import Cpu, reader
-from lab.bench.traffic import Member, celery_message, events, fill
+from lab.bench.traffic import Event, celery_message, events, fill
 from lab.services import Services
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -72,10 +72,10 @@ class Drained:
     cpu: Cpu | None = None
 
 
-def drain(services: Services, kind: str, n: int, processes: int, *, members: Iterator[Member] | None = None) -> Drained:
-    """Real workers empty a queue of `n` events; measured from the first tenth to the last one."""
+def drain(services: Services, kind: str, n: int, processes: int, *, source: Iterator[Event] | None = None) -> Drained:
+    """Real workers empty a queue of `n` events, those of `source` if there is one; measured from the first tenth to the last one."""
     with redis.Redis.from_url(services.broker_url) as client:
-        fill(client, kind, n, members=members)
+        fill(client, kind, source or events(n))
     return empty(services, n, processes)
 
 
@@ -112,7 +112,7 @@ def latency_p99_seconds(services: Services, per_second: int, seconds: int) -> fl
     with redis.Redis.from_url(services.broker_url) as client, psycopg.connect(services.database_owner_url, autocommit=True) as connection:
         before = _number(connection, _COUNT)
         with workers(services, 1):
-            fill(client, "single", per_second)  # opens accounts, prepares statements
+            fill(client, "single", events(per_second))  # opens accounts, prepares statements
             _wait(lambda: _number(connection, _COUNT) - before >= per_second)
             started = perf_counter()
             for i, event in enumerate(events(per_second * seconds)):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 SQL_FLOOR, SCHEMA_FLOOR, NAIVE = "SQL floor", "schema floor", "naive worker"
 SINGLE, SINGLE_2 = "single messages, 1 process", "single messages, 2 processes"
+V2_SHADOW, V2_COMPUTED = "single v2, shadow", "single v2, computed"
 BATCH, PLAIN = "batch messages, 1 process", "plain JSON, 1 process"
 HOT, HOT_2 = "hot pool, 1 process", "hot pool, 2 processes"
 RABBITMQ, RABBITMQ_2 = "RabbitMQ, single messages, 1 process", "RabbitMQ, single messages, 2 processes"
@@ -20,6 +21,7 @@ ROLLUP = "rollup of 1 M events in 50,000 groups, times a bare GROUP BY"
 ACCOUNTS = (1_000, 100_000, 1_000_000)
 FEW_MANDATES, MANY_MANDATES = "recorder, 100,000 accounts of 50 mandates", "recorder, 100,000 accounts of 10,000 mandates"
 MEMORY = "peak memory of a worker that has met 1,000,000 accounts"
+DISK_V2, WAL_V2 = "disk per event of version 2, computed, times one of version 1", "log (WAL) per event of version 2, times one of version 1"
 DISK, WAL, WAL_WIDE = "disk per event", "log (WAL) per event, 1,000 accounts", "log (WAL) per event, 100,000 accounts"
 
 
@@ -89,6 +91,8 @@ GOALS: list[Goal] = [
     Ratio(SINGLE_2, SCHEMA_FLOOR, 0.6),
     Ratio(SINGLE_2, NAIVE, 55),
     Ratio(RABBITMQ_2, NAIVE, 15),
+    Ratio(V2_SHADOW, SINGLE_2, 0.8),
+    Ratio(V2_COMPUTED, SINGLE_2, 0.8),
     Ratio(HOT, SINGLE, 1.0),
     Ratio(HOT_2, SINGLE_2, 0.85),
     Ratio(WIDE, NARROW, 0.85),
@@ -102,6 +106,8 @@ GOALS: list[Goal] = [
     Limit(DISK, 420, "B"),
     Limit(WAL, 650, "B"),
     Limit(WAL_WIDE, 1_000, "B"),
+    Limit(DISK_V2, 1.5, "times"),
+    Limit(WAL_V2, 1.5, "times"),
     Limit(LATENCY, 100, "ms"),
     Limit(CHECK, 2, "ms"),
     Limit(CHECK_TASK, 10, "ms"),

@@ -20,7 +20,7 @@ from lab.bench.reconcile import goals as reconcile_goals
 from lab.bench.reconcile import reconcile_seconds
 from lab.bench.report import print_json, print_tables
 from lab.bench.rollup import rollup_ratios
-from lab.bench.traffic import MANDATES, USERS, fill, random_id, time_ordered_id
+from lab.bench.traffic import MANDATES, USERS, events, fill, random_id, time_ordered_id
 from lab.services import Services
 
 GROWN_ROLLUP = "on grown books: rollup of 1 M events in 50,000 groups, times a bare GROUP BY"
@@ -111,7 +111,7 @@ def _grow(own: Services, grown: int, size: int, rows: int, *, random: bool, say:
 def _peak_memory_mib(own: Services, queued: int) -> float:
     """The highest resident memory of one worker while it empties a queue of so many Celery messages."""
     with redis.Redis.from_url(own.broker_url) as client:
-        fill(client, "single", queued)
+        fill(client, "single", events(queued))
         with workers(own, 1) as (worker,), _watched(worker.pid) as peak:
             queue_is_drained(own, queued)
     return peak[0] / 2**20

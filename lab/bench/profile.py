@@ -26,9 +26,9 @@ from core.ledger.opening import KnownAccounts
 from core.recording.batch import settle_batch
 from core.recording.delivery import judge
 from core.recording.settle import settle
+from lab.bench import traffic
 from lab.bench.books import benchmark_services
 from lab.bench.report import machine
-from lab.bench.traffic import fill
 from lab.services import Services
 from worker.intake.redis_source import RedisSource, connect
 
@@ -92,7 +92,7 @@ def _measured(own: Services, size: int, batches: int) -> tuple[dict[str, float],
     database, known, python, statements = Database(config.require_database_url(), config), KnownAccounts(), Stopwatch(size), Stopwatch(size)
     source = RedisSource(connect(own.broker_url), ["usage"], worker="profile", visibility_seconds=60)
     with redis.Redis.from_url(own.broker_url) as client:
-        fill(client, "single", size * batches)
+        traffic.fill(client, "single", traffic.events(size * batches))
     _watch(database, statements)
     while True:
         with python.cpu("take from the broker"):

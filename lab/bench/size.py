@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -11,7 +12,9 @@ import psycopg
 from core.config import Configuration
 from core.events.parsing import RawEvent
 from core.ledger.opening import KnownAccounts
+from core.prices.model import Mode
 from lab.bench.floors import BATCH_EVENTS, judged, record
+from lab.bench.priced import open_price_book, priced_events
 from lab.bench.traffic import Member, events
 from lab.bench.wide import CROWDS
 from lab.postgres import DATABASE, SUPERUSER, PostgresServer
@@ -23,6 +26,7 @@ _SIZES = """
       FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind NOT IN ('v', 'c') ORDER BY bytes DESC
 """
 
+_EVENTS_MAX = 2**31  # more than are ever taken
 _LARGE = 1  # bytes per event, from which a relation is told by its name
 
 
@@ -32,6 +36,8 @@ class Size:
 
     relations: dict[str, float]
     wal: dict[int, float]
+    times_v1: float  # an event of version 2 whose price is computed, with a usage object, on disk; and in the log
+    wal_times_v1: float
 
     @property
     def disk(self) -> float:
@@ -48,17 +54,27 @@ def size_per_event(services: Services, n: int) -> Size:
     config = Configuration(database_url=services.database_url)
     with psycopg.connect(PostgresServer(services.directory / "postgres").url(SUPERUSER, DATABASE), autocommit=True) as connection:
         assert connection.execute("SHOW full_page_writes").fetchone() == ("on",)
-        wal = {1_000: _recorded(connection, config, n, None)}
+        wal = {1_000: _recorded(connection, config, n, _events(None))}
         sizes: list[tuple[str, int]] = connection.execute(_SIZES).fetchall()
         CROWDS[100_000].make(services.database_owner_url)
-        wal[100_000] = _recorded(connection, config, n, CROWDS[100_000].uniform())
+        before = _disk(connection)
+        open_price_book(services)
+        priced = _recorded(connection, config, n, _priced())
+        on_disk = (_disk(connection) - before) / n
+        wal[100_000] = _recorded(connection, config, n, _events(CROWDS[100_000].uniform()))
     largest = {name: bytes_ / n for name, bytes_ in sizes if bytes_ >= _LARGE * n}
-    return Size(largest | {"all others": sum(bytes_ / n for name, bytes_ in sizes if name not in largest)}, wal)
+    relations = largest | {"all others": sum(bytes_ / n for name, bytes_ in sizes if name not in largest)}
+    return Size(relations, wal, on_disk / sum(relations.values()), priced / wal[1_000])
 
 
-def _recorded(connection: psycopg.Connection[Any], config: Configuration, n: int, members: Iterator[Member] | None) -> float:
+def _disk(connection: psycopg.Connection[Any]) -> int:
+    found: list[tuple[str, int]] = connection.execute(_SIZES).fetchall()
+    return sum(bytes_ for _, bytes_ in found)
+
+
+def _recorded(connection: psycopg.Connection[Any], config: Configuration, n: int, source: Iterator[RawEvent]) -> float:
     """Bytes of the log per event, of `n` events just recorded."""
-    batches = (judged(config, _events(members)) for _ in range(n // BATCH_EVENTS))
+    batches = (judged(config, list(islice(source, BATCH_EVENTS))) for _ in range(n // BATCH_EVENTS))
     connection.execute("CHECKPOINT")
     before = _position(connection)
     for _ in record(config, batches, KnownAccounts()):
@@ -73,10 +89,14 @@ def _position(connection: psycopg.Connection[Any]) -> float:
     return float(row[0])
 
 
-def _events(members: Iterator[Member] | None) -> list[RawEvent]:
-    """A batch with what producers usually send beside the price: provider, model, feature, workflow and three token counts."""
-    whole = (
-        {**event, "workflow_id": str(uuid.uuid4()), "usage": {**event["usage"], "cached_input_tokens": 1000}}
-        for event in events(BATCH_EVENTS, members=members)
-    )
-    return [RawEvent(msgspec.json.encode(event), "bench") for event in whole]
+def _events(members: Iterator[Member] | None) -> Iterator[RawEvent]:
+    """Events with what producers usually send beside the price: provider, model, feature, workflow and three token counts."""
+    for event in events(_EVENTS_MAX, members=members):
+        whole = {**event, "workflow_id": str(uuid.uuid4()), "usage": {**event["usage"], "cached_input_tokens": 1000}}
+        yield RawEvent(msgspec.json.encode(whole), "bench")
+
+
+def _priced() -> Iterator[RawEvent]:
+    """The same of version 2, with a usage object and no price."""
+    for event in priced_events(_EVENTS_MAX, Mode.COMPUTED):
+        yield RawEvent(msgspec.json.encode({**event, "workflow_id": str(uuid.uuid4())}), "bench")

@@ -20,6 +20,7 @@ EVENTS_PER_BATCH_MESSAGE = 100
 _PUSHED_AT_ONCE = 1000
 
 Member = tuple[str, str]  # mandate id, user id
+Event = dict[str, Any]
 
 
 def time_ordered_id() -> str:
@@ -47,7 +48,7 @@ def hot_members() -> Iterator[Member]:
         yield HOT_MANDATE, f"u{random.randrange(USERS)}"
 
 
-def events(n: int, *, members: Iterator[Member] | None = None, make_id: Callable[[], str] = time_ordered_id) -> Iterator[dict[str, Any]]:
+def events(n: int, *, members: Iterator[Member] | None = None, make_id: Callable[[], str] = time_ordered_id) -> Iterator[Event]:
     """`n` events, each of the next one of `members`; by themselves spread over the 50 mandates. Nobody else is taken from `members`."""
     now = datetime.now(UTC).isoformat()
     for i, (mandate_id, user_id) in zip(range(n), members or spread_members(), strict=False):
@@ -69,11 +70,11 @@ def raw_events(n: int, *, members: Iterator[Member] | None = None, make_id: Call
     return [RawEvent(json.dumps(event).encode(), "bench") for event in events(n, members=members, make_id=make_id)]
 
 
-def fill(client: redis.Redis, kind: str, n: int, *, members: Iterator[Member] | None = None) -> None:
-    """Puts `n` events on the queue: `single` and `batch` as a stock Celery producer would, `plain` as JSON."""
+def fill(client: redis.Redis, kind: str, source: Iterator[Event]) -> None:
+    """Puts events on the queue: `single` and `batch` as a stock Celery producer would, `plain` as JSON."""
     pending: list[bytes] = []
     queue = "usage.json" if kind == "plain" else "usage"
-    for message in _messages(kind, n, members):
+    for message in _messages(kind, source):
         pending.append(message)
         if len(pending) == _PUSHED_AT_ONCE:
             client.lpush(queue, *pending)
@@ -82,10 +83,10 @@ def fill(client: redis.Redis, kind: str, n: int, *, members: Iterator[Member] | 
         client.lpush(queue, *pending)
 
 
-def _messages(kind: str, n: int, members: Iterator[Member] | None) -> Iterator[bytes]:
+def _messages(kind: str, source: Iterator[Event]) -> Iterator[bytes]:
     if kind == "batch":
-        several: list[dict[str, Any]] = []
-        for event in events(n, members=members):
+        several: list[Event] = []
+        for event in source:
             several.append(event)
             if len(several) == EVENTS_PER_BATCH_MESSAGE:
                 yield celery_message("usage.record_batch", several)
@@ -93,7 +94,7 @@ def _messages(kind: str, n: int, members: Iterator[Member] | None) -> Iterator[b
         if several:
             yield celery_message("usage.record_batch", several)
         return
-    for event in events(n, members=members):
+    for event in source:
         yield celery_message("usage.record", event) if kind == "single" else json.dumps(event).encode()
 
 

@@ -19,7 +19,7 @@ from lab.bench.crowds import Crowd
 from lab.bench.drains import Drained, events_recorded, recorded, workers
 from lab.bench.floors import BATCH_EVENTS, WARM_UP, batches_per_second, judged, record
 from lab.bench.goals import ACCOUNTS, FEW_MANDATES, MANY_MANDATES, recorder
-from lab.bench.traffic import Member, fill, raw_events
+from lab.bench.traffic import Member, events, fill, raw_events
 from lab.services import Services
 
 _MANDATES = 200
@@ -100,7 +100,7 @@ def peak_memory_mib(services: Services, accounts: int, scale: float) -> float:
         workers(services, 1) as (worker,),
     ):
         before = events_recorded(connection)
-        fill(client, "batch", n, members=crowd.each_once())
+        fill(client, "batch", events(n, members=crowd.each_once()))
         recorded(connection, before + n)
         status = Path(f"/proc/{worker.pid}/status").read_text(encoding="utf-8")
     (peak_kib,) = re.findall(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)
