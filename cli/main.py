@@ -7,12 +7,13 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import Annotated, Any
 
+import structlog
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from cli.acting import ROOT, act_as
 from cli.output.text import printable
-from core.errors import RequestRefused, TollbookError
+from core.errors import LinesRefused, RequestRefused, TollbookError
 
 # A command's name: the module whose `app` it is, and its line in the help. A new command is one line here.
 COMMANDS = {
@@ -33,7 +34,8 @@ COMMANDS = {
     "amend": ("cli.amend", "Set the prices of recorded events right, out of a file, or revert that."),
     "alerts": ("cli.alerts", "Balances that crossed a line; withhold: never publish those that wait."),
     "deadletters": ("cli.dead_letters", "Messages that can't be recorded: list, show, overflow, replay, discard, accept."),
-    "parked": ("cli.parked", "Events whose mandate isn't known yet: list, release."),
+    "parked": ("cli.parked", "Events whose mandate isn't known yet, or which have no price yet: list, show, release."),
+    "prices": ("cli.prices", "The price book: import, diff, accept, list, show, status; aliases, rules, fx, uncharged, mode, shadow."),
     "batches": ("cli.batches", "Committed recording transactions."),
     "rollup": ("cli.rollup", "Statistics: run, rebuild, status."),
     "stats": ("cli.stats", "Usage statistics of a mandate or a user by day, month or year."),
@@ -51,10 +53,12 @@ COMMANDS = {
     "erase": ("cli.erase", "Erase what the books hold of a person beside the id."),
     "publish": ("cli.publish", "Usage events out of a JSONL or CSV file into the queue."),
     "intake": ("cli.intake", "Messages where no worker reads them: adopt, migrate."),
+    "usage": ("cli.usage", "What a provider's usage object says: read."),
     "demo": ("cli.demo", "Everything at work, on servers of its own: a day of usage, a crash, a statement."),
 }
 AS_HELP = "As whom: `administrator:MANDATE[,MANDATE]` sees these mandates, `user:USER` themselves. Default: root, who may everything."
 EXIT_FAILURE = 1
+LINES_SHOWN_MAX = 1_000
 EXIT_INTERRUPTED = 130
 
 
@@ -97,11 +101,12 @@ def _acting_option(
 
 
 def _let_act_as(command: Any) -> None:
-    """Gives the option `--as` to the command, or to each one of a group."""
+    """Gives the option `--as` to the command, or to each one of a group and of the groups in it."""
     option = typer.main.get_command(_acting).params[0]
-    for one in [command, *getattr(command, "commands", {}).values()]:
-        if getattr(one, "invoke_without_command", True):  # a group that does nothing by itself has nothing to be asked
-            one.params.append(option)
+    if getattr(command, "invoke_without_command", True):  # a group that does nothing by itself has nothing to be asked
+        command.params.append(option)
+    for one in getattr(command, "commands", {}).values():
+        _let_act_as(one)
 
 
 app = typer.Typer(cls=LazyCommands, no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -120,6 +125,15 @@ def tollbook(
     """A usage ledger: events of AI usage become exactly-once debits in PostgreSQL."""
 
 
+def _print_lines(error: Exception) -> None:
+    """Each line that is at fault, before the error that counts them."""
+    lines = error.lines if isinstance(error, LinesRefused) else ()
+    for line in lines[:LINES_SHOWN_MAX]:
+        typer.echo(f"refused: {printable(line)}", err=True)
+    if len(lines) > LINES_SHOWN_MAX:
+        typer.echo(f"refused: {len(lines) - LINES_SHOWN_MAX} further ones", err=True)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one command and ends the process.
 
@@ -127,16 +141,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     `tollbook check`, 130 interrupted.
     """
     act_as(ROOT)
+    logging_before = structlog.get_config()
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))  # what is printed is the answer alone
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter of a name gets it escaped, not an error
     try:
         app(arguments, prog_name="tollbook")
     except (TollbookError, OSError, UnicodeError) as error:
+        _print_lines(error)
         typer.echo(f"error: {printable(str(error))}", err=True)
         sys.exit(EXIT_FAILURE)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
+    finally:
+        structlog.configure(**logging_before)
 
 
 if __name__ == "__main__":

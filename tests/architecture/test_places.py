@@ -1,6 +1,7 @@
 """How many places one more thing takes: what stands in CONTRIBUTING, counted.
 
-A place is a source file of `core tasks worker cli`, without migrations (what is generated stands in `docs`). How it is counted:
+A place is a source file of `core tasks worker cli`, without migrations (what is generated stands in `docs`) and without dialects, whose
+words are their providers'. How it is counted:
 
 - An event field, a token kind, a setting: each file that has the name, as an identifier, in a string, SQL or a comment, counts. A new one
   has to be written into as many. Left out are words that are used for other things too, each with its reason (`OTHER_USES`). Settings
@@ -26,6 +27,7 @@ from core.settings.model import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("core", "tasks", "worker", "cli")
+LEFT_OUT = {"migrations", "dialects"}  # folders
 Places = Callable[[str], set[str]]
 
 OTHER_USES = {
@@ -52,7 +54,7 @@ MORE = READ_BY_RULES | SHOWN | REPAIRED
 def sources() -> dict[str, str]:
     """The text of each file that counts, by its path."""
     files = (path for package in PACKAGES for path in sorted((ROOT / package).rglob("*")) if path.suffix in (".py", ".html"))
-    return {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in files if "migrations" not in path.parts}
+    return {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in files if not LEFT_OUT & set(path.relative_to(ROOT).parts)}
 
 
 @cache
@@ -112,7 +114,7 @@ def tasks(noun: str) -> list[str]:
 
 def invariants() -> list[str]:
     """The numbers of the invariants."""
-    return sorted({text for path in trees() for text in strings(path) if re.fullmatch(r"I\d+", text)})
+    return sorted({text for path in trees() for text in strings(path) if re.fullmatch(r"[IP]\d+", text)})
 
 
 # One more …: an example, at most so many files, all there are of the kind, and how its files are counted.
