@@ -99,6 +99,14 @@ def test_rules_aliases_and_modes_are_said_and_closed(run: Run, database: Databas
     assert "shadow" in run("prices", "mode", "acme").out
 
 
+def test_a_mode_that_a_later_one_cuts_short_is_told(run: Run, put_mandate: PutMandate) -> None:
+    """Whoever says a mode for the past hears that another one, said before, holds by now."""
+    put_mandate("acme")
+    assert run("prices", "mode", "acme", "shadow", "--since", "2026-11-02T00:00:00Z").err == ""
+    told = run("prices", "mode", "acme", "computed", "--since", "2026-11-01T00:00:00Z").err
+    assert told == "warning: what happens from 2026-11-02T00:00:00+00:00 on is billed as shadow, as was said before\n"
+
+
 def test_rates_are_brought_in_from_the_bank_and_from_files(run: Run, tmp_path: Path) -> None:
     """The bank's history needs no network; a file's other value is refused by name."""
     ecb = ("prices", "fx", "import", "--from", "ecb", "--first", "2026-01-01", "--json")
