@@ -157,9 +157,8 @@ _STATISTICS = """
 """
 
 
-# A row for FOCUS ends with its tokens, and these with its bounds.
+# A row for FOCUS ends with its bounds.
 _BOUNDS_AT = -len(Bounds._fields)
-_TOKENS_AT = _BOUNDS_AT - len(TOKEN_KINDS)
 
 
 class Wanted(NamedTuple):
