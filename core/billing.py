@@ -72,6 +72,47 @@ class AlertKind(StrEnum):
     CREDIT_LIMIT = "CREDIT_LIMIT"
 
 
+class HoldState(StrEnum):
+    """What became of a hold; only an OPEN one allows the call."""
+
+    OPEN = "OPEN"
+    CAPTURED = "CAPTURED"
+    RELEASED = "RELEASED"
+    EXPIRED = "EXPIRED"
+
+
+class CapScope(StrEnum):
+    """Whose usage a cap counts: everybody's together, one user's, or each user's by itself."""
+
+    ALL = "ALL"
+    USER = "USER"
+    EACH_USER = "EACH_USER"
+
+
+class CapDimension(StrEnum):
+    """What else of usage a cap may be about; the names are those of the columns."""
+
+    PROVIDER = "provider"
+    MODEL = "model"
+    FEATURE = "feature_code"
+
+
+class CapPeriod(StrEnum):
+    """How long a window of a cap is, in the mandate's local days; a week is ISO's, and begins on Monday."""
+
+    DAY = "DAY"
+    WEEK = "WEEK"
+    MONTH = "MONTH"
+    TOTAL = "TOTAL"
+
+
+class CapAction(StrEnum):
+    """What a cap does: both tell of its shares; only REFUSE refuses checks and holds."""
+
+    REFUSE = "REFUSE"
+    ALERT = "ALERT"
+
+
 @dataclass(frozen=True, slots=True)
 class Crossing:
     """A line that a balance crossed between two commits; `recovered` is the way back."""
@@ -104,6 +145,19 @@ def alerts_at(model: BillingModel, balance: Decimal, threshold: Decimal, credit_
     else:
         lines = {AlertKind.WARNING: (balance <= threshold, threshold), AlertKind.ZERO: (balance < 0, ZERO)}
     return {kind: line for kind, (beyond, line) in lines.items() if beyond}
+
+
+def available_of(model: BillingModel, balance: Decimal, held: Decimal, credit_limit: Decimal | None) -> Decimal | None:
+    """What there still is to be held or used, in CHF, where `balance` pays under `model` and holds keep `held` of it.
+
+    Prepaid: the balance less what is held. CREDIT_POSTPAY: the credit limit less debt and what is held. None where nothing bounds it:
+    without a credit limit, and under UNLIMITED. Below zero once more was used than there was, since usage that happened is recorded.
+    """
+    if model is BillingModel.UNLIMITED:
+        return None
+    if model is BillingModel.CREDIT_POSTPAY:
+        return None if credit_limit is None else credit_limit - max(ZERO, -balance) - held
+    return balance - held
 
 
 def crossings(before: dict[AlertKind, Decimal], after: dict[AlertKind, Decimal]) -> list[Crossing]:

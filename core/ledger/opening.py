@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
+from uuid import UUID
 
 from sqlalchemy import Connection
 
@@ -24,6 +25,7 @@ class KnownAccounts:
     def __init__(self) -> None:
         self._ids = AccountIds()
         self.settings: dict[str, KeptSettings] = {}
+        self.caps: dict[str, tuple[UUID, Any]] = {}  # the token that they are known by, and what `core.caps` makes of them
 
     def find(self, holders: Iterable[Holder]) -> dict[Holder, int]:
         """The account ids of those of `holders` that were met before, but for some that others took the place of."""
@@ -31,13 +33,19 @@ class KnownAccounts:
 
     def forget(self) -> None:
         """Knows nothing again: the database is not the one that these ids were met in."""
-        self._ids, self.settings = AccountIds(), {}
+        self._ids, self.settings, self.caps = AccountIds(), {}, {}
 
     def add(self, ids: dict[Holder, int]) -> None:
         """Remembers accounts that a committed transaction has seen."""
         self._ids.add(ids)
         if len(self.settings) > _MANDATES_MAX:
             self.settings = {}
+
+    def keep_caps(self, caps: dict[str, tuple[UUID, Any]]) -> None:
+        """Remembers the caps of some mandates; with too many of them others are forgotten."""
+        if len(self.caps) + len(caps) > _MANDATES_MAX:
+            self.caps = {}
+        self.caps |= caps
 
 
 class Opening(Protocol):

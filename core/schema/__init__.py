@@ -3,7 +3,7 @@
 The migrations make them; `tollbook db check` proves that both say the same.
 """
 
-from core.schema import books, intake, operations, prices
+from core.schema import books, holds, intake, operations, prices, statistics
 from core.schema.columns import metadata
 
-__all__ = ["books", "intake", "metadata", "operations", "prices"]
+__all__ = ["books", "holds", "intake", "metadata", "operations", "prices", "statistics"]

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    Uuid,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
@@ -23,8 +24,21 @@ from core.billing import AccountType, AlertKind, BillingModel, ReferenceType, Tr
 from core.database.event_columns import TEXT_COLUMNS
 from core.events.model import TOKEN_KINDS
 from core.money import AMOUNT_MAX
-from core.periods import PeriodType
-from core.schema.columns import balance, call_columns, count, day, in_range, in_room, key, metadata, money, one_of, setting, time, token_total, total
+from core.schema.columns import (
+    BALANCE_ROOM,
+    balance,
+    call_columns,
+    count,
+    day,
+    in_range,
+    in_room,
+    key,
+    metadata,
+    money,
+    one_of,
+    setting,
+    time,
+)
 from core.settings.model import SETTING_TYPES, SETTINGS
 
 
@@ -47,6 +61,7 @@ billing_settings = Table(
     time("created_at", now=True),
     time("updated_at", now=True),
     Column("time_zone_missing", Text),
+    Column("caps_token", Uuid),  # of the caps as they are now; NULL: it has none
     *_settings_checks(),
 )
 
@@ -78,10 +93,12 @@ accounts = Table(
     Column("opened_version", Integer, nullable=False),
     time("opened_at", now=True),
     count("alert_count"),  # by a trigger of balance_alerts
+    balance("held", default="0"),  # what open holds keep of it
     one_of("account_type", AccountType),
     CheckConstraint("(account_type = 'USER') = (user_id IS NOT NULL)", name="user_named"),
     *in_room("balance", "warning_threshold"),
     CheckConstraint(f"credit_limit BETWEEN 0 AND {AMOUNT_MAX}", name="credit_limit_range"),
+    CheckConstraint(f"held >= 0 AND held < {BALANCE_ROOM}", name="held_room"),
     UniqueConstraint("mandate_id", "user_id", postgresql_nulls_not_distinct=True),  # one pool (no user) per mandate
     Index(None, "user_id"),
     Index("ix_accounts_grant_due", "id", postgresql_where=text("grant_due")),
@@ -228,42 +245,6 @@ amendments = Table(
     time("recorded_at", now=True),
     PrimaryKeyConstraint("mandate_id", "event_id", "number"),
     UniqueConstraint("mandate_id", "operation", "idempotency_key", "event_id"),
-)
-
-usage_statistics = Table(
-    "usage_statistics",
-    metadata,
-    key("mandate_id"),
-    Column("account_id", BigInteger, nullable=False),
-    Column("period_type", Text, nullable=False),
-    day("period_start"),
-    key("provider"),
-    key("model"),
-    key("feature_code"),
-    count("event_count"),
-    *[total(name) for name in ("cost", "billed_cost", "refunded")],
-    *[token_total(name) for name in TOKEN_KINDS],
-    time("updated_at", now=True),
-    PrimaryKeyConstraint("mandate_id", "account_id", "period_type", "period_start", "provider", "model", "feature_code"),
-    one_of("period_type", PeriodType),
-    *[CheckConstraint(f"{name} <> 'NaN'", name=f"{name}_number") for name in ("cost", "billed_cost", "refunded")],
-    postgresql_with={"fillfactor": 80},  # room for heap-only updates
-)
-
-usage_measures = Table(
-    "usage_measures",
-    metadata,
-    key("mandate_id"),
-    Column("account_id", BigInteger, nullable=False),
-    Column("period_type", Text, nullable=False),
-    day("period_start"),
-    *[key(name) for name in ("provider", "model", "feature_code", "measure", "currency")],
-    Column("total", Numeric, nullable=False),
-    PrimaryKeyConstraint("mandate_id", "account_id", "period_type", "period_start", "provider", "model", "feature_code", "measure", "currency"),
-    one_of("period_type", PeriodType),
-    CheckConstraint("(measure = 'provider_cost') = (currency <> '')", name="currency"),
-    CheckConstraint("total <> 'NaN'", name="total_number"),
-    postgresql_with={"fillfactor": 80},  # room for heap-only updates
 )
 
 balance_alerts = Table(

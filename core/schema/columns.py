@@ -4,13 +4,13 @@ Texts that identify something compare bytewise (COLLATE "C"), money is NUMERIC(2
 every time is aware.
 """
 
+from enum import StrEnum
+
 from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Date, DateTime, MetaData, Numeric, SmallInteger, Text, func, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from core.billing import AccountType, AlertKind, BillingModel, CloudEventKey, DeadLetterStatus, ReferenceType, TransactionType
 from core.database.event_columns import CALL_COLUMNS
 from core.money import AMOUNT_MAX
-from core.periods import PeriodType
 from core.settings.model import Number
 
 metadata = MetaData(
@@ -94,9 +94,6 @@ def in_room(*columns: str) -> list[CheckConstraint]:
     return [CheckConstraint(f"abs({c}) < {BALANCE_ROOM}", name=f"{c}_room") for c in columns]
 
 
-def one_of(
-    column: str,
-    values: type[BillingModel | AccountType | TransactionType | ReferenceType | AlertKind | CloudEventKey | DeadLetterStatus | PeriodType],
-) -> CheckConstraint:
+def one_of(column: str, values: type[StrEnum]) -> CheckConstraint:
     """A check that the column holds a value of a closed list."""
     return CheckConstraint(f"{column} IN ({', '.join(repr(v.value) for v in values)})", name=f"{column}_known")

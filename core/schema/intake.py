@@ -75,9 +75,11 @@ parked_events = Table(
     time("received_at", now=True),
     Column("stripe", SmallInteger, nullable=False, server_default=text("pg_backend_pid() % 16")),
     count("priced_under"),
+    *[key(name, nullable=True) for name in ("hold_key", "hold_user_id")],
     PrimaryKeyConstraint("mandate_id", "event_id"),
     Index(None, "received_at"),
     Index(None, "mandate_id", "received_at", "event_id"),
+    Index(None, "mandate_id", "hold_key", postgresql_where=text("hold_key IS NOT NULL")),
 )
 
 parked_counts = Table(

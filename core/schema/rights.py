@@ -47,9 +47,36 @@ WRITES: Mapping[str, tuple[str, ...]] = {
         ),
         ("INSERT", "UPDATE", "DELETE"),
     ),
-    "accounts": ("INSERT", *(f"UPDATE ({c})" for c in ("balance", "credit_limit", "warning_threshold", "enabled", "grant_due"))),
+    "accounts": ("INSERT", *(f"UPDATE ({c})" for c in ("balance", "held", "credit_limit", "warning_threshold", "enabled", "grant_due"))),
     "balance_alerts": ("INSERT", "UPDATE (published_at)", "UPDATE (withheld_at)"),
     "balance_marks": ("INSERT", "DELETE"),
+    "cap_alerts": ("INSERT", "UPDATE (published_at)", "UPDATE (withheld_at)"),
+    "cap_counters": ("INSERT", *(f"UPDATE ({c})" for c in ("spent", "held", "updated_at"))),
+    "caps": (
+        "INSERT",
+        *(f"UPDATE ({c})" for c in ("limit_chf", "action", "shares", "first_day", "changed_by", "changed_at", "removed_by", "removed_at")),
+    ),
+    "holds": (  # a trigger lets only the transaction that wrote a hold take it back
+        "INSERT",
+        "DELETE",
+        *(
+            f"UPDATE ({c})"
+            for c in (
+                "balance_account_id",
+                "state",
+                "captured",
+                "released",
+                "expired",
+                "used",
+                "over_hold",
+                "use_count",
+                "late_count",
+                "expires_at",
+                "settled_at",
+                "settled_by_id",
+            )
+        ),
+    ),
     "installation": tuple(f"UPDATE ({c})" for c in ("name", "system_identifier", "database_oid")),
     "parked_events": ("INSERT", "UPDATE (reason)", "DELETE"),
     "rollup_pending": ("INSERT", "UPDATE (batch_id)", "DELETE"),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, NamedTuple, get_args, get_origin
+from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
@@ -121,3 +122,5 @@ class BillingSettings:
     warning_threshold_percent: Decimal
     time_zone: str
     version: int
+    caps_token: UUID | None  # of the mandate's caps as they are now; None: it has none
+    block_on_zero_balance: bool

@@ -33,7 +33,7 @@ _LOAD_CHANGED = text(f"""
       FROM {unpacked_rows({"mandate_id": "text", "stamp": "text"})} AS wanted
       LEFT JOIN LATERAL (
            SELECT {columns("b", (field.name for field in fields(BillingSettings)))},
-                  CAST(b.xmin AS text) || ' ' || b.version || ' ' || b.updated_at AS stamp,
+                  CAST(b.xmin AS text) || ' ' || b.version || ' ' || b.updated_at || ' ' || coalesce(CAST(b.caps_token AS text), '') AS stamp,
                   CASE WHEN (SELECT EXISTS (SELECT FROM parked_events))
                        THEN (SELECT true FROM parked_events p WHERE p.mandate_id = b.mandate_id LIMIT 1) END AS has_parked
              FROM billing_settings b WHERE b.mandate_id = wanted.mandate_id OFFSET 0) AS s ON true
@@ -73,6 +73,7 @@ _BILLED_MODEL = text("""
 """)
 
 _HAS_TRANSACTIONS = text("SELECT EXISTS (SELECT FROM transactions WHERE mandate_id = :mandate_id)")
+_HAS_OPEN_HOLDS = text("SELECT EXISTS (SELECT FROM holds WHERE mandate_id = :mandate_id AND settled_at IS NULL)")
 
 
 def load_settings(connection: Connection, mandate_ids: Iterable[str]) -> tuple[dict[str, BillingSettings], set[str]]:
@@ -149,6 +150,12 @@ def find_billed_model(connection: Connection, mandate_id: str) -> BillingModel |
 def has_transactions(connection: Connection, mandate_id: str) -> bool:
     """Whether anything was ever booked for the mandate."""
     found: bool = connection.execute(_HAS_TRANSACTIONS, {"mandate_id": mandate_id}).scalar_one()
+    return found
+
+
+def has_open_holds(connection: Connection, mandate_id: str) -> bool:
+    """Whether anything is held in the mandate."""
+    found: bool = connection.execute(_HAS_OPEN_HOLDS, {"mandate_id": mandate_id}).scalar_one()
     return found
 
 
