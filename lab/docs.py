@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import AliasChoices
+from pydantic import AliasChoices, BaseModel
 from pydantic.fields import FieldInfo
 
-from core.alerts.message import AlertMessage
+from core.alerts.message import AlertMessage, CapAlertMessage
 from core.config import Configuration
 from core.events.contract import ALIASES, EventContract, EventContractV2, Reported
 from lab.dialect_docs import dialects_tables, leaves_table
@@ -19,7 +19,7 @@ from lab.dialect_docs import dialects_tables, leaves_table
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGURATION, PRODUCERS, SCHEMA, ENVIRONMENT = "docs/configuration.md", "docs/producers.md", "docs/event-v1.schema.json", ".env.example"
 SCHEMA_V2 = "docs/event-v2.schema.json"
-ALERTS, ALERT_SCHEMA = "docs/alerts.md", "docs/alert-v1.schema.json"
+ALERTS, ALERT_SCHEMA, CAP_ALERT_SCHEMA = "docs/alerts.md", "docs/alert-v1.schema.json", "docs/cap-alert-v1.schema.json"
 DIALECTS = "docs/dialects.md"
 PERFORMANCE = "docs/performance.md"
 BENCH, GROWTH, PROFILE = (f"docs/performance/{name}.json" for name in ("bench", "growth", "profile"))
@@ -52,6 +52,30 @@ _EXAMPLE_ALERT = json.loads(
         }
     ).body()
 )
+_EXAMPLE_CAP_ALERT = json.loads(
+    CapAlertMessage.model_validate(
+        {
+            "alert_id": 4712,
+            "mandate_id": "acme",
+            "cap_id": 7,
+            "scope": "EACH_USER",
+            "user_id": "ada",
+            "dimension": "model",
+            "value": "gpt-5",
+            "period": "DAY",
+            "window_start": "2026-01-31",
+            "action": "REFUSE",
+            "share": 80,
+            "recovered": False,
+            "spent_before": "3.900000000",
+            "spent_after": "4.100000000",
+            "threshold": "4.000000000",
+            "limit_chf": "5.000000000",
+            "recorded_at": "2026-01-31T11:00:00.123456Z",
+            "notification_emails": ["billing@acme.example"],
+        }
+    ).body()
+)
 _CLOUD_EVENTS = {"event_id": "id", "occurred_at": "time"}
 
 
@@ -61,9 +85,10 @@ def documents(root: Path = ROOT) -> dict[str, str]:
         ENVIRONMENT: environment_example(),
         SCHEMA: event_schema(EventContract, 1),
         SCHEMA_V2: event_schema(EventContractV2, 2),
-        ALERT_SCHEMA: alert_schema(),
+        ALERT_SCHEMA: alert_schema(AlertMessage, "Balance alert, version 1"),
+        CAP_ALERT_SCHEMA: alert_schema(CapAlertMessage, "Alert of a cap, version 1"),
         CONFIGURATION: _with_block((root / CONFIGURATION).read_text(encoding="utf-8"), "configuration", configuration_table()),
-        ALERTS: _with_block((root / ALERTS).read_text(encoding="utf-8"), "fields", alert_table()),
+        ALERTS: alerts((root / ALERTS).read_text(encoding="utf-8")),
         **performance(root),
         DIALECTS: _with_block(_with_block((root / DIALECTS).read_text(encoding="utf-8"), "leaves", leaves_table()), "dialects", dialects_tables()),
         PRODUCERS: _with_block((root / PRODUCERS).read_text(encoding="utf-8"), "fields", fields_table()),
@@ -139,18 +164,24 @@ def event_schema(contract: type[EventContract], version: int) -> str:
     return json.dumps(head | {key: value for key, value in contract.model_json_schema().items() if key not in head}, indent=2) + "\n"
 
 
-def alert_schema() -> str:
+def alert_schema(message: type[BaseModel], title: str) -> str:
     """The JSON Schema of a published alert."""
-    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Balance alert, version 1"}
-    schema = AlertMessage.model_json_schema(mode="serialization")
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title}
+    schema = message.model_json_schema(mode="serialization")
     return json.dumps(head | {key: value for key, value in schema.items() if key not in head}, indent=2) + "\n"
 
 
-def alert_table() -> str:
+def alerts(text: str) -> str:
+    """`docs/alerts.md` with the fields of both kinds of alerts."""
+    text = _with_block(text, "fields", alert_table(AlertMessage, _EXAMPLE_ALERT))
+    return _with_block(text, "fields of caps", alert_table(CapAlertMessage, _EXAMPLE_CAP_ALERT))
+
+
+def alert_table(message: type[BaseModel], example: dict[str, Any]) -> str:
     """The fields of a published alert as a table of Markdown; the example is a message as it is sent."""
-    schema = AlertMessage.model_json_schema(mode="serialization")
+    schema = message.model_json_schema(mode="serialization")
     lines = ["| field | example | meaning |", "|---|---|---|"]
-    for name, value in _EXAMPLE_ALERT.items():
+    for name, value in example.items():
         lines.append(f"| `{name}` | `{json.dumps(value)}` | {schema['properties'][name].get('description', '')} |")
     return "\n".join(lines)
 

@@ -82,7 +82,7 @@ def cell(value: object) -> str:
             shown = format(value, "f")
         case datetime():
             shown = value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
-        case list():
+        case list() | tuple():
             shown = ", ".join(cell(item) for item in value) or "-"
         case dict():
             shown = ", ".join(f"{cell(name)}: {cell(item)}" for name, item in value.items()) or "-"

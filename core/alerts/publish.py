@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from core.alerts.message import AlertMessage
+from core.alerts.message import AlertMessage, CapAlertMessage
 from core.alerts.sql.outbox import count_waiting, mark_published, mark_withheld, try_hold_outbox, waiting_alerts
 from core.database.database import Database
 
@@ -53,13 +53,13 @@ def publish_alerts(database: Database, queue: AlertQueue) -> Publication:
             room = queue.room()
             alerts = waiting_alerts(connection, min(room, ALERTS_MAX)) if room > 0 else []
         wanted = [alert for alert in alerts if alert.wanted]
-        unwanted = [alert.id for alert in alerts if not alert.wanted]
+        unwanted = [alert for alert in alerts if not alert.wanted]
         if unwanted:
             mark_withheld(connection, unwanted)
         if wanted:
-            mark_published(connection, [alert.id for alert in wanted])
+            mark_published(connection, wanted)
         if wanted:  # last of all: whatever fails after it makes a repetition
-            queue.put([AlertMessage.model_validate(alert.fields).body() for alert in wanted])
+            queue.put([(CapAlertMessage if alert.of_cap else AlertMessage).model_validate(alert.fields).body() for alert in wanted])
         return Publication(len(wanted), len(unwanted))
 
 

@@ -12,6 +12,7 @@ from core.config import Configuration
 from core.database.database import Database, allow_time
 from core.errors import Conflict
 from core.importing.accounts import OPENING, move_openings, open_given_accounts
+from core.importing.count_in_caps import count_in_caps
 from core.importing.files import BookFiles
 from core.importing.history import import_history
 from core.importing.settings import import_settings
@@ -107,7 +108,7 @@ def import_books(
 
 
 def _import(work: Importing, files: BookFiles) -> ImportedBooks:
-    """In the order of locks: settings, accounts opened, event keys, entries, balances. Nobody else claims keys of openings."""
+    """In the order of locks: settings, accounts opened, event keys, entries, balances, counters of caps. Nobody else claims keys of openings."""
     if files.settings is not None:
         import_settings(work, files.settings)
     if files.accounts is not None:
@@ -116,6 +117,8 @@ def _import(work: Importing, files: BookFiles) -> ImportedBooks:
         import_history(work, files.transactions)
     if files.accounts is not None:
         move_openings(work, files.accounts)
+    if work.batch_ids and not work.problem_count:
+        count_in_caps(work)
     totals = []
     if not work.problem_count:
         _read_back(work)

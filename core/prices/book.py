@@ -29,6 +29,7 @@ from core.prices.terms import ExchangeRates, KeptRate, Terms
 
 _DAYS_MAX = 32_768  # kinds of calls by UTC day, about 1.5 KB each
 _CARDS_MAX = 8192
+_RANKS = {layer: rank for rank, layer in enumerate(Layer)}
 _KEYED = PricedCall._fields.index("provider")  # from there on the fields are part of what a kind of call is
 _Kept = TypeVar("_Kept")
 _Key = TypeVar("_Key")
@@ -109,6 +110,22 @@ class Prices:
         """The policy by which a call that tells no usage costs nobody anything; None: there is none."""
         return self._policy(call, call.mandate_id, call.occurred_at, without_usage=True)
 
+    def is_free(self, mandate_id: str, provider: str, model: str, at: datetime) -> bool:
+        """Whether whatever a mandate's call of a model could cost at a moment is nothing: it has rows, and all that count are of 0.
+
+        The rows are those of the SALE book by which the mandate pays for it, else those of its costs; of each leaf, as in a card, those of
+        the first layer that has any.
+        """
+        model = self._named(provider, model, at)
+        rule = next((rule for rule in self._rules_for(mandate_id) if _is_for(rule, provider, model, at)), None)
+        book, own = None if rule is None else rule.book, mandate_id if mandate_id in self._contracts else None
+        rows = [row for row in self._rows.get((provider, model), ()) if _is_seen(row, own, book) and holds(row.valid_from, row.valid_to, at)]
+        amounts: dict[tuple[object, ...], dict[int, bool]] = defaultdict(dict)
+        for row in rows:
+            priced, rank = (row.region_scope, row.service_tier, row.processing, row.speed, row.leaf), _RANKS[row.layer]
+            amounts[priced][rank] = amounts[priced].get(rank, True) and row.amount == 0
+        return bool(rows) and all(are_free[min(are_free)] for are_free in amounts.values())
+
     def terms(self, call: PricedCall, reading: Reading) -> Terms | Unpriced:
         """What a call with usage costs and what is paid for it, or why no leaf of it has a price."""
         at = call.occurred_at
@@ -142,10 +159,7 @@ class Prices:
         provider, model = call.provider, call.model
         if provider is None or model is None:
             return Unpriced(UnpricedReason.UNPRICED_MODEL, f"the event names provider {provider} and model {model}")
-        for alias in self._aliases.get((provider, model), ()):
-            if holds(alias.valid_from, alias.valid_to, at):
-                model = alias.model
-                break
+        model = self._named(provider, model, at)
         fx = self._fx if kept is None or kept.fx_present else KeptRate(kept.fx)
         if kept is None or kept.rules_present:
             rule = next((rule for rule in self._rules_for(mandate_id) if _is_for(rule, provider, model, at)), None)
@@ -166,6 +180,13 @@ class Prices:
             uncharged,
             stamped,
         )
+
+    def _named(self, provider: str, model: str, at: datetime) -> str:
+        """The model by the name that rows have for it."""
+        for alias in self._aliases.get((provider, model), ()):
+            if holds(alias.valid_from, alias.valid_to, at):
+                return alias.model
+        return model
 
     def _dimensions(self, call: PricedCall, reading: Reading) -> _Chosen | Unpriced:
         """What the event says of each dimension, else its usage object, else the provider's default."""
@@ -190,7 +211,7 @@ class Prices:
         name = " ".join(model) if book is None else f"{' '.join(model)} in book {book}"
         rows = [row for row in self._rows.get(model, ()) if _is_seen(row, own, book) and holds(row.valid_from, row.valid_to, at)]
         if not rows:
-            return Unpriced(UnpricedReason.UNPRICED_MODEL, f"no row is for {name} at {at}")
+            return Unpriced(UnpricedReason.UNPRICED_MODEL, f"no row is for {name} at that time")
         for dimension, value in zip(DIMENSIONS, chosen, strict=True):
             if value is None:
                 return Unpriced(UnpricedReason.UNKNOWN_TIER, f"nobody says the {dimension} of {name}, and {model[0]} has no default")

@@ -75,7 +75,9 @@ def test_who_pays_and_what_he_has_left_decide(
     put_account("ada", user)
     put_account(None, pool, credit_limit=100)
     balance = None if model is FREE else Decimal(pool if model.pool_pays else user)
-    assert check(cost) == BalanceCheck(reason is None, reason, balance, Decimal(cost), model)
+    available = balance if balance is None or model is not POSTPAY else 100 - max(Decimal(0), -balance)
+    held = None if model is FREE else Decimal(0)
+    assert check(cost) == BalanceCheck(reason is None, reason, balance, Decimal(cost), model, held, available)
 
 
 @pytest.mark.parametrize(("limit", "reason"), [(None, ALLOWED), (0, BEYOND)])
@@ -133,7 +135,7 @@ def test_a_known_mandate_s_first_question_opens_what_its_first_usage_would(
 ) -> None:
     """Default settings in the directory's zone, ada's account and her grant; the usage that follows opens nothing."""
     put_mandate(users=["ada"], time_zone="Asia/Tokyo")
-    assert check("10") == BalanceCheck(True, None, Decimal(10), Decimal(10), USER)
+    assert check("10") == BalanceCheck(True, None, Decimal(10), Decimal(10), USER, Decimal(0), Decimal(10))
     assert check("10.000000001").reason is BROKE
     assert rows("SELECT time_zone, version FROM billing_settings") == [{"time_zone": "Asia/Tokyo", "version": 1}]
     (grant,) = rows("SELECT transaction_type, reference_type, description, operation_key, amount, batch_id FROM transactions")

@@ -1,4 +1,4 @@
-"""SQL that shows balance alerts."""
+"""SQL that shows alerts of balances, and of caps."""
 
 from core.database.listing import Listing
 
@@ -12,6 +12,22 @@ LIST = Listing(
     joined="LEFT JOIN LATERAL (SELECT * FROM accounts WHERE id = r.account_id OFFSET 0) AS c ON true",
     conditions={
         "kind": "r.kind = :kind",
+        "since": "r.recorded_at >= :since",
+        "waiting": "r.published_at IS NULL AND r.withheld_at IS NULL",
+    },
+)
+
+LIST_OF_CAPS = Listing(
+    "cap_alerts",
+    """
+    r.id, r.mandate_id, r.cap_id, c.scope, nullif(r.user_id, '') AS user_id, nullif(c.dimension, '') AS dimension, nullif(c.value, '') AS value,
+    c.period, r.window_start, c.action, r.share, r.recovered, r.spent_before, r.spent_after, r.threshold, r.limit_chf, r.batch_id, r.recorded_at,
+    r.published_at, r.withheld_at
+    """,
+    ("id",),
+    joined="LEFT JOIN LATERAL (SELECT * FROM caps WHERE id = r.cap_id OFFSET 0) AS c ON true",
+    conditions={
+        "cap_id": "r.cap_id = :cap_id",
         "since": "r.recorded_at >= :since",
         "waiting": "r.published_at IS NULL AND r.withheld_at IS NULL",
     },

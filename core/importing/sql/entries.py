@@ -9,7 +9,11 @@ from typing import NamedTuple
 from sqlalchemy import Connection, text
 
 from core.asking.sql import HASH_VERSION, Operation
+from core.caps.counters import Moved
+from core.caps.model import Spending
 from core.database.packing import packed, unpacked
+from core.ledger.kinds import COSTS
+from core.ledger.sql.entry_kinds import is_of
 from core.ledger.sql.event_keys import EventKey, StoredHash
 from core.ledger.sql.transactions import DELTA
 
@@ -60,6 +64,14 @@ _STANDING = text(f"""
 _WRITTEN = text(f"""
     SELECT t.mandate_id, count(*), sum({DELTA})
       FROM transactions t WHERE t.recorded_at = now() AND t.batch_id = ANY(:batch_ids) GROUP BY t.mandate_id
+""")
+
+# What is alike is added up here: of a year's usage there are few kinds a day.
+_SPENT = text(f"""
+    SELECT t.mandate_id, t.created_by_user_id AS user_id, t.provider, t.model, t.feature_code, t.local_date, sum(t.amount) AS spent
+      FROM transactions t
+     WHERE t.recorded_at = now() AND t.batch_id = ANY(:batch_ids) AND t.mandate_id = ANY(:mandate_ids) AND {is_of(COSTS)}
+     GROUP BY t.mandate_id, t.created_by_user_id, t.provider, t.model, t.feature_code, t.local_date
 """)
 
 Sums = list[tuple[str, int, Decimal]]  # mandate id, number, CHF
@@ -129,3 +141,9 @@ def find_entries(connection: Connection, references: Sequence[Reference]) -> dic
 def sum_written(connection: Connection, batch_ids: Sequence[int]) -> Sums:
     """Per mandate how many entries of these batches this transaction has written, and their sum, as the books have it."""
     return [(row[0], row[1], row[2]) for row in connection.execute(_WRITTEN, {"batch_ids": list(batch_ids)})]
+
+
+def spent_in(connection: Connection, batch_ids: Sequence[int], mandate_ids: Sequence[str]) -> list[Moved]:
+    """What the usage that this transaction has written in these batches adds to the counters of caps, of these mandates."""
+    found = connection.execute(_SPENT, {"batch_ids": list(batch_ids), "mandate_ids": list(mandate_ids)})
+    return [Moved(Spending(*spending), day, spent) for *spending, day, spent in found]
