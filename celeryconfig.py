@@ -47,6 +47,9 @@ task_routes = {
     "books.*": {"queue": "maintenance"},
     "parked.*": {"queue": "maintenance"},
     "balance.*": {"queue": "checks"},
+    "caps.*": {"queue": "movements"},
+    "hold.expire": {"queue": "maintenance"},
+    "hold.*": {"queue": "checks"},
     "directory.*": {"queue": "maintenance"},
     "accounts.backfill": {"queue": "maintenance"},
     "settings.backfill": {"queue": "maintenance"},
@@ -145,6 +148,11 @@ beat_schedule = {
         "task": "parked.release",
         "schedule": 15.0,  # seconds: an event parked while its mandate became known is recorded soon
         "options": {"expires": 15},
+    },
+    "hold.expire": {
+        "task": "hold.expire",
+        "schedule": 5.0,  # seconds: answers leave out what is over anyway; this keeps it from piling up
+        "options": {"expires": 5},
     },
     "usage.rollup": {
         "task": "usage.rollup",

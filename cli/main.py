@@ -24,6 +24,9 @@ COMMANDS = {
     "balance": ("cli.balance", "The balance that pays for a mandate's or a user's usage, now or at a day's end."),
     "balances": ("cli.balances", "Balances over many: user, mandates, users."),
     "check": ("cli.check", "Whether a user may make an AI call now."),
+    "caps": ("cli.caps", "How much may be used in a day, week, month or ever: set, list, show, remove, alerts."),
+    "hold": ("cli.hold", "Money kept for a call before it is made: authorise, renew, release, show."),
+    "holds": ("cli.holds", "Holds of many calls: list; expired: authorised, never billed."),
     "topup": ("cli.top_up", "Credit a payment to a pool or a user's account."),
     "adjust": ("cli.adjust", "Set the balance of a pool or a user's account right."),
     "refund": ("cli.refund", "Give usage, a top-up or an adjustment back."),
@@ -138,7 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one command and ends the process.
 
     Exit codes: 0 done, 1 failed or violated (the reason is one line on standard error), 2 wrong usage, 3 refused by
-    `tollbook check`, 130 interrupted.
+    `tollbook check` or `tollbook hold`, 130 interrupted.
     """
     act_as(ROOT)
     logging_before = structlog.get_config()

@@ -13,6 +13,20 @@ UNPRICED = Counter(
     "Events without a computed price, by mode and reason: parked under computed, recorded under others.",
     ["mode", "reason"],
 )
+HOLDS = Counter(
+    "tollbook_holds_total", "Authorisations answered: allowed, why not, conflict, or what had become of a hold under the same key.", ["answer"]
+)
+HOLD_SECONDS = Histogram(
+    "tollbook_hold_seconds",
+    "Time that a transaction which authorises holds took, in seconds.",
+    buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 10),
+)
+HOLDS_EXPIRED = Counter("tollbook_holds_expired_total", "Holds that the clock ended and the sweep settled.")
+HOLD_EVENTS = Counter(
+    "tollbook_hold_events_total",
+    "Recorded events that name a hold, by what that was to it: captured, over_hold, after_final, late, without_hold, other_user.",
+    ["how"],
+)
 UNKNOWN_USERS = Counter("tollbook_unknown_users_total", "Recorded events whose user the directory does not know.")
 BATCH_SECONDS = Histogram(
     "tollbook_batch_seconds",

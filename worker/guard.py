@@ -30,7 +30,7 @@ log = structlog.get_logger()
 
 OPEN_TASKS = {
     USAGE: frozenset({"usage.record", "usage.record_batch"}),  # with intake=celery; the pump has its own reader
-    "checks": frozenset({"balance.check", "settings.get"}),
+    "checks": frozenset({"balance.check", "hold.authorise", "hold.renew", "hold.release", "settings.get"}),
     "views": frozenset(VIEWS),
 }
 _OF_PRODUCERS = OPEN_TASKS[USAGE] | OPEN_TASKS["checks"]  # what came past the queues' own exchanges may be theirs

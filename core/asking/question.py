@@ -1,9 +1,10 @@
 """What a message that asks for a view may say: made from the view's own signature, so that the two can't differ."""
 
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from inspect import Parameter, signature
 from types import NoneType
-from typing import Any, get_args, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 from pydantic import create_model
 
@@ -12,6 +13,7 @@ from core.asking.request import Asked
 from core.asking.rights import Actor
 
 INSIDE_ONLY = object()  # annotates a parameter that functions and commands may give, and no message
+Clock = Annotated[datetime | None, INSIDE_ONLY]  # the time by which holds end; None: the database's own clock
 
 
 class Question(Asked):

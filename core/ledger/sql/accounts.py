@@ -4,9 +4,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, TextClause, text
 
 from core.database.packing import packed, unpacked, unpacked_rows
+from core.money import ZERO
 
 Holder = tuple[str, str | None]  # mandate id, user id; no user: the mandate's pool
 
@@ -30,10 +31,14 @@ _LOCK = text("""
 # planner either looks the accounts up one by one in that order, or, where there are hardly any, goes through their primary key, which is the
 # same order. What comes back is how many accounts there were, and those among them that may have crossed a line on the way down. IS TRUE
 # keeps it from looking accounts up by their mandate, which reads all accounts of a mandate for each one.
-_DEBIT = text(f"""
+_DEBITED = {"id": "bigint", "mandate_id": "text", "amount": "numeric"}
+
+
+def _debit(more: str, columns: Mapping[str, str]) -> TextClause:
+    return text(f"""
     WITH debited AS (
-        UPDATE accounts a SET balance = a.balance - d.amount
-          FROM {unpacked_rows({"id": "bigint", "mandate_id": "text", "amount": "numeric"})} AS d
+        UPDATE accounts a SET balance = a.balance - d.amount{more}
+          FROM {unpacked_rows(columns)} AS d
          WHERE a.id = d.id AND (a.mandate_id = d.mandate_id) IS TRUE
         RETURNING a.id, a.mandate_id, a.user_id IS NULL AS is_pool, a.balance + d.amount AS balance, a.warning_threshold, a.credit_limit,
                   a.balance AS balance_after
@@ -42,7 +47,13 @@ _DEBIT = text(f"""
       FROM (SELECT) AS one
       LEFT JOIN debited near ON near.credit_limit IS NOT NULL OR near.balance_after < 0 AND near.balance >= 0
                              OR near.balance_after <= near.warning_threshold AND near.balance > near.warning_threshold
-""")
+    """)
+
+
+_DEBIT = _debit("", _DEBITED)
+# Holds that the usage has taken from. What isn't held can't be freed, and usage is recorded all the same: H1 tells of it.
+_DEBIT_AND_FREE = _debit(", held = greatest(a.held - d.freed, 0)", {**_DEBITED, "freed": "numeric"})
+
 
 _SET = text(f"""
     UPDATE accounts SET balance = n.balance, warning_threshold = n.threshold, grant_due = grant_due AND NOT n.granted
@@ -81,7 +92,7 @@ def lock_accounts(connection: Connection, account_ids: Iterable[int]) -> list[Lo
 
 
 def debit_accounts(
-    connection: Connection, amounts: Mapping[int, Decimal], mandate_ids: Sequence[str]
+    connection: Connection, amounts: Mapping[int, Decimal], mandate_ids: Sequence[str], freed: Mapping[int, Decimal] | None = None
 ) -> tuple[int, list[tuple[LockedAccount, Decimal]]]:
     """Takes each amount (CHF, not negative) off its account's balance; the caller writes the transactions that explain it.
 
@@ -89,11 +100,15 @@ def debit_accounts(
         connection: of the caller's transaction.
         amounts: by account id, in the order of the ids, the same everywhere, so that two batches can't deadlock.
         mandate_ids: whose account each of them must be, in the same order.
+        freed: what their `held` gets less (CHF), for some of them.
 
     Returns:
         The number of accounts found, and those that may have crossed a line: as they were, and the balance they have now.
     """
-    rows = connection.execute(_DEBIT, {"id": packed(amounts), "mandate_id": packed(mandate_ids), "amount": packed(amounts.values())}).all()
+    columns = {"id": packed(amounts), "mandate_id": packed(mandate_ids), "amount": packed(amounts.values())}
+    if freed:
+        columns["freed"] = packed(freed.get(account_id, ZERO) for account_id in amounts)
+    rows = connection.execute(_DEBIT_AND_FREE if freed else _DEBIT, columns).all()
     return rows[0][0], [(LockedAccount._make(row[1:7]), row[7]) for row in rows if row[1] is not None]
 
 

@@ -9,21 +9,23 @@ from core.database.rows import rows
 from core.ledger.sql.accounts import LockedAccount
 
 # OFFSET 0 has each member looked up: a planner that has never heard of the mandate would read all of its accounts for each one.
-_MEMBERS_WITHOUT_ACCOUNT = """
-    SELECT m.user_id FROM directory_memberships m
-     WHERE m.mandate_id = :mandate_id AND m.enabled
-       AND NOT EXISTS (SELECT FROM accounts a WHERE a.mandate_id = m.mandate_id AND a.user_id = m.user_id OFFSET 0)
+# So has whoever has an open hold, which somebody must pay for.
+_USERS_WITHOUT_ACCOUNT = """
+    SELECT m.user_id
+      FROM (SELECT user_id FROM directory_memberships WHERE mandate_id = :mandate_id AND enabled
+             UNION SELECT user_id FROM holds WHERE mandate_id = :mandate_id AND settled_at IS NULL) AS m
+     WHERE NOT EXISTS (SELECT FROM accounts a WHERE a.mandate_id = :mandate_id AND a.user_id = m.user_id OFFSET 0)
 """
 
 _OPEN = text(f"""
     INSERT INTO accounts (mandate_id, user_id, account_type, grant_due, opened_version)
     SELECT :mandate_id, n.user_id, CASE WHEN n.user_id IS NULL THEN 'MANDATE' ELSE 'USER' END, n.user_id IS NOT NULL AND :grant_due, :version
-      FROM (SELECT CAST(NULL AS text) AS user_id WHERE :with_pool UNION ALL {_MEMBERS_WITHOUT_ACCOUNT}) AS n
+      FROM (SELECT CAST(NULL AS text) AS user_id WHERE :with_pool UNION ALL {_USERS_WITHOUT_ACCOUNT}) AS n
      ORDER BY n.user_id COLLATE "C" NULLS FIRST
     ON CONFLICT (mandate_id, user_id) DO NOTHING
 """)
 
-_ABSENT = text(_MEMBERS_WITHOUT_ACCOUNT + ' ORDER BY m.user_id COLLATE "C"')
+_ABSENT = text(_USERS_WITHOUT_ACCOUNT + ' ORDER BY m.user_id COLLATE "C"')
 
 _LIST = """
     SELECT id, mandate_id, user_id, enabled, balance, warning_threshold, credit_limit FROM accounts WHERE mandate_id = :mandate_id ORDER BY id
@@ -51,7 +53,7 @@ class MandateAccount(NamedTuple):
 
 
 def open_mandate_accounts(connection: Connection, mandate_id: str, *, with_pool: bool, grant_due: bool, version: int) -> int:
-    """Every enabled member of the mandate has an account afterwards, at 0 where it is new, and `with_pool` the mandate its pool.
+    """Every enabled member, and whoever has an open hold, has an account afterwards, at 0 where it is new, and `with_pool` the mandate its pool.
 
     Returns the number opened. The caller holds the mandate, so that nobody else opens any.
     """

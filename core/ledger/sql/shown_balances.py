@@ -4,15 +4,17 @@ from sqlalchemy import text
 
 from core.directory.sql.members import memberships_of_user
 from core.directory.sql.names import join_mandate, join_user, mandate_name, user_name
+from core.ledger.sql.held import CLOCK, held_now, held_together, kept_of_users
 
 _MANDATE_NAME = f"{mandate_name('s.mandate_id')} AS mandate_name"
 _WANTED = "(CAST(:mandate_ids AS text[]) IS NULL OR s.mandate_id = ANY(CAST(:mandate_ids AS text[])))"
 _POOL_PAYS = "s.billing_model IN ('PREPAY_MANDATE', 'CREDIT_POSTPAY')"
 
-_PAYER = "SELECT a.balance, a.warning_threshold, a.credit_limit FROM accounts a WHERE a.mandate_id = s.mandate_id"
+_PAYER = "SELECT a.id, a.mandate_id, a.balance, a.held, a.warning_threshold, a.credit_limit FROM accounts a WHERE a.mandate_id = s.mandate_id"
 
 OF_USER = text(f"""
-    SELECT s.mandate_id, {_MANDATE_NAME}, s.billing_model, payer.balance, payer.warning_threshold, payer.credit_limit, s.warning_threshold_percent
+    SELECT s.mandate_id, {_MANDATE_NAME}, s.billing_model, payer.balance, {held_now("payer", CLOCK)} AS held,
+           payer.warning_threshold, payer.credit_limit, s.warning_threshold_percent
       FROM ({memberships_of_user("{} > :after")}) AS own
       JOIN billing_settings s ON s.mandate_id = own.mandate_id
      CROSS JOIN LATERAL ({_PAYER} AND a.user_id = :user_id AND s.billing_model = 'PREPAY_USER'
@@ -22,13 +24,16 @@ OF_USER = text(f"""
      ORDER BY s.mandate_id LIMIT :limit
 """)
 
+_HELD_OF_USERS = held_together("users.held", "s.mandate_id", kept_of_users("pool.id"), CLOCK)
 OF_MANDATES = text(f"""
     SELECT s.mandate_id, {_MANDATE_NAME}, s.billing_model,
            CASE s.billing_model WHEN 'UNLIMITED' THEN 0.000000000 WHEN 'PREPAY_USER' THEN users.total
                                 ELSE coalesce(pool.balance, 0.000000000) END AS total_balance,
+           CASE s.billing_model WHEN 'UNLIMITED' THEN 0.000000000 WHEN 'PREPAY_USER' THEN {_HELD_OF_USERS}
+                                ELSE coalesce({held_now("pool", CLOCK)}, 0.000000000) END AS held, pool.credit_limit,
            users.user_count, s.default_user_credit, s.warning_threshold_percent, s.block_on_zero_balance
       FROM (SELECT * FROM billing_settings s WHERE {_WANTED} AND s.mandate_id > :after ORDER BY s.mandate_id LIMIT :limit) AS s
-     CROSS JOIN LATERAL (SELECT coalesce(sum(balance), 0.000000000) AS total, count(*) AS user_count
+     CROSS JOIN LATERAL (SELECT coalesce(sum(balance), 0.000000000) AS total, coalesce(sum(held), 0.000000000) AS held, count(*) AS user_count
                            FROM accounts WHERE mandate_id = s.mandate_id AND user_id IS NOT NULL) AS users
       LEFT JOIN accounts pool ON pool.mandate_id = s.mandate_id AND pool.user_id IS NULL
       {join_mandate("s.mandate_id")}
@@ -38,7 +43,7 @@ OF_MANDATES = text(f"""
 # The page is found before the names, so that they are looked up for its rows alone.
 OF_USERS = text(f"""
     SELECT a.id AS account_id, s.mandate_id, {_MANDATE_NAME}, a.user_id, {user_name("a.user_id")} AS user_name,
-           a.balance, a.warning_threshold, a.enabled, s.billing_model, s.warning_threshold_percent
+           a.balance, {held_now("a", CLOCK)} AS held, a.warning_threshold, a.enabled, s.billing_model, s.warning_threshold_percent
       FROM (SELECT * FROM accounts s
              WHERE s.user_id IS NOT NULL AND {_WANTED} AND (s.mandate_id, s.user_id) > (:after_mandate_id, :after_user_id)
              ORDER BY s.mandate_id, s.user_id LIMIT :limit) AS a

@@ -1,6 +1,7 @@
 """SQL of transactions: immutable ledger entries, only ever inserted."""
 
 from collections.abc import Sequence
+from datetime import date
 from decimal import Decimal
 from functools import lru_cache
 from operator import attrgetter
@@ -47,18 +48,23 @@ _VALUES = {"description": f"coalesce(d.description, '{USAGE.description}')"}
 
 # The local day is taken here, once and for ever: what a zone means later must not move an entry to another day.
 @lru_cache(maxsize=256)
-def _record(*more: str) -> TextClause:
-    """The statement that writes usage, with the columns that any event of the batch needs `more` than one of version 1 as it was given."""
+def _record(*more: str, told: bool = False) -> TextClause:
+    """The statement that writes usage, with the columns that any event of the batch needs `more` than one of version 1 as it was given.
+
+    Where it is to be `told`, it gives the local day of each entry back.
+    """
     columns = (*_USAGE_COLUMNS, *more)
-    return text(f"""
+    written = f"""
     INSERT INTO transactions ({", ".join(columns)}, transaction_type, reference_type, recorded_at, local_date, batch_id)
     SELECT {", ".join(_VALUES.get(name, f"d.{name}") for name in columns)},
            '{USAGE.transaction_type}', '{USAGE.reference_type}', now(), {local_day("d.occurred_at", "d.time_zone")}, :batch_id
       FROM {unpacked_rows({name: _KINDS.get(name, "text") for name in (*columns, "time_zone")})} AS d
      WHERE d.id IS NOT NULL
-    """)
+    """
+    return text(_TELL.format(written=written) if told else written)
 
 
+_TELL = "WITH written AS ({written} RETURNING id, local_date) SELECT local_date, array_agg(id) AS ids FROM written GROUP BY local_date"
 _NEXT_IDS = text("SELECT nextval('transactions_id_seq') FROM generate_series(1, :count)")
 
 _USAGE_OF = text(f"""
@@ -85,8 +91,8 @@ def next_transaction_ids(connection: Connection, count: int) -> list[int]:
     return sorted(connection.execute(_NEXT_IDS, {"count": count}).scalars())
 
 
-def insert_usage(connection: Connection, debits: Sequence[UsageDebit], batch_id: int) -> None:
-    """Writes one DEBIT per usage event, under the ids that its key was claimed with."""
+def insert_usage(connection: Connection, debits: Sequence[UsageDebit], batch_id: int, *, told: bool = False) -> dict[int, date]:
+    """Writes one DEBIT per usage event, under the ids that its key was claimed with; the local day of each where that is to be `told`."""
     events = [d.event for d in debits]
     usages = [e.usage for e in events]
     values: dict[str, Sequence[object]] = {
@@ -102,7 +108,8 @@ def insert_usage(connection: Connection, debits: Sequence[UsageDebit], batch_id:
     columns |= {name: packed(map(counted, usages)) for name, counted in _COUNTED.items()}
     columns["occurred_at"] = packed_times([e.occurred_at for e in events])
     more = {} if all(d.priced is None for d in debits) else _priced_columns(connection, debits)
-    connection.execute(_record(*more), {**columns, **more, "batch_id": batch_id})
+    written = connection.execute(_record(*more, told=told), {**columns, **more, "batch_id": batch_id})
+    return {entry_id: day for day, ids in written for entry_id in ids} if told else {}
 
 
 def _priced_columns(connection: Connection, debits: Sequence[UsageDebit]) -> dict[str, str]:
