@@ -4,15 +4,19 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
+from core.caps.counters import Moved, caps_of, move_counters
+from core.caps.model import Spending
 from core.errors import RequestRefused
+from core.events.model import UsageEvent
 from core.ledger.entry import Entry
 from core.ledger.hold import locked_accounts
 from core.ledger.kinds import AMENDED, REVERSAL
+from core.ledger.opening import KnownAccounts
 from core.ledger.post import post
 from core.ledger.sql.accounts import LockedAccount
 from core.ledger.sql.batches import Batch, write_batch
 from core.ledger.sql.usage_shapes import keep_usage
-from core.movements.sql.amendments import Amendment, EventEntry, Source, Written, link_amendments, refunded
+from core.movements.sql.amendments import Amendment, EventEntry, Source, Written, days_of, link_amendments, refunded
 from core.printable import shown
 from core.settings.model import BillingSettings
 
@@ -22,7 +26,7 @@ KIND = "amendment"  # of the batch
 def amend(
     connection: Connection, batch: Batch, amendments: Sequence[Amendment], source: Source, settings: BillingSettings, worker: str
 ) -> tuple[list[Written], dict[int, LockedAccount]]:
-    """Writes amendments of one mandate's events, moves each balance once by their sum, and lets the rollup see them.
+    """Writes amendments of one mandate's events, moves each balance and each counter of a cap once by their sum, and lets the rollup see them.
 
     The reversal gives back on the very account that paid. A balance may go as far as usage itself may take it. Returns what was
     written, and the accounts as they are now.
@@ -48,9 +52,29 @@ def amend(
     posted = post(connection, entries, accounts, batch.id)
     pairs = zip(posted.transaction_ids[: len(amendments)], posted.transaction_ids[len(amendments) :], strict=True)
     written = [Written(reversal_id, debit_id, posted.recorded_at) for reversal_id, debit_id in pairs]
+    if settings.caps_token is not None:
+        _count_in_caps(connection, batch, amendments, written, settings)
     link_amendments(connection, amendments, written, source)
     write_batch(connection, batch, worker=worker, kind=KIND, transaction_ids=posted.transaction_ids)
     return written, posted.accounts
+
+
+def _count_in_caps(
+    connection: Connection, batch: Batch, amendments: Sequence[Amendment], written: Sequence[Written], settings: BillingSettings
+) -> None:
+    """What stood is taken out of the windows of its local day, what is right counts in those of its own."""
+    caps = caps_of(connection, [settings], KnownAccounts())
+    days = days_of(connection, written)
+    moved = []
+    for amendment, one in zip(amendments, written, strict=True):
+        old = amendment.entry
+        moved.append(Moved(_spending(old.event), old.local_date, spent=-old.priced.amount))
+        moved.append(Moved(_spending(amendment.event), days[one.debit_id], spent=amendment.priced.amount))
+    move_counters(connection, caps, moved, batch.id)
+
+
+def _spending(event: UsageEvent) -> Spending:
+    return Spending(event.mandate_id, event.user_id, event.provider, event.model, event.feature_code)
 
 
 def _reversal(amendment: Amendment, source: Source, settings: BillingSettings) -> Entry:

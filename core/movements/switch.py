@@ -9,6 +9,7 @@ from core.asking.request import Request, RowId
 from core.billing import BillingModel
 from core.database.database import transaction_time
 from core.database.locks import hold_mandates
+from core.holds.sql.follow import follow_payer, know_holds
 from core.ledger.crossed import alerts_between
 from core.ledger.entry import Entry
 from core.ledger.hold import require_version, whole_settings
@@ -46,9 +47,9 @@ def _held_alone(connection: Connection, mandate_id: str) -> MandateSettings:
 def switch_billing_model(connection: Connection, settings: MandateSettings, asked: ModelSwitch) -> SwitchResult:
     """Makes `billing_model` the mandate's model and moves the balances that go with it; the legs (ADJUSTMENT, SWITCH) sum to 0.
 
-    Usage in flight is recorded wholly before or wholly after it. Every enabled member has an account afterwards, without a
-    grant. To the model that the mandate has already, nothing happens. A replay returns the first result and never switches
-    again, whatever the model has become since.
+    Usage in flight is recorded wholly before or wholly after it. Every enabled member, and whoever has an open hold, has an account
+    afterwards, without a grant. What is held is not looked at: open holds go with whoever pays from now on. To the model that the mandate
+    has already, nothing happens. A replay returns the first result and never switches again, whatever the model has become since.
 
     Raises:
         Conflict: the settings have another version than the expected one.
@@ -60,6 +61,7 @@ def switch_billing_model(connection: Connection, settings: MandateSettings, aske
         unchanged = summary_of(SwitchLegs([]), asked.mandate_id, old, new, version=settings.version, opened=0)
         return SwitchResult(**asdict(unchanged), recorded_at=time)
     before_unlimited = find_billed_model(connection, asked.mandate_id)
+    know_holds(connection)
     change_settings(connection, asked.mandate_id, {**asdict(settings), "billing_model": new.value}, asked.by)
     changed = load_settings(connection, [asked.mandate_id])[0][asked.mandate_id]
     opened = open_mandate_accounts(
@@ -71,4 +73,5 @@ def switch_billing_model(connection: Connection, settings: MandateSettings, aske
     entries = [Entry(changed, LEG, account.locked.id, account.id, amount, says, asked.by, asked.key) for account, amount in legs.legs]
     held = {account.locked.id: account.locked for account in accounts}  # each that pays from now on and is beyond a line where it wasn't is told
     post(connection, entries, held, told=lambda before, after: alerts_between(before, after, changed, old=settings))
+    follow_payer(connection, asked.mandate_id, new)
     return SwitchResult(**asdict(summary_of(legs, asked.mandate_id, old, new, version=changed.version, opened=opened)), recorded_at=time)

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from core.alerts.sql.outbox import hold_outbox, wait_again
 from core.asking.rights import Actor, require_root
 from core.billing import BillingModel
+from core.caps.recount import follow_zone
 from core.config import Configuration
 from core.database.database import Database
 from core.database.locks import hold_mandates
@@ -20,7 +21,7 @@ from core.ledger.sql.alerts import write_alerts
 from core.printable import shown
 from core.settings.changes import checked_settings, merged_address
 from core.settings.model import SETTINGS, MandateSettings
-from core.settings.sql.settings import change_settings, has_transactions, load_settings, open_settings
+from core.settings.sql.settings import change_settings, has_open_holds, has_transactions, load_settings, open_settings
 from core.settings.sql.shown import find_settings
 from core.settings.zones import named_zone, require_known_zone
 
@@ -70,6 +71,8 @@ def update_settings(
         change_settings(connection, mandate_id, {**after, "billing_model": after["billing_model"].value}, changed_by)
         changed = find_settings(connection, mandate_id)
         assert changed is not None, "settings are never deleted"
+        if changed.time_zone != current.time_zone:
+            follow_zone(connection, mandate_id)
         _tell(connection, current, changed)
     return changed
 
@@ -102,8 +105,11 @@ def _tell(connection: Connection, old: MandateSettings, changed: MandateSettings
 
 
 def _require_possible(connection: Connection, current: MandateSettings, after: Mapping[str, Any]) -> None:
-    if after["billing_model"] != current.billing_model and has_transactions(connection, current.mandate_id):
-        raise _model_switch_needed(current, after["billing_model"])
+    if after["billing_model"] != current.billing_model:
+        if has_transactions(connection, current.mandate_id):
+            raise _model_switch_needed(current, "transactions", after["billing_model"])
+        if has_open_holds(connection, current.mandate_id):
+            raise _model_switch_needed(current, "open holds", after["billing_model"])
     if after["time_zone"] != current.time_zone:
         require_known_zone(connection, after["time_zone"])
 
@@ -116,9 +122,9 @@ def _opened(connection: Connection, mandate_id: str, changed_by: str, config: Co
     return opened
 
 
-def _model_switch_needed(current: MandateSettings, wanted: BillingModel) -> RequestRefused:
+def _model_switch_needed(current: MandateSettings, has: str, wanted: BillingModel) -> RequestRefused:
     return RequestRefused(
-        f"mandate {shown(current.mandate_id)} has transactions under {current.billing_model}; a plain update can't make it"
+        f"mandate {shown(current.mandate_id)} has {has} under {current.billing_model}; a plain update can't make it"
         f" {wanted}: that takes a model switch, which moves the balances as well (`tollbook switch`)",
         field="billing_model",
         value=wanted,

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from datetime import datetime
 
 import structlog
 from sqlalchemy import Connection
@@ -10,7 +11,7 @@ from core.config import Configuration
 from core.events.outcome import BatchResult, Outcome
 from core.ledger.opening import KnownAccounts
 from core.ledger.sql.batches import BatchKind, begin_batch, write_batch
-from core.metrics import BATCH_EVENTS, BATCH_SECONDS, DEAD_LETTERS, DEAD_LETTERS_WITHOUT_ROOM, EVENTS, UNKNOWN_USERS, UNPRICED
+from core.metrics import BATCH_EVENTS, BATCH_SECONDS, DEAD_LETTERS, DEAD_LETTERS_WITHOUT_ROOM, EVENTS, HOLD_EVENTS, UNKNOWN_USERS, UNPRICED
 from core.prices.load import prices_of
 from core.recording.delivery import Delivery
 from core.recording.sources import name_by_source
@@ -32,16 +33,18 @@ def settle_batch(
     worker: str,
     kind: BatchKind = BatchKind.USAGE,
     letters: int = 0,
+    hold_clock: datetime | None = None,
 ) -> Settled:
     """Everything that a recording transaction does between its beginning and its commit.
 
-    `letters` is the number of dead letters that the deliveries of a replay come from: their first outcome is counted already.
+    `letters` is the number of dead letters that the deliveries of a replay come from: their first outcome is counted already. Holds end by
+    `hold_clock`, by default the database's own.
 
     Raises:
         BadData: `settle` came upon something that the database refuses.
     """
     batch = begin_batch(connection, by_keys_alone=True)
-    work = Work(connection, config, batch, known_accounts, prices_of(connection, batch.prices_token), kind)
+    work = Work(connection, config, batch, known_accounts, prices_of(connection, batch.prices_token), kind, hold_clock)
     name_by_source(connection, deliveries)
     settled = settle(work, deliveries)
     released = letters
@@ -74,6 +77,8 @@ def committed(work_seconds: float, deliveries: list[Delivery], settled: Settled)
         DEAD_LETTERS.labels(reason).inc(n)
     for reason, n in settled.without_room.items():
         DEAD_LETTERS_WITHOUT_ROOM.labels(reason).inc(n)
+    for how, n in settled.hold_events.items():
+        HOLD_EVENTS.labels(how).inc(n)
     UNKNOWN_USERS.inc(result.unknown_users)
     _tell_of_unpriced(deliveries)
     BATCH_SECONDS.observe(work_seconds)

@@ -33,6 +33,7 @@ class Delivery(msgspec.Struct):
     pricing: Pricing | None = None  # how it is priced; None: an event of version 1, billed what was given
     operator_price: Decimal | None = None  # what an operator says that it costs, in CHF, whatever its mandate's mode
     left: bool = False  # another transaction is releasing it
+    parked_at: datetime | None = None  # when it came, where it was parked since
     outcome: Outcome | None = None
     rejection: Rejection | None = None
     difference: dict[str, list[object]] | None = None
@@ -99,7 +100,7 @@ class Delivery(msgspec.Struct):
 
     def undecided(self) -> None:
         """Takes back what was rolled back with its savepoint."""
-        self.left, self.pricing = False, None
+        self.left, self.pricing, self.parked_at = False, None, None
         if self.event is not None:
             self.outcome, self.rejection, self.difference = None, None, None
 

@@ -1,6 +1,7 @@
 """The car park: valid events whose mandate isn't known yet, or which can't be priced yet, kept until they can be recorded."""
 
 from collections.abc import Container
+from dataclasses import replace
 
 from core.events.outcome import Outcome
 from core.ledger.sql.event_keys import EventKey, StoredHash, find_keys
@@ -50,6 +51,7 @@ def leave_to_others(work: Work, deliveries: list[Delivery], unknown: Container[s
     still_parked = {d.key for d in waiting}
     for delivery in deliveries:
         delivery.left = delivery.key not in taken or delivery.key in still_parked
+        delivery.parked_at = None if delivery.left else taken[delivery.key].received_at
     return [d for d in deliveries if not d.left]
 
 
@@ -89,4 +91,8 @@ def _without_room(work: Work, new: dict[EventKey, Delivery]) -> dict[EventKey, s
 def _parked(work: Work, key: EventKey, delivery: Delivery, reason: str) -> ParkedEvent:
     raw, stored = delivery.raw, delivery.stored_hash
     priced_under = max(1, work.prices.revision) if is_suspended(delivery) else 0
-    return ParkedEvent(key, stored.payload_hash, stored.hash_version, raw.body, raw.typed_json, raw.origin, reason, priced_under)
+    kept = ParkedEvent(key, stored.payload_hash, stored.hash_version, raw.body, raw.typed_json, raw.origin, reason, priced_under)
+    event = delivery.event
+    if event is None or event.call is None or event.call.hold_key is None:
+        return kept
+    return replace(kept, hold_key=event.call.hold_key, hold_user_id=event.user_id)

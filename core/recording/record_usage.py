@@ -26,6 +26,7 @@ def record_usage(
     known_accounts: KnownAccounts,
     worker: str,
     clock: Callable[[], datetime] = utc_now,
+    hold_clock: datetime | None = None,
 ) -> BatchResult:
     """Records each event exactly once, in one transaction for the whole batch, and tells what became of each.
 
@@ -39,17 +40,19 @@ def record_usage(
         known_accounts: account ids met before by this process; shared by its threads.
         worker: the name that the batch's row carries.
         clock: the time of receipt (aware).
+        hold_clock: the time by which holds end (aware); None: the database's own.
 
     Returns:
         One outcome per event, in the order given.
     """
     started = perf_counter()
+    options = {"config": config, "known_accounts": known_accounts, "worker": worker, "hold_clock": hold_clock}
     deliveries = judge(raw_events, clock(), config.lateness_days)
     try:
-        settled = _recorded(settle, database, deliveries, config=config, known_accounts=known_accounts, worker=worker)
+        settled = _recorded(settle, database, deliveries, **options)
     except BadData:
         deliveries = judge(raw_events, clock(), config.lateness_days)
-        settled = _recorded(settle_isolating, database, deliveries, config=config, known_accounts=known_accounts, worker=worker)
+        settled = _recorded(settle_isolating, database, deliveries, **options)
     known_accounts.add(settled.accounts)
     return committed(perf_counter() - started, deliveries, settled)
 

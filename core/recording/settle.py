@@ -1,18 +1,20 @@
 """The body of a recording transaction: every delivery gets its one outcome.
 
-The order of locks is the same everywhere: mandates, settings opened, accounts opened, parked events, stamps, event keys, usage shapes,
-balances, dead letters, and within each kind sorted, so that two batches never wait for each other in a circle. What is known already is
-looked for before any of them but the first, without a lock, so that copies and refused events open nothing; who parks
-looks for event keys again once it has parked, who records for parked events once it has claimed.
+The order of locks is the same everywhere: mandates, settings opened, accounts opened, parked events, stamps, event keys, holds, usage
+shapes, balances with what is held of them, counters of caps, dead letters, and within each kind sorted, so that two batches never wait
+for each other in a circle. What is known already is looked for before any of them but the first, without a lock, so that copies and
+refused events open nothing; who parks looks for event keys again once it has parked, who records for parked events once it has claimed.
 """
 
 from collections.abc import Collection
 from contextlib import suppress
 
 from core.billing import BillingModel
+from core.caps.counters import caps_of
 from core.database.database import savepoint
 from core.errors import BadData, StorageUnavailable
 from core.events.outcome import Outcome
+from core.holds.capture import Captured, capture
 from core.ledger.meet_mandates import Mandates, meet, settings_of
 from core.ledger.open_accounts import Found, Holders, find_accounts_of, open_accounts_of
 from core.ledger.priced import Priced
@@ -22,6 +24,7 @@ from core.ledger.sql.transactions import UsageDebit, insert_usage
 from core.prices.billed import billed
 from core.printable import one_line
 from core.recording.balances import debit_balances
+from core.recording.caps import count_in_caps
 from core.recording.conflicts import compare
 from core.recording.delivery import Delivery, Groups, by_key
 from core.recording.parking import leave_to_others, park, reason_of
@@ -189,11 +192,25 @@ def _record(
         amount = event.price_chf if own is None else own.amount
         assert amount is not None
         debits.append(UsageDebit(transaction_id, event, account_id, payer, settings[mandate_id], amount, own))
+    captured = Captured()
     if debits:
-        insert_usage(work.connection, debits, work.batch.id)
-        debit_balances(work, debits, settings)
+        caps = caps_of(work.connection, settings.values(), work.known_accounts)
+        captured = _captured(work, debits, new, counted=bool(caps))
+        days = insert_usage(work.connection, debits, work.batch.id, told=bool(caps))
+        debit_balances(work, debits, settings, captured.taken)
+        if caps:
+            count_in_caps(work, caps, debits, days, captured.taken)
     unknown_users = sum((d.event.mandate_id, d.event.user_id) in holders.unknown for d in debits)
-    return Settled([d.id for d in debits], holders.learned, unknown_users)
+    return Settled([d.id for d in debits], holders.learned, unknown_users, hold_events=captured.events)
+
+
+def _captured(work: Work, debits: list[UsageDebit], new: dict[EventKey, Delivery], *, counted: bool) -> Captured:
+    """What the debits take of holds, each as it came."""
+    if all(debit.event.call is None or debit.event.call.hold_key is None for debit in debits):
+        return Captured()
+    by_event = {(debit.event.mandate_id, debit.event.event_id): debit for debit in debits}
+    came = [(by_event[key], delivery.parked_at) for key, delivery in new.items() if key in by_event]
+    return capture(work.connection, came, work.hold_clock or work.batch.started_at, counted=counted)
 
 
 def _billed(work: Work, deliveries: Collection[Delivery]) -> list[Priced | None]:

@@ -1,7 +1,9 @@
 """What the steps of one recording transaction share."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from sqlalchemy import Connection
 
@@ -22,6 +24,7 @@ class Work:
     known_accounts: KnownAccounts
     prices: Prices  # of one revision, under which everything of the transaction is priced
     kind: BatchKind = BatchKind.USAGE
+    hold_clock: datetime | None = None  # by which holds end; None: the database's own, as the batch began
 
     @property
     def batch_id(self) -> int:
@@ -37,6 +40,7 @@ class Settled:
     accounts: dict[Holder, int] = field(default_factory=dict)
     unknown_users: int = 0
     without_room: dict[str, int] = field(default_factory=dict)  # by reason, the dead letters that only were counted
+    hold_events: Counter[str] = field(default_factory=Counter)  # of the debits that named a hold, how many were what
 
     def add(self, others: Iterable["Settled"]) -> "Settled":
         """This part and further ones together."""
@@ -44,4 +48,5 @@ class Settled:
             self.transaction_ids += other.transaction_ids
             self.accounts |= other.accounts
             self.unknown_users += other.unknown_users
+            self.hold_events += other.hold_events
         return self

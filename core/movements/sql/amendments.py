@@ -50,6 +50,8 @@ _TOTALS = text("""
 
 _REFUNDED = text("SELECT DISTINCT transaction_id FROM refunds WHERE mandate_id = :mandate_id AND transaction_id = ANY(:transaction_ids)")
 
+_DAYS = text("SELECT id, local_date FROM transactions WHERE id = ANY(:ids) AND recorded_at = ANY(:times)")
+
 _LINK = text("""
     INSERT INTO amendments (mandate_id, event_id, number, operation, idempotency_key, reversed_id, reversed_recorded_at, reversal_id, debit_id,
                             recorded_at)
@@ -130,6 +132,12 @@ def totals_under(connection: Connection, mandate_id: str, operation: str, key: s
 def refunded(connection: Connection, mandate_id: str, transaction_ids: Collection[int]) -> set[int]:
     """Those of the transactions of which something was refunded."""
     return set(connection.execute(_REFUNDED, {"mandate_id": mandate_id, "transaction_ids": list(transaction_ids)}).scalars())
+
+
+def days_of(connection: Connection, written: Sequence[Written]) -> dict[int, date]:
+    """The local day of each of the debits, by its id."""
+    found = connection.execute(_DAYS, {"ids": [w.debit_id for w in written], "times": list({w.recorded_at for w in written})})
+    return {row.id: row.local_date for row in found}
 
 
 def link_amendments(connection: Connection, amendments: Sequence[Amendment], written: Sequence[Written], source: Source) -> None:

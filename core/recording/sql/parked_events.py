@@ -12,11 +12,12 @@ from core.events.parsing import RawEvent
 from core.ledger.sql.event_keys import EventKey, StoredHash
 
 _PARK = text("""
-    INSERT INTO parked_events (mandate_id, event_id, payload_hash, hash_version, body, typed_json, origin, reason, priced_under)
+    INSERT INTO parked_events (mandate_id, event_id, payload_hash, hash_version, body, typed_json, origin, reason, priced_under, hold_key,
+                               hold_user_id)
     SELECT * FROM unnest(CAST(:mandate_id AS text[]), CAST(:event_id AS text[]), CAST(:payload_hash AS bytea[]), CAST(:hash_version AS smallint[]),
                          CAST(:body AS bytea[]), CAST(:typed_json AS boolean[]), CAST(:origin AS text[]), CAST(:reason AS text[]),
-                         CAST(:priced_under AS bigint[]))
-           AS p(mandate_id, event_id, payload_hash, hash_version, body, typed_json, origin, reason, priced_under)
+                         CAST(:priced_under AS bigint[]), CAST(:hold_key AS text[]), CAST(:hold_user_id AS text[]))
+           AS p(mandate_id, event_id, payload_hash, hash_version, body, typed_json, origin, reason, priced_under, hold_key, hold_user_id)
      ORDER BY p.mandate_id COLLATE "C", p.event_id COLLATE "C"
     ON CONFLICT DO NOTHING
     RETURNING mandate_id, event_id
@@ -105,10 +106,12 @@ _TAKE = text("""
 
 # In the stripe that counted it before, so that its counts are locked already.
 _PUT_BACK = text("""
-    INSERT INTO parked_events (mandate_id, event_id, payload_hash, hash_version, body, typed_json, origin, reason, priced_under, received_at, stripe)
+    INSERT INTO parked_events (mandate_id, event_id, payload_hash, hash_version, body, typed_json, origin, reason, priced_under, hold_key,
+                               hold_user_id, received_at, stripe)
     SELECT * FROM unnest(CAST(:mandate_id AS text[]), CAST(:event_id AS text[]), CAST(:payload_hash AS bytea[]), CAST(:hash_version AS smallint[]),
                          CAST(:body AS bytea[]), CAST(:typed_json AS boolean[]), CAST(:origin AS text[]), CAST(:reason AS text[]),
-                         CAST(:priced_under AS bigint[]), CAST(:received_at AS timestamptz[]), CAST(:stripe AS smallint[]))
+                         CAST(:priced_under AS bigint[]), CAST(:hold_key AS text[]), CAST(:hold_user_id AS text[]),
+                         CAST(:received_at AS timestamptz[]), CAST(:stripe AS smallint[]))
 """)
 
 
@@ -134,6 +137,8 @@ class ParkedEvent:
     origin: str
     reason: str  # why it is parked
     priced_under: int  # the revision of the prices under which it could not be priced, at least 1; 0: it waits for its mandate
+    hold_key: str | None = None  # of the hold that it names, which doesn't expire meanwhile if it is of the same user
+    hold_user_id: str | None = None  # whose that is; neither is told of what is found
 
     @property
     def raw(self) -> RawEvent:
@@ -146,6 +151,9 @@ class ParkedEvent:
         return StoredHash(self.payload_hash, self.hash_version)
 
 
+_KEPT = ("payload_hash", "hash_version", "body", "typed_json", "origin", "reason", "priced_under", "hold_key", "hold_user_id")
+
+
 def _parked(row: Row[Any]) -> ParkedEvent:
     found = row.payload_hash, row.hash_version, row.body, row.typed_json, row.origin, row.reason, row.priced_under
     return ParkedEvent((row.mandate_id, row.event_id), *found)
@@ -154,10 +162,7 @@ def _parked(row: Row[Any]) -> ParkedEvent:
 def park_events(connection: Connection, events: Sequence[ParkedEvent]) -> set[EventKey]:
     """Parks those events whose key is not parked yet and returns their keys. Keys must not repeat."""
     parameters: dict[str, object] = {"mandate_id": [e.key[0] for e in events], "event_id": [e.key[1] for e in events]}
-    parameters |= {
-        name: [getattr(e, name) for e in events]
-        for name in ("payload_hash", "hash_version", "body", "typed_json", "origin", "reason", "priced_under")
-    }
+    parameters |= {name: [getattr(e, name) for e in events] for name in _KEPT}
     return {(mandate_id, event_id) for mandate_id, event_id in connection.execute(_PARK, parameters)}
 
 
@@ -199,9 +204,8 @@ def find_releasable(
 
 def put_back(connection: Connection, events: Sequence[tuple[Taken, ParkedEvent]]) -> None:
     """Parks events again that were just taken, as if they had stayed but for why they are parked and under which prices."""
-    columns = ("payload_hash", "hash_version", "body", "typed_json", "origin", "reason", "priced_under")
     parameters: dict[str, object] = {"mandate_id": [e.key[0] for _, e in events], "event_id": [e.key[1] for _, e in events]}
-    parameters |= {name: [getattr(event, name) for _, event in events] for name in columns}
+    parameters |= {name: [getattr(event, name) for _, event in events] for name in _KEPT}
     parameters |= {"received_at": [taken.received_at for taken, _ in events], "stripe": [taken.stripe for taken, _ in events]}
     connection.execute(_PUT_BACK, parameters)
 
