@@ -23,6 +23,8 @@ _LISTING = Listing(
     ("user", "user_id"),
     ("name", "user_name"),
     ("balance CHF", "balance"),
+    ("held CHF", "held"),
+    ("available CHF", "available"),
     ("warns at CHF", "warning_threshold"),
     ("credit limit CHF", "credit_limit"),
     "enabled",
@@ -67,7 +69,7 @@ def enable(mandate: Mandate, *, key: Key, user: OfUser = None, by: By = "", as_j
 
 @app.command(epilog="Example: tollbook accounts disable acme --user ada --key ticket-4711")
 def disable(mandate: Mandate, *, key: Key, user: OfUser = None, by: By = "", as_json: AsJson = False) -> None:
-    """Disable a user's account or the mandate's pool: usage that happened is still recorded, a balance check refuses."""
+    """Disable a user's account or the mandate's pool: usage is still recorded and takes its hold, checks and new holds refuse."""
     show(move(set_account_enabled, AccountEnabling, mandate, user, enabled=False, key=key, by=by), as_json=as_json)
 
 

@@ -26,7 +26,8 @@ def balance(
 ) -> None:
     """Show the balance that pays: the user's own or the mandate's pool, by billing model; amounts in CHF.
 
-    With --at it is the sum of all movements recorded before then, under the billing model of that time.
+    Beside it stand what holds keep of it, and what is available: `-` where nothing bounds it.
+    With --at it is the sum of all movements recorded before then, under the billing model of that time, and nothing of holds.
     """
     when = None if at is None else _moment(at)
     found = ask(effective_balance, mandate, user) if when is None else ask(balance_at, mandate, user, when)

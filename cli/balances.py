@@ -11,7 +11,7 @@ from cli.output.show import Listing, show_rows
 from core.ledger.read_balances import AccountBalance, MandateBalance, UserBalance, balances_of_user, mandate_balances, user_balances
 
 app = typer.Typer(help="Balances over many mandates and users.", no_args_is_help=True, add_completion=False, rich_markup_mode=None)
-_AMOUNTS = ("balance", "total_balance", "warning_threshold", "credit_limit", "default_user_credit")
+_AMOUNTS = ("balance", "total_balance", "held", "available", "warning_threshold", "credit_limit", "default_user_credit")
 _MANDATES_AFTER = "Where the page begins: the mandate id of the last row already seen."
 
 

@@ -28,7 +28,8 @@ def demo(
 ) -> None:
     """Replay a day of AI calls through real workers, kill one of them half-way, and account for every franc.
 
-    Some mandates send prices, others the usage objects of their providers, which are priced by a book of list prices.
+    Some mandates send prices, others the usage objects of their providers, which are priced by a book of list prices. One holds money
+    for its calls before they are made, and has a cap.
 
     It brings its own PostgreSQL and Valkey, or uses the unused ones that DATABASE_URL and CELERY_BROKER_URL name. Exit code 1 if
     the books differ from what was sent.
@@ -64,6 +65,7 @@ def _print_report(report: "Report") -> None:
         typer.echo(f"killed: {report.crash.worker} with {report.crash.messages_held} messages in hand, {after}")
     typer.echo(f"total: {report.total_chf:f} CHF in the books, {report.sent_chf:f} CHF by adding up what was sent")
     _print_prices(report)
+    _print_held(report)
     broken = {invariant: n for invariant, n in report.verify.items() if n}
     typer.echo(f"verify: violated: {_counts(broken)}" if broken else f"verify: ok ({', '.join(report.verify)})")
     for mismatch in report.mismatches:
@@ -87,6 +89,15 @@ def _print_prices(report: "Report") -> None:
         given = f"{shadow.events:,} events, {shadow.billed:f} CHF as given"
         difference = f"difference {shadow.computed - shadow.billed:+f} CHF"
         typer.echo(f"shadow: {given}, {shadow.computed:f} CHF computed, {difference}")
+
+
+def _print_held(report: "Report") -> None:
+    held = report.held
+    taken = f"{held.captured.normalize():f} CHF were taken by their events, {held.released.normalize():f} CHF given back"
+    typer.echo(f"holds: {held.allowed} of {held.asked} callers at once were allowed; {taken}")
+    typer.echo(f"expired: {held.unbilled} hold of {held.expired.normalize():f} CHF, whose caller died: authorised, never billed")
+    told = ", ".join(map(str, held.told))
+    typer.echo(f"cap: {held.reason} at {held.spent.normalize():f} CHF of a day, until {held.opens_at:%Y-%m-%d %H:%M} UTC; told at {told} %")
 
 
 def _print_statement(report: "Report") -> None:

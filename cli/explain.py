@@ -33,6 +33,19 @@ _RELATED = Listing(
     ("description", "transaction.description"),
     free=("description",),
 )
+_CAPS = Listing(
+    ("id", "cap_id"),
+    "scope",
+    ("of", lambda cap: cap.value or None),
+    "period",
+    ("window since", "window_start"),
+    "action",
+    ("limit CHF", "limit_chf"),
+    ("spent CHF", "spent"),
+    free=("of",),
+)
+_OF_HOLD = ("hold_key", "state", "amount", "captured", "released", "expired", "used", "over_hold", "use_count", "late_count", "authorised_at",
+            "expires_at", "settled_at")  # fmt: skip
 
 
 @app.command(epilog="Example: tollbook explain 4711")
@@ -45,8 +58,9 @@ def explain(
 ) -> None:
     """Show what one transaction is, what asked for it, under which settings, the balance before and after it, and its corrections.
 
-    The balances are those in the order of recording; amounts in CHF. Of priced usage a receipt tells every step from the usage object to
-    the amount; with --json it suffices to compute the amount again.
+    Also which hold its event named and what became of that, and the caps of today that it counts in. The balances are those in the order
+    of recording; amounts in CHF. Of priced usage a receipt tells every step from the usage object to the amount; with --json it suffices
+    to compute the amount again.
     """
     if (transaction is None) != (event is not None and mandate is not None) or (mandate is None) != (event is None):
         raise typer.BadParameter("name a transaction, or --mandate and --event")
@@ -69,6 +83,12 @@ def _print(found: Explanation) -> None:
     else:
         balances = {"balance before": found.balance_before, "moved": found.moved, "balance after": found.balance_after}
         _section("the balance", {"balance of": _holder(found.balance_account), **balances})
+    if found.hold is not None:
+        other = {} if found.hold.user_id == entry.account_user_id else {"another user's, left as it was": found.hold.user_id}
+        _section("the hold that it named, as it is now", {**{name: getattr(found.hold, name) for name in _OF_HOLD}, **other})
+    if found.caps:
+        typer.echo("\ncaps that it counts in:")
+        _CAPS.print(found.caps)
     if entry.operation_key is not None:
         _section("asked for by", {"operation": found.operation, "key": entry.operation_key, "by": _by(entry)})
     if found.rules is not None:

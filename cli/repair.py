@@ -17,6 +17,8 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 _MANDATE, _ACCOUNT = ("mandate", "mandate_id"), ("account", "account_id")
 _PLANNED = Listing(_MANDATE, _ACCOUNT, ("user", "user_id"), "balance", "ledger", ("difference", lambda b: b.ledger - b.balance))
 _PLANNED_STATISTICS = Listing(_MANDATE, ("rows of statistics", "rows"))
+_PLANNED_COUNTERS = Listing(_MANDATE, ("counters of caps", "counters"))
+_PLANNED_HELD = Listing(_MANDATE, ("accounts of which a wrong amount is held", "accounts"))
 _REPAIRED = Listing(_MANDATE, _ACCOUNT, ("balance before", "old_balance"), "balance", "adjustment")
 _REPAIRED_STATISTICS = Listing(_MANDATE, ("rows written", "rows_written"), ("rows removed", "rows_removed"))
 
@@ -24,7 +26,7 @@ _REPAIRED_STATISTICS = Listing(_MANDATE, ("rows written", "rows_written"), ("row
 @app.command(epilog="Example: tollbook repair --dry-run")
 def repair(
     *,
-    mandate: Annotated[str | None, typer.Option(help="Only the balances and statistics of this mandate. Default: of all.")] = None,
+    mandate: Annotated[str | None, typer.Option(help="Only the balances, statistics and caps of this mandate. Default: of all.")] = None,
     account: Annotated[int | None, typer.Option(help="Only the balance of this account, by its id.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and change nothing.")] = False,
     reason: Annotated[str | None, typer.Option(help="Why; kept in the books.")] = None,
@@ -36,7 +38,7 @@ def repair(
     by: By = "",
     as_json: AsJson = False,
 ) -> None:
-    """Bring balances to the sum of their movements, and statistics to what the transactions give. The ledger stays as it is.
+    """Bring balances to the sum of their movements, statistics and counters of caps to what the transactions give. The ledger stays as it is.
 
     Where entries were lost and a balance is right, --account ID --by-adjustment keeps it and makes the ledger agree. --forget-sums
     does nothing but let sums go that were kept until the checkpoint and are no longer true (I18): find out first which
@@ -61,13 +63,17 @@ def _print_plan(plan: RepairPlan) -> None:
         _PLANNED.print(plan.balances)
     if plan.statistics:
         _PLANNED_STATISTICS.print(plan.statistics)
+    if plan.counters:
+        _PLANNED_COUNTERS.print(plan.counters)
+    if plan.held:
+        _PLANNED_HELD.print(plan.held)
     if plan.ledger:
         broken = ", ".join(f"{name} ({counted(violations, 'violation')})" for name, violations in plan.ledger.items())
         typer.echo(f"entries are missing or wrong: {broken}, see `tollbook verify`")
         typer.echo("repair account by account (--account), with --by-adjustment where it is the balance that is right")
     if plan.local_days:
         typer.echo(f"local days: {counted(plan.local_days, 'transaction')} to be explained, not repaired: see `tollbook zones check`")
-    _sum_up("to be repaired", len(plan.balances), len(plan.statistics))
+    _sum_up("to be repaired", plan)
 
 
 def _print_repairs(repairs: Repairs) -> None:
@@ -75,8 +81,14 @@ def _print_repairs(repairs: Repairs) -> None:
         _REPAIRED.print(repairs.balances)
     if repairs.statistics:
         _REPAIRED_STATISTICS.print(repairs.statistics)
-    _sum_up("repaired", len(repairs.balances), len(repairs.statistics))
+    if repairs.counters:
+        _PLANNED_COUNTERS.print(repairs.counters)
+    if repairs.held:
+        _PLANNED_HELD.print(repairs.held)
+    _sum_up("repaired", repairs)
 
 
-def _sum_up(what: str, balances: int, mandates: int) -> None:
-    typer.echo(f"{what}: {counted(balances, 'balance')}, statistics of {counted(mandates, 'mandate')}")
+def _sum_up(what: str, found: RepairPlan | Repairs) -> None:
+    told = f"{what}: {counted(len(found.balances), 'balance')}, statistics of {counted(len(found.statistics), 'mandate')}"
+    told += f", caps of {counted(len(found.counters), 'mandate')}" if found.counters else ""
+    typer.echo(told + (f", what is held in {counted(len(found.held), 'mandate')}" if found.held else ""))

@@ -74,7 +74,9 @@ def _print(found: Statement) -> None:
     print_fields(about, free=("mandate",))
     columns = ("", "total CHF", "pool CHF", "users CHF")
     accounts = (found.total, found.pool, found.users)
-    print_table(columns, [(field.name.replace("_", " "), *(getattr(account, field.name) for account in accounts)) for field in fields(BalanceMonth)])
+    lines = [(field.name.replace("_", " "), *(getattr(account, field.name) for account in accounts)) for field in fields(BalanceMonth)]
+    held = found.held
+    print_table(columns, lines if held is None else [*lines, ("held now", held.total, held.pool, held.users)])
     if found.by_day:
         _print_usage(found)
     if found.unbilled_refunds:

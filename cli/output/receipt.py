@@ -50,6 +50,8 @@ def _steps(receipt: Mapping[str, Any]) -> dict[str, str | None]:
         "not computed": price["not_computed"],
         "billed": f"{price['billed']} CHF" + (_rounding(receipt) if stamp["kind"] == "rated" and price["computed"] is None else ""),
         "paid by": _payer(balance),
+        "hold": _hold(receipt["hold"]),
+        "counts in": ", ".join(f"cap {cap['cap_id']}" for cap in receipt["caps"]) or None,
         "amendments": ", ".join(f"{step['reversed_id']} by {step['debit_id']}" for step in receipt["amendments"]) or None,
     }
 
@@ -85,6 +87,10 @@ def _payer(balance: Mapping[str, Any]) -> str:
         return "nobody"
     holder = "the pool" if balance["user_id"] is None else balance["user_id"]
     return f"{holder} (account {balance['account_id']})"
+
+
+def _hold(hold: Mapping[str, Any] | None) -> str | None:
+    return None if hold is None else f"{hold['hold_key']}, {hold['state']}: {hold['captured']} CHF captured of {hold['amount']}"
 
 
 def _line(name: str, said: str | None) -> None:

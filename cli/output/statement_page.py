@@ -118,6 +118,7 @@ def statement_page(statement: Statement) -> str:
         shown_zone=shown_zone,
         columns=["Total", "Pool", "Users' accounts"] if split else ["Amount"],
         movements=[(label, values) for label, values in movements if label in always or any(values)],
+        held=_held(statement, split=split),
         tokens=tokens,
         token_note=", who may count some kinds within others" if len(tokens) > len(_ALWAYS_SHOWN) else "",
         mixed=statement.usage.billed_cost != 0 and statement.usage.unbilled_cost != 0,
@@ -153,6 +154,14 @@ def exact(value: Decimal) -> str:
 
 def _grouped(number: int) -> str:
     return f"{number:,}".replace(",", "\u2019")
+
+
+def _held(statement: Statement, *, split: bool) -> list[Decimal]:
+    """What is held of each balance that has a column; nothing where nothing is."""
+    held = statement.held
+    if held is None or not held.total:
+        return []
+    return [held.total, held.pool, held.users] if split else [held.total]
 
 
 def _plain(text: str) -> str:

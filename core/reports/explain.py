@@ -1,7 +1,7 @@
 """Where one ledger entry came from: what asked for it, under which rules, what it did to a balance, and what corrected it since."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -17,6 +17,7 @@ from core.database.rows import row, rows
 from core.directory.sql.members import find_member
 from core.errors import NotFound
 from core.events.contract import Id, RecordedEventId
+from core.holds.model import Hold
 from core.ledger.kinds import REVERSAL
 from core.ledger.read_transactions import Transaction, transactions_with_ids, without_costs
 from core.ledger.sql.shown_accounts import Account, find_account
@@ -25,6 +26,7 @@ from core.movements.sql.refunds import refunded_amount
 from core.printable import shown
 from core.recording.read_batches import CommittedBatch
 from core.recording.sql.batches import FIND as FIND_BATCH
+from core.reports.bounds import CountedIn, caps_counting, caps_seen_by, hold_named_by, hold_seen_by
 from core.reports.receipt import receipt_of
 from core.reports.sql import explanations as sql
 
@@ -91,7 +93,8 @@ class Explanation:
     the order of `recorded_at` and id, in which a batch's entries follow one another, though the batch moved the balance at once.
     Without `balance_account` it moved none. `operation` is what the entry's key was used for, where it has one. `refunded` is what
     was given back of it, 0 or more, by all refunds, also those beyond the ones in `related`. `receipt` tells every step from the usage
-    object to the amount; None of an entry without a stamp, and for everybody but root.
+    object to the amount; None of an entry without a stamp, and for everybody but root. `hold` is the one that the event named, as it
+    stands now, and `caps` are those of today in which the entry counts.
     """
 
     transaction: Transaction
@@ -108,6 +111,8 @@ class Explanation:
     amendments: list[AmendmentStep]
     dead_letters: list[RelatedLetter]
     receipt: dict[str, Any] | None = None
+    hold: Hold | None = None
+    caps: list[CountedIn] = field(default_factory=list)
 
 
 @deciding_view("view.explain")
@@ -165,6 +170,8 @@ def _explained(connection: Connection, entry: Transaction) -> Explanation:
         related=_related(connection, entry, steps),
         amendments=steps,
         dead_letters=[] if event_id is None else rows(connection, RelatedLetter, sql.LETTERS, **of_event),
+        hold=hold_named_by(connection, entry),
+        caps=caps_counting(connection, entry),
     )
 
 
@@ -214,7 +221,8 @@ def _with_receipt(connection: Connection, whole: Explanation) -> Explanation:
         "moved": whole.moved,
         "after": whole.balance_after,
     }
-    return replace(whole, receipt=receipt_of(connection, whole.transaction, balance, whole.amendments))
+    bounds = {"hold": None if whole.hold is None else asdict(whole.hold), "caps": [asdict(cap) for cap in whole.caps]}
+    return replace(whole, receipt=receipt_of(connection, whole.transaction, {"balance": balance, **bounds}, whole.amendments))
 
 
 def _seen_by(connection: Connection, actor: Actor, whole: Explanation) -> Explanation:
@@ -225,7 +233,7 @@ def _seen_by(connection: Connection, actor: Actor, whole: Explanation) -> Explan
     if actor.role is Role.ADMINISTRATOR:
         return replace(whole, batch=None)
     own = [other for other in whole.related if other.transaction.account_id == whole.account.id]
-    seen = replace(whole, batch=None, dead_letters=[], related=own)
+    seen = replace(whole, batch=None, dead_letters=[], related=own, hold=hold_seen_by(actor, whole.hold), caps=caps_seen_by(actor, whole.caps))
     payer = whole.balance_account
     if payer is None or payer.id == whole.account.id:
         return seen

@@ -20,13 +20,13 @@ from core.reports.sql import explanations as sql
 _OF_EVENT = ("mandate_id", "event_id", "occurred_at", "provider", "model")
 
 
-def receipt_of(connection: Connection, entry: Transaction, balance: Mapping[str, object], amendments: Sequence[Any]) -> dict[str, Any] | None:
+def receipt_of(connection: Connection, entry: Transaction, paid: Mapping[str, object], amendments: Sequence[Any]) -> dict[str, Any] | None:
     """The receipt of the entry, which suffices to compute its amount again (docs/examples/recompute_receipt.py); None without a stamp.
 
     Args:
         connection: of the moment that is read.
         entry: a debit of usage; any other has no stamp.
-        balance: whose balance paid, and how it moved.
+        paid: whose balance paid and how it moved, which hold the event named, which caps it counts in.
         amendments: those of the event, in their order.
     """
     if entry.stamp_id is None:
@@ -47,7 +47,7 @@ def receipt_of(connection: Connection, entry: Transaction, balance: Mapping[str,
         uncharged=uncharged,
         unpriced=entry.unpriced,
     )
-    return {**made, "balance": plain(balance), "amendments": plain([asdict(step) for step in amendments])}
+    return {**made, **plain(paid), "amendments": plain([asdict(step) for step in amendments])}
 
 
 def _stamp(found: RowMapping, entry: Transaction) -> StampContent:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from core.asking.question import INSIDE_ONLY
+from core.asking.question import INSIDE_ONLY, Clock
 from core.asking.request import Day, Moment
 from core.asking.rights import Actor, require_root
 from core.asking.view import Arguments, mandate, view
@@ -30,7 +30,7 @@ from core.money import ZERO
 from core.periods import days_of
 from core.printable import shown
 from core.reports.sql import statements as sql
-from core.reports.sql.statements import Balances, Moved, Scope, StatedMandate, UsageSum
+from core.reports.sql.statements import Balances, HeldNow, Moved, Scope, StatedMandate, UsageSum
 from core.reports.used_by_model import ModelMeasures, used_by_model
 from core.settings.sql.shown import find_settings
 from core.statistics.measures import added_up
@@ -121,6 +121,7 @@ class Statement:
     Days ascend; models, features and users come dearest first. `ended`: by the mandate's clocks the month was over at `as_of`.
     `leaves` is what was used by class, of events that told their usage object, and `provider_cost` what providers charge for it by
     currency, None unless it was asked for; `measures_by_model` has both by model, those without a usage object left out.
+    `held` stands beside the closing balance of the present month as of now; of any other month or moment it is None.
     """
 
     mandate_id: str
@@ -146,14 +147,16 @@ class Statement:
     leaves: dict[str, int] = field(default_factory=dict)
     provider_cost: dict[str, Decimal] | None = None
     measures_by_model: list[ModelMeasures] = field(default_factory=list)
+    held: HeldNow | None = None
 
 
 class _Moves(NamedTuple):
-    """What the month did to the pool and to the users' accounts, and what refunds gave back beside them."""
+    """What the month did to the pool and to the users' accounts, what refunds gave back beside them, and what is held now."""
 
     pool: BalanceMonth
     users: BalanceMonth
     unbilled_refunds: Decimal
+    held: HeldNow
 
 
 def _sees(actor: Actor, given: Arguments) -> Callable[[Connection], object] | None:
@@ -171,11 +174,12 @@ def statement(
     *,
     provider_cost: bool = False,
     patient: Annotated[bool, INSIDE_ONLY] = False,
+    clock: Clock = None,
 ) -> Statement:
     """What moved the mandate's balances and what it used on the local days of a month, at one moment.
 
     The same moment gives the same figures for ever; only of the seconds right before it something may still be on its way into
-    the books. Names are those of today.
+    the books. Names are those of today, and so is what is held, which stands on the statement of the present month as of now alone.
 
     Args:
         connection: to read with.
@@ -184,6 +188,7 @@ def statement(
         as_of: only what was recorded before this moment (aware) counts; without one, or of one ahead, it is now.
         provider_cost: with what providers charge, which root alone may ask for.
         patient: whoever asks waits as long as it takes; without, each query ends after `TOLLBOOK_STATEMENT_TIMEOUT_SECONDS`.
+        clock: the time by which holds end.
 
     Raises:
         NotFound: the mandate has no billing settings, or had none yet at that moment.
@@ -194,7 +199,7 @@ def statement(
     first, last = days_of(month.year, month.month)
     if patient:
         allow_time(connection)
-    stated = row(connection, StatedMandate, sql.MANDATE, mandate_id=mandate_id, last=last, as_of=as_of)
+    stated = row(connection, StatedMandate, sql.MANDATE, mandate_id=mandate_id, first=first, last=last, as_of=as_of)
     if stated is None:
         if as_of is None or find_settings(connection, mandate_id) is None:
             raise without_settings(connection, mandate_id)
@@ -202,12 +207,13 @@ def statement(
     scope = Scope(mandate_id, first, last, stated.as_of)
     models = [(BillingModel(version.billing_model), version.day) for version in connection.execute(sql.MODELS, scope._asdict())]
     connection.execute(sql.PREPARE)
-    moves = _moves(connection, scope)
+    moves = _moves(connection, scope, clock)
     sums = rows(connection, UsageSum, sql.USED, **scope._asdict(), ends_at=stated.ends_at)
     measures = used_by_model(connection, scope, costs=provider_cost)
     whole = added_up((one.leaves, one.provider_cost or {}) for one in measures)
+    costs, held = whole.provider_cost if provider_cost else None, moves.held if stated.is_present else None
     found = _stated(scope, stated, models, moves, sums)
-    return replace(found, leaves=whole.leaves, provider_cost=whole.provider_cost if provider_cost else None, measures_by_model=measures)
+    return replace(found, leaves=whole.leaves, provider_cost=costs, measures_by_model=measures, held=held)
 
 
 def _stated(scope: Scope, stated: StatedMandate, models: list[tuple[BillingModel, date]], moves: _Moves, sums: list[UsageSum]) -> Statement:
@@ -237,15 +243,16 @@ def _stated(scope: Scope, stated: StatedMandate, models: list[tuple[BillingModel
     )
 
 
-def _moves(connection: Connection, scope: Scope) -> _Moves:
+def _moves(connection: Connection, scope: Scope, clock: datetime | None) -> _Moves:
     """The pool and the users' accounts together, read off what they hold now: less what counts later, less the month itself."""
-    present = rows(connection, Balances, sql.BALANCES, mandate_id=scope.mandate_id)[0]
+    present = rows(connection, Balances, sql.BALANCES, mandate_id=scope.mandate_id, clock=clock)[0]
     of = scope._asdict() | {"pool_id": present.pool_id}
     after = of | {"first": scope.last + timedelta(days=1), "last": date.max}
     within = rows(connection, Moved, sql.MOVED, **of)
     later = [*rows(connection, Moved, sql.MOVED, **after), *rows(connection, Moved, sql.MOVED_SINCE, **of)]
     pool, users = _month_of(present.pool, within, later, is_pool=True), _month_of(present.users, within, later, is_pool=False)
-    return _Moves(pool, users, sum((m.amount for m in within if m.is_pool is None), ZERO))
+    unbilled = sum((m.amount for m in within if m.is_pool is None), ZERO)
+    return _Moves(pool, users, unbilled, HeldNow(present.pool_held + present.users_held, present.pool_held, present.users_held))
 
 
 def _month_of(now: Decimal, within: Iterable[Moved], later: Iterable[Moved], *, is_pool: bool) -> BalanceMonth:

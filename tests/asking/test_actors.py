@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
+from decimal import Decimal
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import pytest
 
 import core
 from core.asking.rights import ROOT, Actor, administrator, user
-from core.billing import BillingModel
+from core.billing import BillingModel, CapPeriod
+from core.caps.set_cap import NewCap, set_cap
 from core.checks.check_balance import BalanceQuestion, check_balance
 from core.config import Configuration
 from core.database.database import Database
@@ -68,8 +70,20 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
     ("twins", {"mandate_ids": ["acme"], **OLD_DAYS}, OF_ACME),
     ("shadow_prices", DAYS, "root"),
     ("shadow_prices", {"mandate_ids": ["acme"], **DAYS}, "root"),
+    ("hold", {"mandate_id": "acme", "key": "call-1"}, OF_ADA),
+    ("list_holds", {}, "root acme globex"),
+    ("list_holds", {"mandate_ids": ["acme"]}, OF_ACME),
+    ("list_holds", {"user_id": "ada"}, "root acme globex ada"),
+    ("list_holds", {"user_id": "ada", "mandate_ids": ["acme"]}, OF_ADA),
+    ("expired_holds", {}, "root acme globex"),
+    ("expired_holds", {"mandate_ids": ["acme"]}, OF_ACME),
     ("list_alerts", {}, "root acme globex"),
     ("list_alerts", {"mandate_ids": ["acme"]}, OF_ACME),
+    ("list_cap_alerts", {}, "root acme globex"),
+    ("list_cap_alerts", {"mandate_ids": ["acme"]}, OF_ACME),
+    ("list_caps", {}, "root acme globex"),
+    ("list_caps", {"mandate_ids": ["acme"]}, OF_ACME),
+    ("cap", {"mandate_id": "acme", "cap_id": 1}, OF_ACME),
     ("statement", {"mandate_id": "acme", "month": "2026-01-01"}, OF_ACME),
     ("explain", {"transaction_id": 1}, OF_ADA),
     ("explain_event", {"mandate_id": "acme", "event_id": "e51"}, OF_ADA),
@@ -89,7 +103,7 @@ FUNCTIONS = functions_of(path.name for path in Path(core.__path__[0]).iterdir() 
 # What the worker does by itself, at nobody's request: recording and the scheduled jobs.
 OWN_WORK = {
     "record_usage", "release_parked", "release_all_parked", "publish_alerts", "count_waiting_alerts", "roll_up_usage", "close_day", "sync_directory",
-    "backfill_settings", "backfill_accounts", "housekeep", "reconcile", "run_job",
+    "backfill_settings", "backfill_accounts", "housekeep", "reconcile", "run_job", "expire_holds",
 }  # fmt: skip
 OPEN = {name.removeprefix("view.") for name in VIEWS}
 EXPORTS = {"transactions_export": transactions_export, "statistics_export": statistics_export}  # no task streams
@@ -97,13 +111,14 @@ OF_ROOT = {name: f for name, f in FUNCTIONS.items() if name not in OWN_WORK | OP
 
 
 @pytest.fixture
-def books(put_settings: PutSettings, record: Record) -> None:
-    """Ada and bob are in acme, ada in globex too, whose pool (account 2) pays."""
+def books(put_settings: PutSettings, record: Record, database: Database) -> None:
+    """Ada and bob are in acme, which has a cap, ada in globex too, whose pool (account 2) pays."""
     put_settings("acme", users=["ada", "bob"])
     put_settings("globex", BillingModel.PREPAY_MANDATE, users=["ada"])
-    record(event(event_id="e51"))
+    record(event(event_id="e51", hold_key="call-1"))
     record(event(mandate_id="globex"))
     record(event(user_id="bob"))
+    set_cap(database, ROOT, NewCap(mandate_id="acme", by="olga", period=CapPeriod.TOTAL, limit_chf=Decimal(10)))
 
 
 @pytest.mark.parametrize(("view", "fields", "answered"), CASES, ids=[f"{view} {fields}" for view, fields, _ in CASES])

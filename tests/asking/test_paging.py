@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from core.alerts.read import list_alerts
+from core.alerts.read import list_alerts, list_cap_alerts
 from core.asking.rights import ROOT, administrator
+from core.caps.read import list_caps
 from core.database.database import Database
 from core.dead_letters.read import list_dead_letters
 from core.jobs.read import list_job_runs
@@ -41,6 +42,10 @@ LISTS: dict[str, tuple[View, dict[str, object], str, tuple[str, ...]]] = {
     "history": (settings_history, {"mandate_id": "acme"}, "before", ("version",)),
     "alerts": (list_alerts, {}, "before", ("id",)),
     "alerts of some": (list_alerts, {"mandate_ids": ["acme", "m1"]}, "before", ("id",)),
+    "caps": (list_caps, {}, "after", ("id",)),
+    "caps of some": (list_caps, {"mandate_ids": ["acme", "m1"]}, "after", ("id",)),
+    "alerts of caps": (list_cap_alerts, {}, "before", ("id",)),
+    "alerts of caps of some": (list_cap_alerts, {"mandate_ids": ["acme", "m1"]}, "before", ("id",)),
     "batches": (list_batches, {}, "before", ("id",)),
     "dead letters": (list_dead_letters, {}, "before", ("id",)),
     "dead letters with a reason": (list_dead_letters, {"reason": "conflict"}, "before", ("id",)),
@@ -71,6 +76,10 @@ def books(rows: Rows, put_settings: PutSettings, put_account: PutAccount) -> Non
             SELECT 'acme', n, 'PREPAY_USER', n, 10, true, true, 'UTC', 'test' FROM {numbers} WHERE n > 1""",
         f"""INSERT INTO balance_alerts (mandate_id, account_id, kind, recovered, balance_before, balance_after, threshold, settings_version)
             SELECT CASE n % 2 WHEN 0 THEN 'acme' ELSE 'm1' END, 1, 'ZERO', false, 1, 0, 0, 1 FROM {numbers}""",
+        f"""INSERT INTO caps (mandate_id, scope, user_id, period, limit_chf, action, first_day, created_by)
+            SELECT CASE n % 2 WHEN 0 THEN 'acme' ELSE 'm1' END, 'USER', 'u' || n, 'DAY', 1, 'REFUSE', '{DAY}', 'test' FROM {numbers}""",
+        f"""INSERT INTO cap_alerts (mandate_id, cap_id, user_id, window_start, share, recovered, spent_before, spent_after, threshold, limit_chf)
+            SELECT CASE n % 2 WHEN 0 THEN 'acme' ELSE 'm1' END, n, 'u' || n, '{DAY}', 50, false, 0, 1, 0.5, 1 FROM {numbers}""",
         f"INSERT INTO batches (worker, committed_at) SELECT 'w', now() FROM {numbers}",
         f"""INSERT INTO dead_letters (body_sha256, body, body_length, typed_json, origin, reason, detail, status)
             SELECT sha256(CAST(CAST(n AS text) AS bytea)), 'x', 1, false, 'test', 'conflict', 'x', CASE n % 2 WHEN 0 THEN 'OPEN' ELSE 'DISCARDED' END

@@ -39,9 +39,9 @@ def test_every_named_view_is_a_task_and_no_other() -> None:
 
 @pytest.mark.parametrize("name", VIEWS)
 def test_a_message_says_what_the_function_takes(name: str) -> None:
-    """Field by field; a page's fields stand among the others, and `patient` is for who asks in person."""
+    """Field by field; a page's fields stand among the others, and `patient` and `clock` are for who asks in person."""
     question, function = VIEWS[name]
-    arguments = set(inspect.signature(function).parameters) - {"database", "actor", "patient"}
+    arguments = set(inspect.signature(function).parameters) - {"database", "actor", "patient", "clock"}
     fields = set(question.model_fields) - {"actor"}
     assert fields == (arguments - {"page"} | {"limit", "before", "first", "last"} if "page" in arguments else arguments)
     assert [*inspect.signature(function).parameters][:2] == ["database", "actor"]

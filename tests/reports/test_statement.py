@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -174,7 +174,7 @@ def test_statements_are_what_the_ledger_says(
             )
             assert found[-1].total.closing == balance
         again = [statement(database, ROOT, mandate_id, one.first, one.as_of) for one in found]
-        assert again == found
+        assert again == [replace(one, held=None) for one in found]  # what is held is of now alone
 
 
 def _since(rows: Rows, found: Statement) -> Decimal:

@@ -19,6 +19,7 @@ from core.directory.sql.names import mandate_name, user_name
 from core.events.model import TOKEN_KINDS
 from core.ledger.kinds import COSTS, REFUND, REVERSAL, USAGE
 from core.ledger.sql.entry_kinds import is_of
+from core.ledger.sql.held import CLOCK, held_together, kept_of_users
 from core.ledger.sql.measured import ENTRIES_AT_ONCE, HAS_ANY_OBJECT, IS_MEASURED, measures, measures_taken_back, taken_apart
 from core.ledger.sql.transactions import DELTA
 
@@ -26,7 +27,9 @@ from core.ledger.sql.transactions import DELTA
 MANDATE = text(f"""
     SELECT least(now(), CAST(:as_of AS timestamptz)) AS as_of, h.version AS settings_version, h.billing_address, h.time_zone,
            {mandate_name("h.mandate_id")} AS mandate_name,
-           {first_moment("CAST(CAST(:last AS date) + 1 AS timestamp)", "h.time_zone")} AS ends_at
+           {first_moment("CAST(CAST(:last AS date) + 1 AS timestamp)", "h.time_zone")} AS ends_at,
+           coalesce(CAST(:as_of AS timestamptz) >= now(), true)
+               AND {local_day("now()", "h.time_zone")} BETWEEN :first AND :last AS is_present
       FROM billing_settings_history h
       LEFT JOIN directory_mandates d ON d.id = h.mandate_id
      WHERE h.mandate_id = :mandate_id AND h.changed_at < least(now(), CAST(:as_of AS timestamptz))
@@ -43,10 +46,17 @@ MODELS = text(f"""
      ORDER BY version
 """)
 
-BALANCES = text("""
-    SELECT max(id) FILTER (WHERE user_id IS NULL) AS pool_id, coalesce(sum(balance) FILTER (WHERE user_id IS NULL), 0.000000000) AS pool,
-           coalesce(sum(balance) FILTER (WHERE user_id IS NOT NULL), 0.000000000) AS users
-      FROM accounts WHERE mandate_id = :mandate_id
+# What is held is of now: no entry tells what was held before.
+BALANCES = text(f"""
+    SELECT a.pool_id, a.pool, a.users,
+           {held_together("a.pool_held", ":mandate_id", "ho.balance_account_id = a.pool_id", CLOCK)} AS pool_held,
+           {held_together("a.users_held", ":mandate_id", kept_of_users("a.pool_id"), CLOCK)} AS users_held
+      FROM (SELECT max(id) FILTER (WHERE user_id IS NULL) AS pool_id,
+                   coalesce(sum(balance) FILTER (WHERE user_id IS NULL), 0.000000000) AS pool,
+                   coalesce(sum(balance) FILTER (WHERE user_id IS NOT NULL), 0.000000000) AS users,
+                   coalesce(sum(held) FILTER (WHERE user_id IS NULL), 0.000000000) AS pool_held,
+                   coalesce(sum(held) FILTER (WHERE user_id IS NOT NULL), 0.000000000) AS users_held
+              FROM accounts WHERE mandate_id = :mandate_id) AS a
 """)
 
 _OF_MANDATE = "t.mandate_id = :mandate_id AND t.recorded_at < :as_of"
@@ -148,7 +158,10 @@ PREPARE = text("SELECT set_config('work_mem', '64MB', true), set_config('jit', '
 
 @dataclass(frozen=True, slots=True)
 class StatedMandate:
-    """A mandate by the settings of a moment, `as_of`; `ends_at` is when the asked month ends by its clocks."""
+    """A mandate by the settings of a moment, `as_of`.
+
+    `ends_at` is when the asked month ends by its clocks; `is_present`: `as_of` is now, and now is in it.
+    """
 
     as_of: datetime
     settings_version: int
@@ -156,6 +169,7 @@ class StatedMandate:
     time_zone: str
     mandate_name: str
     ends_at: datetime
+    is_present: bool
 
 
 class Moved(NamedTuple):
@@ -167,9 +181,20 @@ class Moved(NamedTuple):
 
 
 class Balances(NamedTuple):
-    """What a mandate's accounts hold now, in CHF; without a pool there is no `pool_id`."""
+    """What a mandate's accounts have now, in CHF, and what holds keep of it; without a pool there is no `pool_id`."""
 
     pool_id: int | None
+    pool: Decimal
+    users: Decimal
+    pool_held: Decimal
+    users_held: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class HeldNow:
+    """What open holds keep of a mandate's balances now, in CHF. A hold is no entry, so no balance, line or usage has any of it."""
+
+    total: Decimal
     pool: Decimal
     users: Decimal
 
