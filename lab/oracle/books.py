@@ -180,7 +180,7 @@ class Books:
             return NOTHING
         source, was_free = own.model_of_balances, own.settings.model == "UNLIMITED"
         own.versions.append(replace(own.settings, model=model))
-        absent = sorted(user for (of, user), enabled in self.members.items() if of == mandate and enabled and user not in own.accounts)
+        absent = sorted(self._users(mandate) - own.accounts.keys())
         for user in [POOL, *absent] if own.settings.pool_pays and POOL not in own.accounts else absent:
             own.accounts[user] = Account(grant_due=was_free and user != POOL)
         if model == "UNLIMITED":
@@ -189,6 +189,10 @@ class Books:
         if from_pool == own.settings.pool_pays:
             return NOTHING
         return self._split(own) if from_pool else self._gather(own)
+
+    def _users(self, mandate: str) -> set[str]:
+        """Who has an account once the model was switched."""
+        return {user for (of, user), enabled in self.members.items() if of == mandate and enabled}
 
     def _gather(self, own: Mandate) -> Decimal:
         total = NOTHING

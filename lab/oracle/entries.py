@@ -43,17 +43,18 @@ class Event:
     names: tuple[str | None, str | None, str | None] = (None, None, None)  # provider, model, feature
     tokens: Tokens = (0, 0, 0, 0, 0)
     call: Call | None = None
+    hold: tuple[str, bool | None] | None = None  # the key of the hold that it captures, and whether it is its last (None: not said, so it is)
 
     @property
     def version(self) -> int:
         """Of the contract that it needs."""
-        return 1 if self.call is None and self.price is not None else 2
+        return 1 if self.call is None and self.hold is None and self.price is not None else 2
 
     def is_copy(self, other: "Event") -> bool:
         """Whether another under the same key says what this first one did: of what version 1 has no field for, it may say more."""
         if self.version == 2:
             return self == other
-        return replace(other, call=None) == self and (other.call is None or other.call.dialect is None)
+        return replace(other, call=None, hold=None) == self and (other.call is None or other.call.dialect is None)
 
     @property
     def key(self) -> tuple[str, str]:
@@ -90,6 +91,7 @@ class Account:
     threshold: Decimal = NOTHING
     grant_due: bool = False
     enabled: bool = True
+    limit: Decimal | None = None  # of the debt of a pool that pays afterwards
 
 
 @dataclass(eq=False)
@@ -153,6 +155,7 @@ class Settings:
     credit: Decimal = Decimal(10)
     percent: Decimal = Decimal(10)
     zone: str = "UTC"
+    blocks: bool = True  # a prepaid balance that doesn't suffice refuses
 
     @property
     def pool_pays(self) -> bool:

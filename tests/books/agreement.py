@@ -72,6 +72,8 @@ def body_of(event: Event) -> bytes:
         fields |= {"operation_id": call.operation, "outcome": call.outcome, "service_tier": call.tier}
         if call.dialect is not None and call.leaves is not None:
             fields |= {"usage_dialect": call.dialect, "usage": written(call.dialect, dict(call.leaves), contradicts=call.contradicts)}
+    if event.hold is not None:
+        fields |= {"hold_key": event.hold[0], "hold_final": event.hold[1]}
     return json.dumps({name: value for name, value in fields.items() if value is not None}).encode()
 
 

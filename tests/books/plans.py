@@ -68,6 +68,11 @@ _FILL = (
     SELECT mandate_id, 'old-' || id, '', 1, id, recorded_at FROM transactions
     """,
     """
+    INSERT INTO holds (mandate_id, hold_key, user_id, balance_account_id, amount, state, released, local_date, authorised_at, expires_at,
+                       settled_at, content_hash)
+    SELECT mandate_id, 'old-' || id, user_id, id, 1, 'RELEASED', 1, '2026-01-01', now(), now(), now(), '' FROM accounts
+    """,
+    """
     INSERT INTO parked_events (mandate_id, event_id, payload_hash, hash_version, body, typed_json, origin, reason)
     SELECT 'nobody' || p % 1000, 'parked-' || p, '', 1, '{}', false, 'test', 'unknown_mandate' FROM generate_series(1, :parked) p
     """,

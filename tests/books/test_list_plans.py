@@ -14,9 +14,10 @@ from psycopg import sql
 from core.alerts.read import list_alerts
 from core.asking.paging import Page
 from core.asking.rights import ROOT, administrator
-from core.billing import AlertKind, DeadLetterStatus
+from core.billing import AlertKind, DeadLetterStatus, HoldState
 from core.database.database import Database
 from core.dead_letters.read import list_dead_letters
+from core.holds.read import expired_holds, list_holds
 from core.jobs.read import list_job_runs
 from core.ledger.read_accounts import accounts_of
 from core.ledger.read_balance_at import balance_at
@@ -82,6 +83,13 @@ _FILL = f"""
     SELECT 'm' || 1 + n % 20, 1 + n % 20, CASE n % 2 WHEN 0 THEN 'WARNING' ELSE 'ZERO' END, false, 1, 0, 0, 1,
            now() - make_interval(secs => {ROWS} - n), now()
       FROM generate_series(1, {ROWS}) n;
+    INSERT INTO holds (mandate_id, hold_key, user_id, amount, state, released, expired, local_date, authorised_at, expires_at, settled_at,
+                       content_hash)
+    SELECT 'm' || 1 + n % 100, 'k' || n, CASE n WHEN 1 THEN 'x' ELSE 'ada' END, 1, state, CASE state WHEN 'RELEASED' THEN 1 ELSE 0 END,
+           CASE state WHEN 'EXPIRED' THEN 1 ELSE 0 END, '2026-01-01', at, at + interval '20 days', CASE WHEN state <> 'OPEN' THEN at END, ''
+      FROM (SELECT n, CASE WHEN n % 400 = 3 THEN 'OPEN' WHEN n % 2 = 0 THEN 'EXPIRED' ELSE 'RELEASED' END AS state,
+                   now() - make_interval(secs => n) AS at
+              FROM generate_series(1, {ROWS}) n) AS holds;
     INSERT INTO dead_letters (body_sha256, body, body_length, typed_json, origin, reason, detail, status, mandate_id, resolved_at)
     SELECT sha256(CAST(CAST(n AS text) AS bytea)), 'x', 1, false, 'test', CASE n % 100 WHEN 0 THEN 'future' ELSE 'conflict' END, 'x',
            CASE WHEN n % 200 > 1 THEN 'DISCARDED' ELSE 'OPEN' END, 'm' || 1 + n % 100, CASE WHEN n % 200 > 1 THEN now() + interval '1 day' END
@@ -125,6 +133,14 @@ LISTS: dict[str, Asked] = {
     "the last alerts": lambda books: list_alerts(books, ROOT, since=NOW - timedelta(seconds=LIMIT // 2)),
     "alerts that wait": lambda books: list_alerts(books, ROOT, waiting=True),
     "alerts of two mandates": lambda books: list_alerts(books, OF_TWO, before=ROWS // 2),
+    "holds": lambda books: list_holds(books, ROOT),
+    "further holds": lambda books: list_holds(books, ROOT, after=("m5", "k5")),
+    "holds of two mandates": lambda books: list_holds(books, OF_TWO, after=("m1", "k5")),
+    "open holds": lambda books: list_holds(books, ROOT, state=HoldState.OPEN),
+    "open holds of two mandates": lambda books: list_holds(books, OF_TWO, state=HoldState.OPEN),
+    "holds that nobody was billed for": lambda books: expired_holds(books, ROOT),
+    "further holds that nobody was billed for": lambda books: expired_holds(books, ROOT, before=(NOW - timedelta(seconds=50), "m5", "k5")),
+    "holds of two mandates that nobody was billed for": lambda books: expired_holds(books, OF_TWO),
     "batches": lambda books: list_batches(books, ROOT),
     "older batches": lambda books: list_batches(books, ROOT, before=ROWS // 2),
     "dead letters": lambda books: list_dead_letters(books, ROOT, before=ROWS // 2),

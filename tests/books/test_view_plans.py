@@ -22,6 +22,7 @@ QUERIES_MAX = {
     **dict.fromkeys(("transactions_of_account", "movements_of_account", "statistics_of_account"), 2),
     "transactions_of_user": 2,  # theirs among the newest of all, and if these are too few, their accounts'
     "balance": 3,
+    "cap": 4,
     "balance_at": 5,
     "statistics_of": 4,
     "computed_statistics": 3,
@@ -70,6 +71,14 @@ _FILL = (
     INSERT INTO price_modes (mandate_id, mode, since, created_by) VALUES ('m2', 'shadow', '2000-01-01', 'test')
     """,
     "INSERT INTO usage_shapes (shape, content_hash) VALUES ('{}', '')",  # what reads the entries for what they measure has to
+    """
+    INSERT INTO holds (mandate_id, hold_key, user_id, amount, local_date, authorised_at, expires_at, content_hash)
+    VALUES ('m2', 'call-1', 'u7', 1, '2026-01-01', now(), now() + interval '1 day', '')
+    """,
+    """
+    INSERT INTO caps (mandate_id, scope, period, limit_chf, action, first_day, created_by)
+    VALUES ('m2', 'ALL', 'DAY', 5, 'REFUSE', '2026-01-01', 'test')
+    """,
     """
     INSERT INTO event_keys (mandate_id, event_id, payload_hash, hash_version, transaction_id, recorded_at)
     SELECT mandate_id, event_id, '', 1, id, recorded_at FROM transactions WHERE id = 51

@@ -53,7 +53,7 @@ def books(put_settings: PutSettings, put_account: PutAccount, put_mandate: PutMa
 def test_effective_balances_of_a_user(books: None, database: Database) -> None:
     """The own balance or the pool's, by model; unlimited, unset and account-less mandates are left out."""
     assert [field.name for field in fields(UserBalance)] == [
-        "mandate_id", "mandate_name", "billing_model", "balance", "warning_threshold", "is_warning", "credit_limit",
+        "mandate_id", "mandate_name", "billing_model", "balance", "held", "available", "warning_threshold", "is_warning", "credit_limit",
     ]  # fmt: skip
     found = balances_of_user(database, ROOT, "ada")
     shown: list[tuple[object, ...]] = [(b.mandate_id, b.balance, b.warning_threshold, b.is_warning, b.credit_limit) for b in found]
@@ -70,7 +70,7 @@ def test_effective_balances_of_a_user(books: None, database: Database) -> None:
 def test_balances_of_mandates(books: None, database: Database) -> None:
     """The sum over the users or the pool; UNLIMITED is listed with 0."""
     assert [field.name for field in fields(MandateBalance)] == [
-        "mandate_id", "mandate_name", "billing_model", "total_balance", "user_count",
+        "mandate_id", "mandate_name", "billing_model", "total_balance", "held", "available", "user_count",
         "default_user_credit", "warning_threshold_percent", "block_on_zero_balance",
     ]  # fmt: skip
     found = mandate_balances(database, ROOT)
@@ -89,7 +89,8 @@ def test_balances_of_mandates(books: None, database: Database) -> None:
 def test_user_balances_of_mandates(books: None, database: Database) -> None:
     """Each user's own account with names; one that doesn't pay never warns."""
     assert [field.name for field in fields(AccountBalance)] == [
-        "account_id", "mandate_id", "mandate_name", "user_id", "user_name", "balance", "warning_threshold", "is_warning", "enabled",
+        "account_id", "mandate_id", "mandate_name", "user_id", "user_name", "balance", "held", "available",
+        "warning_threshold", "is_warning", "enabled",
     ]  # fmt: skip
     found = user_balances(database, ROOT, ["own", "pool"])
     shown: list[tuple[object, ...]] = [(b.mandate_id, b.user_id, b.user_name, b.balance, b.is_warning, b.enabled) for b in found]

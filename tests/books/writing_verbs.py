@@ -1,19 +1,29 @@
 """The verbs that write many rows at once, each as test_plans.py runs it: for `n` elements, on books of its own making within the large ones."""
 
 from collections.abc import Iterable
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest import mock
 
 from core.alerts.publish import ALERTS_MAX, publish_alerts
 from core.asking.rights import ROOT
-from core.billing import BillingModel
+from core.billing import BillingModel, CapPeriod, CapScope
+from core.caps.counters import Moved, move_counters
+from core.caps.judge import lock_counters
+from core.caps.model import Cap, Caps, Spending
+from core.caps.set_cap import NewCap, set_cap
 from core.dead_letters import discard as discarding
 from core.dead_letters.replay import Replaying, replay_dead_letters
 from core.dead_letters.sql.status import Choice
 from core.directory.import_lists import import_directory
 from core.directory.sql.mirror import Mandate, Membership, User
 from core.events.outcome import Outcome
+from core.holds.answer import HoldAnswer
+from core.holds.authorise import authorise_all
+from core.holds.expire import expire_holds
+from core.holds.question import HoldQuestion
 from core.housekeeping.housekeep import LETTERS_PER_TRANSACTION_MAX, housekeep
 from core.importing.files import find_book_files
 from core.importing.import_books import import_books
@@ -88,6 +98,21 @@ def release(books: Books, n: int) -> None:
     books.sql("UPDATE directory_mandates SET enabled = true WHERE id LIKE :name || '%'", name=name)
     assert release_all_parked(books.database, config=books.config, worker="test").counts()[Outcome.RECORDED] == n
     assert release_all_parked(books.database, config=books.config, worker="test").outcomes == []
+
+
+def authorise(books: Books, n: int) -> None:
+    """Holds of members who have accounts; then the same again, more than there is, and their sweep."""
+    name = books.name()
+
+    def ask(amount: str, suffix: str) -> list[bool]:
+        fields = [{"mandate_id": m, "user_id": u, "key": f"{name}-{suffix}{i}", "amount": amount} for i, (m, u) in enumerate(books.holders(n))]
+        answers = authorise_all(books.database, ROOT, [HoldQuestion.read(one) for one in fields], config=books.config)
+        return [answer.allowed for answer in answers if isinstance(answer, HoldAnswer)]
+
+    assert ask("0.25", "a") == ask("0.25", "a") == [True] * n
+    assert ask("1000", "b") == [False] * n
+    books.sql("UPDATE holds SET expires_at = now() - interval '1 second' WHERE settled_at IS NULL")
+    assert expire_holds(books.database) == n
 
 
 def roll_up(books: Books, n: int) -> None:
@@ -313,3 +338,25 @@ def _put_members(books: Books, name: str, n: int, mandate: str, **parameters: ob
 
 def _write(folder: str, name: str, head: str, lines: list[str]) -> None:
     (Path(folder) / name).write_text("\n".join([head, *lines, ""]), encoding="utf-8")
+
+
+def count_in_caps(books: Books, n: int) -> None:
+    """Moving counters of as many users, new ones and such as are there, among very many others; locking, judging and letting go of what is held."""
+    books.sql(
+        """INSERT INTO cap_counters (cap_id, user_id, window_start, spent) SELECT 1000000 + i % 20, 'u' || i, '2026-01-01', 1
+             FROM generate_series(1, 100000) i ON CONFLICT DO NOTHING""",
+    )
+    name, day = books.name(), date(2026, 5, 5)
+    asked = NewCap(mandate_id="m1", by="test", period=CapPeriod.TOTAL, limit_chf=Decimal(1000), scope=CapScope.EACH_USER)
+    kept = set_cap(books.database, ROOT, asked).cap
+    cap = Cap(kept.id, "m1", kept.scope, "", None, "", kept.period, kept.limit_chf, kept.action, tuple(kept.shares), kept.first_day)
+    caps, users = Caps([cap]), [Spending("m1", f"{name}{i}", None, None, None) for i in range(n)]
+    for spent, held in (("1", "0"), ("1", "5"), ("600", "-5")):
+        with books.database.transaction() as connection:
+            move_counters(connection, {"m1": caps}, [Moved(user, day, Decimal(spent), Decimal(held)) for user in users], None)
+    with books.database.transaction() as connection:
+        counters = lock_counters(connection, [(caps, user, day) for user in users], {"m1": "UTC"}, None)
+        for user in users:
+            assert counters.refusal(caps, user, day) is None
+            counters.hold(caps, user, day, Decimal(1))
+        counters.save()

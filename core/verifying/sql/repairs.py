@@ -6,9 +6,13 @@ from decimal import Decimal
 
 from sqlalchemy import Connection, text
 
+from core.caps.sql.expected import wrong_counters
+from core.database.rows import rows
 from core.ledger.sql.accounts import LockedAccount
 from core.ledger.sql.balance_at import pool_balance_at, user_balance_at
 from core.verifying.sql.invariants.balances import WRONG_BALANCES
+from core.verifying.sql.invariants.caps import UNCOUNTED
+from core.verifying.sql.invariants.holds import WRONG_HELD, WRONG_PAYERS
 from core.verifying.sql.invariants.invariant import EVER
 from core.verifying.sql.invariants.rollups import EVERY_DIFFERENCE
 
@@ -21,6 +25,20 @@ _BALANCES = text(f"""
 
 _STATISTICS = text(f"""
     SELECT mandate_id, count(*) AS rows FROM ({EVERY_DIFFERENCE}) AS differences
+     WHERE CAST(:mandate_id AS text) IS NULL OR mandate_id = :mandate_id GROUP BY mandate_id ORDER BY mandate_id
+""")
+
+_COUNTERS = text(f"""
+    SELECT mandate_id, sum(counters) AS counters
+      FROM (SELECT mandate_id, count(*) AS counters FROM ({wrong_counters("true")}) AS wrong GROUP BY mandate_id
+            UNION ALL
+            SELECT mandate_id, 0 FROM ({UNCOUNTED}) AS uncounted) AS found
+     WHERE CAST(:mandate_id AS text) IS NULL OR mandate_id = :mandate_id GROUP BY mandate_id ORDER BY mandate_id
+""")
+
+_HELD = text(f"""
+    SELECT mandate_id, count(*) AS accounts
+      FROM (SELECT mandate_id FROM ({WRONG_HELD}) AS wrong UNION ALL SELECT mandate_id FROM ({WRONG_PAYERS}) AS others) AS found
      WHERE CAST(:mandate_id AS text) IS NULL OR mandate_id = :mandate_id GROUP BY mandate_id ORDER BY mandate_id
 """)
 
@@ -44,6 +62,22 @@ class WrongStatistics:
     rows: int
 
 
+@dataclass(frozen=True, slots=True)
+class WrongCounters:
+    """A mandate with this many counters of caps that are wrong or missing; 0: nobody counts, since its settings say that it has no caps."""
+
+    mandate_id: str
+    counters: int
+
+
+@dataclass(frozen=True, slots=True)
+class WrongHeld:
+    """A mandate with this many accounts of which a wrong amount is held, and open holds that are held of a wrong account."""
+
+    mandate_id: str
+    accounts: int
+
+
 def find_wrong_balances(connection: Connection, mandate_id: str | None) -> list[WrongBalance]:
     """Every account, or those of the mandate, that breaks I3."""
     return [WrongBalance(**row) for row in connection.execute(_BALANCES, {"mandate_id": mandate_id, "since": EVER}).mappings()]
@@ -52,6 +86,16 @@ def find_wrong_balances(connection: Connection, mandate_id: str | None) -> list[
 def find_wrong_statistics(connection: Connection, mandate_id: str | None) -> list[WrongStatistics]:
     """Every mandate, or this one, whose statistics break I6."""
     return [WrongStatistics(**row) for row in connection.execute(_STATISTICS, {"mandate_id": mandate_id, "since": EVER}).mappings()]
+
+
+def find_wrong_counters(connection: Connection, mandate_id: str | None) -> list[WrongCounters]:
+    """Every mandate, or this one, whose caps break K1."""
+    return rows(connection, WrongCounters, _COUNTERS, mandate_id=mandate_id)
+
+
+def find_wrong_held(connection: Connection, mandate_id: str | None) -> list[WrongHeld]:
+    """Every mandate, or this one, whose accounts break H1."""
+    return rows(connection, WrongHeld, _HELD, mandate_id=mandate_id)
 
 
 def ledger_balance(connection: Connection, account: LockedAccount) -> Decimal:

@@ -2,9 +2,11 @@
 
 from core.verifying.sql.invariants.alerts import crossings_are_reported_once
 from core.verifying.sql.invariants.balances import amounts_are_exact, balances_are_sums, switches_conserve
+from core.verifying.sql.invariants.caps import counters_are_sums
 from core.verifying.sql.invariants.dead_letters import bad_inputs_are_kept
 from core.verifying.sql.invariants.events import conflicts_move_nothing, debits_are_what_came, one_debit_per_event
 from core.verifying.sql.invariants.grants import grants_are_single
+from core.verifying.sql.invariants.holds import held_is_what_open_holds_keep, holds_are_settled_once, holds_are_whole
 from core.verifying.sql.invariants.invariant import Invariant
 from core.verifying.sql.invariants.local_days import local_days_are_those_of_the_time
 from core.verifying.sql.invariants.prices import (
@@ -38,4 +40,8 @@ INVARIANTS: tuple[Invariant, ...] = (
     stamps_price_all_leaves(),
     accepted_events_are_debits_or_parked(),
     reverts_restore(),
+    held_is_what_open_holds_keep(),
+    holds_are_settled_once(),
+    holds_are_whole(),
+    counters_are_sums(),
 )
