@@ -20,7 +20,7 @@ from lab.demo.usage import DIALECTS, used
 from lab.process import temporary_dir, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
-CALLS = 1500
+CALLS, HELD_AND_CAPPED = 1500, 33 + 5
 
 
 def _write_trace(path: Path) -> None:
@@ -49,7 +49,8 @@ def _processes_in(folder: Path) -> list[str]:
 def test_the_demo_accounts_for_every_franc_and_leaves_nothing_behind() -> None:
     """A replayed trace is recorded exactly once in spite of a SIGKILL, totals agree, nothing goes on running.
 
-    Half of the events have no price: the books compute it, as a second rater does. Who has none waits for it.
+    Half of the events have no price: the books compute it, as a second rater does. Who has none waits for it. Of 50 callers at once as many
+    are allowed as there is money for, and a cap refuses.
     """
     with temporary_dir() as folder:
         trace = folder / "trace.csv"
@@ -75,8 +76,12 @@ def test_the_demo_accounts_for_every_franc_and_leaves_nothing_behind() -> None:
     in_books, sent = total.removeprefix("total: ").split(" CHF in the books, ")
     assert sent == f"{in_books} CHF by adding up what was sent"
     assert any(line.startswith("verify: ok (") for line in lines)
-    assert any(line.startswith(f"outcomes: recorded {CALLS:,}, duplicate ") for line in lines)
+    assert any(line.startswith(f"outcomes: recorded {CALLS + HELD_AND_CAPPED:,}, duplicate ") for line in lines)
     _assert_prices(lines, done.stderr)
+    assert "holds: 33 of 50 callers at once were allowed; 0.66 CHF were taken by their events, 0.33 CHF given back" in lines
+    assert "expired: 1 hold of 0.5 CHF, whose caller died: authorised, never billed" in lines
+    (cap,) = [line for line in lines if line.startswith("cap: ")]
+    assert re.fullmatch(r"cap: CAP_EXCEEDED at 0.5 CHF of a day, until \S+ \d\d:00 UTC; told at 50, 80, 100 %", cap)
     assert all(any(line.startswith(f"{mandate.id} ") and mandate.billing_model in line for line in lines) for mandate in MANDATES)
 
 
