@@ -74,7 +74,7 @@ class Producers:
 
     def __init__(self, broker_url: str) -> None:
         self.journal = Journal()
-        self._celery = _celery_client(broker_url)
+        self._celery = celery_client(broker_url)
         self._redis = connect(broker_url)
         self._connection = self._celery.connection_for_write()
         self._producer: Any = self._celery.amqp.Producer(self._connection)
@@ -110,6 +110,12 @@ class Producers:
             rated.billed += bill.amount
             rated.computed += bill.amount if bill.stood.computed is None else bill.stood.computed
             rated.provider_cost += bill.stood.cost
+
+    def send_given(self, event: Event) -> None:
+        """Sends an event as a single Celery message; it must be billed its own price."""
+        self._note({"provider": None, "model": None, **event}, Bill(Decimal(event["price_chf"])))
+        self._message("usage.record", event)
+        self.journal.channels["single Celery messages"] += 1
 
     def finish(self) -> None:
         """Sends what waits for its batch message to be full."""
@@ -190,7 +196,8 @@ def _celery_message(task: str, body: str) -> str:
     )
 
 
-def _celery_client(broker_url: str) -> Celery:
+def celery_client(broker_url: str) -> Celery:
+    """A stock client of the broker."""
     app = Celery("producer", broker=broker_url, set_as_current=False)
     app.conf.broker_use_ssl = tls_options(broker_url) or False  # kombu by itself believes anybody on rediss://
     return app
@@ -198,11 +205,11 @@ def _celery_client(broker_url: str) -> Celery:
 
 def ask_for_release(broker_url: str) -> None:
     """Asks for what beat asks for every 15 seconds: parked events that can be recorded by now."""
-    with _celery_client(broker_url) as app:
+    with celery_client(broker_url) as app:
         app.send_task("parked.release", queue="maintenance", ignore_result=True)
 
 
 def serving_workers(broker_url: str) -> list[str]:
     """The workers that answer at this broker within a second."""
-    with _celery_client(broker_url) as app:
+    with celery_client(broker_url) as app:
         return sorted(name for reply in app.control.ping(timeout=1.0) or [] for name in reply)

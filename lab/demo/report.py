@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from core.verifying.sql.invariants.invariant import Verdict
+from lab.demo.holds import Held
 from lab.demo.producer import Journal, Rated
 from lab.demo.watch import Watch
 
@@ -66,6 +67,7 @@ class Report:
         rated: by mode (`computed`, `shadow`), the events with a computed price.
         rated_again: the same, as a second rater makes it of what was sent.
         released: how many events were recorded once their model had a price.
+        held: what became of holds and of a cap.
     """
 
     statement: list[MandateLine]
@@ -79,6 +81,7 @@ class Report:
     rated: dict[str, Rated]
     rated_again: dict[str, Rated]
     released: int
+    held: Held
     verify: dict[str, int]
     crash: Crash | None
     mismatches: list[str]
@@ -88,7 +91,7 @@ class Report:
     kept: dict[str, Any] | None = None
 
 
-def make_report(watch: Watch, journal: Journal, verdicts: list[Verdict], crash: Crash | None) -> Report:
+def make_report(watch: Watch, journal: Journal, verdicts: list[Verdict], crash: Crash | None, held: Held) -> Report:
     """Reads the books and compares them with the journal of the producers."""
     sight = watch.look()
     statement = [MandateLine(*row) for row in watch.rows(_STATEMENT)]
@@ -105,11 +108,12 @@ def make_report(watch: Watch, journal: Journal, verdicts: list[Verdict], crash: 
         rated={mode: Rated(*sums) for mode, *sums in watch.rows(_RATED)},
         rated_again=journal.rated,
         released=released,
+        held=held,
         verify={verdict.invariant: verdict.violations for verdict in verdicts},
         crash=crash,
         mismatches=[],
     )
-    report.mismatches += _mismatches(report, journal)
+    report.mismatches += [*_mismatches(report, journal), *held.mismatches()]
     if left := watch.parked():
         report.mismatches.append(f"parked events are left: {left}")
     report.mismatches += [f"verify: {v.invariant} ({v.description}) is broken {v.violations} times" for v in verdicts if v.violations]

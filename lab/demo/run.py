@@ -20,8 +20,9 @@ from core.schema import migrate
 from core.verifying.verify import verify
 from lab import process, services
 from lab.demo.crash import CrashTest
-from lab.demo.directory import MANDATES, open_books
+from lab.demo.directory import CREDIT_OF_BROOK, MANDATES, open_books
 from lab.demo.display import Display
+from lab.demo.holds import CALLERS, CAPPED, DYING, HELD, LEFT_ALONE, LIMIT, RACING, Held, HoldPlay
 from lab.demo.prices import MARKED_UP, MARKUP, SecondRater, accept_unlisted, open_prices
 from lab.demo.processes import VISIBILITY_SECONDS, WORKERS, Flower, Processes
 from lab.demo.producer import Producers, ask_for_release, serving_workers
@@ -130,12 +131,13 @@ class _Play:
             self._replay(producers, rater)
             run_seconds = time.monotonic() - began
             self._price_what_waits(found)
+            held = self._hold(found, producers)
             self._display.note("sending conflicting copies of recorded events")
             producers.send_conflicts()
             self._drain()
         assert self._watch and self._books, "made by _start_servers"  # noqa: PT018 - one statement
         verdicts = verify(self._books, ROOT)
-        report = make_report(self._watch, producers.journal, verdicts, self._crash.result if self._crash else None)
+        report = make_report(self._watch, producers.journal, verdicts, self._crash.result if self._crash else None, held)
         report.run_seconds = run_seconds
         report.flower = {"url": flower.url, "user": flower.user, "password": flower.password}
         return report
@@ -209,6 +211,17 @@ class _Play:
         self._display.note(f"{accepted}; events that wait for it: {told}")
         ask_for_release(found.broker_url)
         self._wait_for(lambda: not self._watch or not self._watch.parked(), "what waits for a price is not recorded")
+
+    def _hold(self, found: Services, producers: Producers) -> Held:
+        """Holds and a cap, of a mandate of their own."""
+        assert self._watch and self._books, "made by the steps before"  # noqa: PT018 - one statement
+        racing = f"{CALLERS} callers of {RACING}, who has {CREDIT_OF_BROOK} CHF, ask at once for {HELD} each"
+        self._display.note(f"{DYING} holds {LEFT_ALONE} CHF and dies; {racing}")
+        self._display.note(f"{CAPPED} uses up a cap of {LIMIT} CHF a day")
+        with HoldPlay(found.broker_url, producers, self._watch) as play:
+            play.call(self._books)
+            self._drain()
+            return play.outcome()
 
     def _tell_what_comes(self) -> None:
         day, days = self._day, self._day.shift.total_seconds() / 86400
