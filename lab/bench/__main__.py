@@ -18,6 +18,7 @@ from lab.bench.drains import Drained, drain, drain_naive, latency_p99_seconds
 from lab.bench.floors import schema_floor, sql_floor
 from lab.bench.goals import (
     ACCOUNTS,
+    AUTHORISE_HOT,
     BACKFILL,
     BACKFILL_FLOOR,
     BATCH,
@@ -42,7 +43,10 @@ from lab.bench.goals import (
     SINGLE,
     SINGLE_2,
     SQL_FLOOR,
+    V2_CAPPED,
     V2_COMPUTED,
+    V2_GIVEN,
+    V2_HELD,
     V2_SHADOW,
     WAL,
     WAL_V2,
@@ -50,6 +54,8 @@ from lab.bench.goals import (
     recorder,
     verdicts,
 )
+from lab.bench.held import recording_paths
+from lab.bench.holds import AUTHORISATIONS, hot_authorisations_per_second, make_crowd
 from lab.bench.priced import open_price_book, priced_events
 from lab.bench.publish import publish_rate
 from lab.bench.rabbit import drain_rabbitmq
@@ -136,6 +142,17 @@ def _accounts(own: Services, run: Run) -> None:
         run.figures[MEMORY] = [peak_memory_mib(own, ACCOUNTS[-1], run.scale)]
 
 
+def _holds(own: Services, run: Run) -> None:
+    """How fast holds are authorised, and what they and caps cost those who record."""
+    make_crowd(own)
+    for name, p99_seconds in AUTHORISATIONS.items():
+        if run.wants(name):
+            run.figures[name] = [p99_seconds(own, max(200, int(2000 * run.scale))) * 1000 for _ in range(run.rounds)]
+    run.measure({AUTHORISE_HOT: lambda: Drained(hot_authorisations_per_second(own, int(10_000 * run.scale)))})
+    if run.wants(V2_GIVEN, V2_HELD, V2_CAPPED):
+        run.measure(recording_paths(own, int(50_000 * run.scale)))
+
+
 def _jobs(own: Services, run: Run) -> None:
     """What is done to all of the books at once."""
     million = int(1_000_000 * run.scale)
@@ -177,6 +194,7 @@ PARTS: dict[Callable[[Services, Run], None], tuple[str, ...]] = {
         *CHECKS,
     ),
     _accounts: _OVER_ACCOUNTS,
+    _holds: (*AUTHORISATIONS, AUTHORISE_HOT, V2_GIVEN, V2_HELD, V2_CAPPED),
     _jobs: (ROLLUP, BACKFILL, BACKFILL_FLOOR),
     _size: (DISK, WAL, WAL_WIDE, DISK_V2, WAL_V2),
 }

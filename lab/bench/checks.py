@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import perf_counter
 from uuid import uuid4
 
@@ -72,10 +72,10 @@ def check_fields(i: int) -> dict[str, object]:
     return {"mandate_id": f"m{i % MANDATES}", "user_id": f"u{i // MANDATES % _USERS}", "estimated_cost": "0.05"}
 
 
-def ask(app: Celery, client: redis.Redis, task: str, queue: str, fields: dict[str, object]) -> None:
+def ask(app: Celery, client: redis.Redis, task: str, queue: str, fields: Mapping[str, object]) -> None:
     """Asks by task, and returns once the answer is read."""
     reply_to = f"tollbook.reply.{uuid4()}"
-    app.send_task(task, kwargs=fields, queue=queue, reply_to=reply_to, expires=60, ignore_result=True)
+    app.send_task(task, kwargs=dict(fields), queue=queue, reply_to=reply_to, expires=60, ignore_result=True)
     answer = client.blpop([reply_to], timeout=_PATIENCE_SECONDS)
     assert isinstance(answer, tuple | list), f"no answer within {_PATIENCE_SECONDS} s"
     assert "result" in json.loads(answer[1])

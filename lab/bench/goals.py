@@ -16,12 +16,19 @@ CPU_WORKER, CPU_POSTGRES = f"{SINGLE_2}: processor time of the workers", f"{SING
 LATENCY = "publish to committed debit at 1,000 events/s, p99"
 CHECK, CHECK_TASK = "balance check as a function, p99", "balance check by task, p99"
 CHECK_STREAM = "balance check by task at 1,000 events/s, p99"
+AUTHORISE, AUTHORISE_TASK = "hold authorised as a function at 200/s, p99", "hold authorised by task at 200/s, p99"
+AUTHORISE_POOL = "hold authorised as a function at 200/s of a pool with 10,000 events/s, p99"
+AUTHORISE_POOL_TASK = "hold authorised by task at 200/s of a pool with 10,000 events/s, p99"
+AUTHORISE_HOT = "holds authorised of one pool, 2 processes, authorisations/s"
+V2_GIVEN, V2_HELD, V2_CAPPED = "single v2, given", "single v2, given, with holds", "single v2, given, with 20 caps per mandate"
 BACKFILL, BACKFILL_FLOOR = "backfill of 1 M memberships, accounts/s", "bare INSERT of the same accounts and grants, accounts/s"
 ROLLUP = "rollup of 1 M events in 50,000 groups, times a bare GROUP BY"
 ACCOUNTS = (1_000, 100_000, 1_000_000)
 FEW_MANDATES, MANY_MANDATES = "recorder, 100,000 accounts of 50 mandates", "recorder, 100,000 accounts of 10,000 mandates"
 MEMORY = "peak memory of a worker that has met 1,000,000 accounts"
 DISK_V2, WAL_V2 = "disk per event of version 2, computed, times one of version 1", "log (WAL) per event of version 2, times one of version 1"
+DISK_HELD = "disk per event of version 2 with a hold and the hold, times one of version 1"
+WAL_HELD = "log (WAL) per event of version 2 with a hold, times one of version 1"
 DISK, WAL, WAL_WIDE = "disk per event", "log (WAL) per event, 1,000 accounts", "log (WAL) per event, 100,000 accounts"
 
 
@@ -93,6 +100,8 @@ GOALS: list[Goal] = [
     Ratio(RABBITMQ_2, NAIVE, 15),
     Ratio(V2_SHADOW, SINGLE_2, 0.8),
     Ratio(V2_COMPUTED, SINGLE_2, 0.8),
+    Ratio(V2_HELD, V2_GIVEN, 0.8),
+    Ratio(V2_CAPPED, V2_GIVEN, 0.8),
     Ratio(HOT, SINGLE, 1.0),
     Ratio(HOT_2, SINGLE_2, 0.85),
     Ratio(WIDE, NARROW, 0.85),
@@ -112,6 +121,11 @@ GOALS: list[Goal] = [
     Limit(CHECK, 2, "ms"),
     Limit(CHECK_TASK, 10, "ms"),
     Limit(CHECK_STREAM, 50, "ms"),
+    Limit(AUTHORISE, 3, "ms"),
+    Limit(AUTHORISE_TASK, 12, "ms"),
+    Limit(AUTHORISE_POOL, 40, "ms"),
+    Limit(AUTHORISE_POOL_TASK, 40, "ms"),
+    Least(AUTHORISE_HOT, 1_500, "authorisations/s"),
     Limit(ROLLUP, 1.4, "times"),
     Ratio(BACKFILL, BACKFILL_FLOOR, 0.5),
 ]

@@ -21,7 +21,7 @@ from core.prices.rules import add_rule
 from lab.bench.traffic import MANDATES, USERS, Event, Member, events
 from lab.services import Services
 
-_MODELS = [f"gpt-{number}" for number in range(30)]
+MODELS = [f"gpt-{number}" for number in range(30)]
 _USD_PER_MILLION = {Leaf.INPUT: "5", Leaf.CACHE_READ: "0.5", Leaf.OUTPUT: "15", Leaf.OUTPUT_REASONING: "15"}
 _USUAL = {"region_scope": "global", "service_tier": "default", "processing": "interactive", "speed": "standard"}
 _MANDATES = f"INSERT INTO directory_mandates (id, name) SELECT %s || g, 'Mandate ' || g FROM generate_series(0, {MANDATES - 1}) g"
@@ -47,7 +47,7 @@ def open_price_book(services: Services) -> None:
 
 
 def _accept_prices(database: Database) -> None:
-    rows = [_row(model, leaf, amount) for model in _MODELS for leaf, amount in _USD_PER_MILLION.items()]
+    rows = [_row(model, leaf, amount) for model in MODELS for leaf, amount in _USD_PER_MILLION.items()]
     proposal = propose(database, ROOT, Offer(source="benchmark", source_hash="0" * 64, rows=rows, defaults={"openai": _USUAL}), proposed_by="bench")
     assert proposal.version is not None
     accept(database, ROOT, proposal.version.id, accepted_by="bench")
@@ -77,9 +77,12 @@ def _row(model: str, leaf: Leaf, usd: str) -> PriceRow:
     )
 
 
-def priced_events(n: int, mode: Mode) -> Iterator[Event]:
-    """`n` events of version 2 of mandates under this mode: an OpenAI response's usage object of about 150 bytes, a price only where it is billed."""
-    for event in events(n, members=_members(mode)):
+def priced_events(n: int, mode: Mode, *, members: Iterator[Member] | None = None) -> Iterator[Event]:
+    """`n` events of version 2 of mandates under this mode, or of `members`.
+
+    Each has an OpenAI response's usage object of about 150 bytes, and a price only where it is billed.
+    """
+    for event in events(n, members=members or _members(mode)):
         whole, out = random.randrange(20_000), random.randrange(2_000)
         usage = {
             "input_tokens": whole,
@@ -88,7 +91,7 @@ def priced_events(n: int, mode: Mode) -> Iterator[Event]:
             "output_tokens_details": {"reasoning_tokens": random.randrange(out + 1)},
             "total_tokens": whole + out,
         }
-        called = {"provider": "openai", "model": random.choice(_MODELS), "service_tier": "default"}
+        called = {"provider": "openai", "model": random.choice(MODELS), "service_tier": "default"}
         event |= {**called, "usage_dialect": "openai.responses", "usage": usage}
         if mode is Mode.COMPUTED:
             del event["price_chf"]
