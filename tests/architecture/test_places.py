@@ -41,7 +41,7 @@ OTHER_USES = {
 READ_BY_RULES = {
     "default_user_credit": 5,  # grants
     "warning_threshold_percent": 6,  # alerts
-    "block_on_zero_balance": 3,  # checks of a balance, and the list of balances
+    "block_on_zero_balance": 4,  # checks of a balance, holds, and the list of balances
     "notification_emails": 2,  # published alerts name them
     "billing_address": 9,  # statements show it, changes go line by line
 }
@@ -114,7 +114,7 @@ def tasks(noun: str) -> list[str]:
 
 def invariants() -> list[str]:
     """The numbers of the invariants."""
-    return sorted({text for path in trees() for text in strings(path) if re.fullmatch(r"[IP]\d+", text)})
+    return sorted({text for path in trees() for text in strings(path) if re.fullmatch(r"[IPHK]\d+", text)})
 
 
 # One more …: an example, at most so many files, all there are of the kind, and how its files are counted.

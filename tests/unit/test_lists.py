@@ -32,5 +32,5 @@ def test_version_1_of_the_hash_is_what_it_was() -> None:
 
 
 def test_recording_reads_settings_that_there_are() -> None:
-    """What recording needs of the settings are some of them, their mandate and their version."""
-    assert {field.name for field in fields(BillingSettings)} <= {*SETTINGS, "mandate_id", "version"}
+    """What recording needs of the settings are some of them, their mandate, their version, and which caps there are."""
+    assert {field.name for field in fields(BillingSettings)} <= {*SETTINGS, "mandate_id", "version", "caps_token"}
