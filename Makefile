@@ -22,13 +22,14 @@ help: ## list the targets
 
 install: $(INSTALLED) ## make .venv with `tollbook` and `celery` in .venv/bin
 
-$(INSTALLED): requirements-dev.lock pyproject.toml
+$(INSTALLED): requirements-dev.lock pyproject.toml clients/python/pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed; name it with: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@$(PYTHON) -m venv --clear .venv >/dev/null 2>&1 || $(PYTHON) -m venv --clear --without-pip .venv
 	@echo "Installing into .venv …"
 	@if test -x $(BIN)/pip; then pip="$(BIN)/python -m pip"; else pip="$(PYTHON) -m pip --python $(BIN)/python"; fi; \
 	$$pip install --quiet --require-hashes --requirement requirements-dev.lock && \
-	$$pip install --quiet --no-deps --no-build-isolation --editable .
+	$$pip install --quiet --no-deps --no-build-isolation --editable . && \
+	$$pip install --quiet --no-deps --no-build-isolation --editable ./clients/python
 	@touch $(INSTALLED)
 
 demo: install ## real servers, real traffic, a killed worker, exact books (TRACE=path.csv, DEMO_ARGS=--keep)

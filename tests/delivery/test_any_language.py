@@ -82,23 +82,29 @@ def redis_cli() -> str:
     return program("redis-cli", "redis-tools")
 
 
-@pytest.fixture(scope="session")
-def node() -> tuple[str, Path]:
-    """Where Node.js is, and a folder with the packages of the lock file: installed once, and kept for the next run."""
-    executable, npm = program("node", "nodejs"), program("npm", "npm")
-    digest = hashlib.sha256((PACKAGES / "package-lock.json").read_bytes()).hexdigest()
+def packages(of: Path) -> Path:
+    """A folder with the packages of a lock file: installed once, and kept for the next run."""
+    npm = program("npm", "npm")
+    digest = hashlib.sha256((of / "package-lock.json").read_bytes()).hexdigest()
     folder = ROOT / ".local" / "test-producers" / digest[:16]
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "installed").exists():
             for name in ("package.json", "package-lock.json", ".npmrc"):
-                shutil.copy(PACKAGES / name, folder / name)
+                shutil.copy(of / name, folder / name)
             now = {name: value for name, value in os.environ.items() if name not in moved_clock()}  # the registry's certificate is of today
             ended = subprocess.run([npm, "ci"], cwd=folder, env=now, capture_output=True, text=True, timeout=100, check=False)
             if ended.returncode != 0:
-                missing(f"npm can't install the packages of {PACKAGES.relative_to(ROOT)}: {ended.stderr[-500:]}")
+                missing(f"npm can't install the packages of {of.relative_to(ROOT)}: {ended.stderr[-500:]}")
             (folder / "installed").touch()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def node() -> tuple[str, Path]:
+    """Where Node.js is, and a folder with the packages of the lock file."""
+    executable, folder = program("node", "nodejs"), packages(PACKAGES)
     for source in PACKAGES.glob("*.mjs"):
         shutil.copy(source, folder / source.name)
     return executable, folder
