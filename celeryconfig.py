@@ -57,6 +57,8 @@ task_routes = {
     "settings.*": {"queue": "movements"},
     "movement.*": {"queue": "movements"},
     "alerts.*": {"queue": "maintenance"},
+    "outcomes.*": {"queue": "maintenance"},
+    "producers.*": {"queue": "maintenance"},
     "view.*": {"queue": "views"},
 }
 
@@ -152,6 +154,16 @@ beat_schedule = {
     "hold.expire": {
         "task": "hold.expire",
         "schedule": 5.0,  # seconds: answers leave out what is over anyway; this keeps it from piling up
+        "options": {"expires": 5},
+    },
+    "producers.merge": {
+        "task": "producers.merge",
+        "schedule": 10.0,  # seconds: what is missing of a producer's numbers is known soon
+        "options": {"expires": 10},
+    },
+    "outcomes.publish": {
+        "task": "outcomes.publish",
+        "schedule": 5.0,  # seconds: a producer hears of a refused event soon
         "options": {"expires": 5},
     },
     "usage.rollup": {

@@ -6,12 +6,17 @@ from typing import Annotated
 import typer
 
 from cli.asking import ask, asking
+from cli.confirming import Yes, confirm
 from cli.context import find_servers, process_name
-from cli.options import AsJson, BeforeId, By, Limit, Moment, Offset, moment
+from cli.correct import correct
+from cli.names import warn_of_unknown
+from cli.options import AsJson, BeforeId, By, Limit, Offset
+from cli.output.notes import note
 from cli.output.progress import progress
 from cli.output.show import Listing, show, show_rows
 from cli.output.tables import cell, print_fields
 from cli.output.text import counted, decoded, printable
+from cli.ranges import Moments, ranged
 from core.billing import DeadLetterStatus
 from core.dead_letters import read as dead_letters
 from core.dead_letters.accept_conflict import accept_conflict
@@ -30,8 +35,6 @@ SHOWN_CHARACTERS_MAX = 4000
 Ids = Annotated[list[int] | None, typer.Option("--id", min=1, help="Only this one; repeat it for several.")]
 OfReason = Annotated[Reason | None, typer.Option(case_sensitive=False, help="Only those with this reason.")]
 OfMandate = Annotated[str | None, typer.Option(help="Only those of this mandate; a message that can't be parsed is of none.")]
-Since = Annotated[Moment, typer.Option(help="Only those last seen at this time or later: RFC 3339 with offset.")]
-Until = Annotated[Moment, typer.Option(help="Only those last seen before this time.")]
 Everything = Annotated[bool, typer.Option("--all", help="Every open one.")]
 _LISTING = Listing(
     "id",
@@ -42,7 +45,9 @@ _LISTING = Listing(
     ("event", "event_id"),
     "attempts",
     "detail",
+    of=dead_letters.DeadLetterSummary,
     free=("detail",),
+    less=("attempts", "event", "mandate", "last seen (UTC)"),
     after=lambda last: ("--before", str(last.id)),
 )
 _OVERFLOW = Listing(
@@ -53,11 +58,15 @@ _OVERFLOW = Listing(
     ("first seen (UTC)", "first_seen_at"),
     ("last seen (UTC)", "last_seen_at"),
     ("last SHA-256", "last_sha256"),
+    of=dead_letters.Overflow,
+    less=("last SHA-256", "first seen (UTC)"),
 )
 
 
 @app.command("list", epilog="Example: tollbook deadletters list --status OPEN --reason conflict")
+@ranged
 def list_all(
+    times: Moments,
     mandate: OfMandate = None,
     reason: OfReason = None,
     status: Annotated[
@@ -78,6 +87,8 @@ def list_all(
             reason=reason,
             status=status,
             seen_again=seen_again,
+            since=times.since,
+            until=times.until,
             limit=limit,
             offset=offset,
             before=before,
@@ -85,7 +96,9 @@ def list_all(
         beyond = dead_letters.overflow(database, actor)
     if beyond:
         letters = sum(one.letters for one in beyond)
-        typer.echo(f"refused beyond these, and only counted: {letters:,}; see `tollbook deadletters overflow`", err=True)
+        note(f"refused beyond these, and only counted: {letters:,}; see `tollbook deadletters overflow`")
+    if not found:
+        warn_of_unknown(mandate=mandate)
     show_rows(found, _LISTING, limit, as_json=as_json)
 
 
@@ -103,7 +116,9 @@ def show_one(dead_letter: Annotated[int, typer.Argument(metavar="ID", help="Id o
 
 
 def _print(found: dead_letters.WholeDeadLetter) -> None:
-    print_fields({name: value for name, value in asdict(found).items() if name not in ("body", "difference")}, free=("detail", "resolution"))
+    print_fields(
+        {name: value for name, value in asdict(found).items() if name not in ("body", "difference", "corrected_body")}, free=("detail", "resolution")
+    )
     for name, (recorded, sent) in (found.difference or {}).items():
         typer.echo(f"{printable(name)}: recorded {cell(recorded)}, sent {cell(sent)}")
     kept = f"first {len(found.body)} of {found.body_length} bytes" if found.body_truncated else f"{found.body_length} bytes"
@@ -111,16 +126,19 @@ def _print(found: dead_letters.WholeDeadLetter) -> None:
     note = f"; only its first {SHOWN_CHARACTERS_MAX} characters are shown, --json has all that is kept" if len(text) > SHOWN_CHARACTERS_MAX else ""
     typer.echo(f"body ({kept}{note}):")
     typer.echo(text[:SHOWN_CHARACTERS_MAX])
+    if found.corrected_body is not None:
+        typer.echo(f"corrected to ({len(found.corrected_body)} bytes):")
+        typer.echo(decoded(found.corrected_body)[:SHOWN_CHARACTERS_MAX])
 
 
-@app.command(epilog="Example: tollbook deadletters replay --reason unknown_field --since 2026-01-31T00:00:00Z --dry-run")
+@app.command(epilog="Example: tollbook deadletters replay --reason unknown_field --from 2026-01-31 --dry-run")
+@ranged
 def replay(
     *,
     ids: Ids = None,
     reason: OfReason = None,
     mandate: OfMandate = None,
-    since: Since = None,
-    until: Until = None,
+    times: Moments,
     everything: Everything = False,
     accept_late: Annotated[bool, typer.Option("--accept-late", help="Record also what was too late when it first came.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would become of them.")] = False,
@@ -131,7 +149,7 @@ def replay(
 
     A letter whose event is in the books by other means is resolved as well; a conflict stays one (see accept).
     """
-    choice = _choice(ids, reason, mandate, since, until, everything=everything)
+    choice = _choice(ids, reason, mandate, times, everything=everything)
     config = find_servers()
     how = Replaying(config, process_name("deadletters replay"), by, accept_late=accept_late, dry_run=dry_run)
     with asking() as (database, actor), progress(dead_letters.count_open(database, actor, choice)) as tell:
@@ -143,7 +161,7 @@ def replay(
 
 def _print_replay(done: Replay, *, dry_run: bool) -> None:
     if not done.letters:
-        typer.echo("no open dead letter is meant", err=True)
+        note("no open dead letter is meant")
         return
     typer.echo(("dry run, nothing is kept: " if dry_run else "") + _in_words(done))
     if done.not_whole:
@@ -153,21 +171,25 @@ def _print_replay(done: Replay, *, dry_run: bool) -> None:
 
 
 @app.command(epilog="Example: tollbook deadletters discard --id 7 --resolution 'test traffic'")
+@ranged
 def discard(
     *,
     ids: Ids = None,
     reason: OfReason = None,
     mandate: OfMandate = None,
-    since: Since = None,
-    until: Until = None,
+    times: Moments,
     everything: Everything = False,
     resolution: Annotated[str, typer.Option(help="Why, kept with the letter.")] = "discarded",
     by: By = "",
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Decide that open dead letters are never to be recorded; a conflict is thereby rejected. They stay as evidence. Repeatable."""
-    choice = _choice(ids, reason, mandate, since, until, everything=everything)
-    with asking() as (database, actor), progress(dead_letters.count_open(database, actor, choice)) as tell:
+    choice = _choice(ids, reason, mandate, times, everything=everything)
+    with asking() as (database, actor):
+        meant = dead_letters.count_open(database, actor, choice)
+    confirm(f"discard {counted(meant, 'letter')}, never to be recorded?", yes=yes or not meant)
+    with asking() as (database, actor), progress(meant) as tell:
         discarded = discard_dead_letters(
             database,
             actor,
@@ -179,10 +201,10 @@ def discard(
     show({"discarded": discarded}, f"discarded {counted(discarded, 'letter')}", as_json=as_json)
 
 
-def _choice(ids: list[int] | None, reason: Reason | None, mandate: str | None, since: Moment, until: Moment, *, everything: bool) -> Choice:
-    if not everything and not ids and reason is None and mandate is None and since is None and until is None:
-        raise typer.BadParameter("name at least one of --id, --reason, --mandate, --since and --until, or --all")
-    return Choice(tuple(ids or ()), reason, mandate, moment(since), moment(until))
+def _choice(ids: list[int] | None, reason: Reason | None, mandate: str | None, times: Moments, *, everything: bool) -> Choice:
+    if not everything and not ids and reason is None and mandate is None and not times:
+        raise typer.BadParameter("name at least one of --id, --reason, --mandate, --from and --to, or --all")
+    return Choice(tuple(ids or ()), reason, mandate, times.since, times.until)
 
 
 def _in_words(done: Replay) -> str:
@@ -198,3 +220,6 @@ def accept(dead_letter: Annotated[int, typer.Argument(metavar="ID", help="Id of 
     """
     done = ask(accept_conflict, dead_letter, by=by, config=find_servers(), worker=process_name("deadletters accept"))
     show(done, as_json=as_json)
+
+
+app.command(epilog="Example: tollbook deadletters correct 7 corrected.json --reason 'price without a point'")(correct)

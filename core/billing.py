@@ -55,6 +55,15 @@ class DeadLetterStatus(StrEnum):
     REPLAYED = "REPLAYED"
     DISCARDED = "DISCARDED"
     ACCEPTED = "ACCEPTED"
+    CORRECTED = "CORRECTED"
+
+
+class ToldOutcome(StrEnum):
+    """What a producer that asks for it is told about an event of its own: the outcomes that record nothing new."""
+
+    REJECTED = "rejected"
+    CONFLICT = "conflict"
+    PARKED = "parked"
 
 
 class CloudEventKey(StrEnum):

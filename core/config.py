@@ -139,6 +139,18 @@ class Configuration(BaseSettings):
     alerts_queue_max: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
         0, description="Messages that the queue `balance.alerts` may hold before further alerts wait in the books; 0 publishes none."
     )
+    outcomes_queue_max: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        10_000, description="Messages that a producer's queue `tollbook.outcomes.NAME` may hold, and as many may wait for it, in messages."
+    )
+    outcome_retention_days: Annotated[int, Field(ge=1, le=36_500)] = Field(
+        7, description="Age at which `outcomes.publish` gives up an outcome that waits, and a list that nobody reads expires, in days."
+    )
+    producer_gap_seconds: PositiveSeconds = Field(
+        3600.0, description="Age at which numbers of a producer that are missing become a finding (C1), in seconds."
+    )
+    producer_retention_days: Annotated[int, Field(ge=1, le=36_500)] = Field(
+        90, description="Time after which `books.housekeep` forgets a producer that was not seen any more, in days."
+    )
     partitions_ahead: Annotated[int, Field(ge=1, le=24)] = Field(3, description="Monthly partitions that `books.housekeep` keeps ready, in months.")
     dead_letter_retention_days: Annotated[int, Field(ge=1, le=36_500)] = Field(
         90, description="Age at which `books.housekeep` removes a dead letter, counted from when it was resolved and last seen, in days."

@@ -28,6 +28,12 @@ HOLD_EVENTS = Counter(
     ["how"],
 )
 UNKNOWN_USERS = Counter("tollbook_unknown_users_total", "Recorded events whose user the directory does not know.")
+PRODUCERS_WITHOUT_ROOM = Counter("tollbook_producers_without_room_total", "Producers whose numbers are not looked at, since there are too many.")
+OUTCOMES_TOLD = Counter(
+    "tollbook_outcomes_total",
+    "Refused and parked events for a producer's queue of outcomes: published, or withheld for want of room or for their age.",
+    ["what"],
+)
 BATCH_SECONDS = Histogram(
     "tollbook_batch_seconds",
     "Time from the bytes of a batch to its commit, in seconds.",
@@ -49,4 +55,5 @@ CHECK_SECONDS = Histogram(
     buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 10),
 )
 REQUESTS = Counter("tollbook_requests_total", "Requests of other services answered, by task and kind of answer.", ["task", "answer"])
+WORKER_INFO = Gauge("tollbook_worker_info", "1 for the program's version, and the revision of the books that it needs.", ["version", "revision"])
 UNDELIVERED = Counter("tollbook_answers_undelivered_total", "Answers that the broker did not take.")

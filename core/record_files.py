@@ -65,7 +65,7 @@ class Fault(ValueError):
         self.field, self.value, self.reason = field, value, reason
 
 
-class _Lines:
+class Lines:
     """The lines of a file with their number and position; one that is too long is given as nothing, with `overlong` set."""
 
     def __init__(self, file: BinaryIO) -> None:
@@ -98,7 +98,7 @@ def read_records(file: BinaryIO, kind: FileFormat, columns: Columns, *, as_it_st
         RequestRefused: a CSV header with an unknown, repeated or missing column.
         OSError: the file can't be read.
     """
-    lines = _Lines(file)
+    lines = Lines(file)
     return _csv_records(lines, columns) if kind is FileFormat.CSV else _jsonl_records(lines, as_it_stands)
 
 
@@ -164,7 +164,7 @@ def _rows(reader: Any, header: list[str]) -> Iterator[tuple[int, dict[str, str] 
             yield line, dict(zip(header, cells, strict=True)) if cells else None
 
 
-def _jsonl_records(lines: _Lines, as_it_stands: Wanted) -> Iterator[RecordLine]:
+def _jsonl_records(lines: Lines, as_it_stands: Wanted) -> Iterator[RecordLine]:
     for line in lines:
         if as_it_stands(line):
             yield RecordLine(lines.number, lines.position, {}, raw=line.strip())
@@ -211,7 +211,7 @@ def _refuse_constant(name: str) -> None:
 _DECODER = json.JSONDecoder(parse_float=str, parse_constant=_refuse_constant, object_pairs_hook=_unique)
 
 
-def _csv_records(lines: _Lines, columns: Columns) -> Iterator[RecordLine]:
+def _csv_records(lines: Lines, columns: Columns) -> Iterator[RecordLine]:
     header, rows = csv_rows(line.decode("utf-8", "surrogateescape") for line in lines)
     _check_header(header, columns)
     for number, row in rows:
@@ -256,7 +256,7 @@ def _value(name: str, cell: str, value_of: Callable[[str], object]) -> object:
         raise Fault(name, cell, str(error)) from None
 
 
-def _check_length(lines: _Lines) -> None:
+def _check_length(lines: Lines) -> None:
     if lines.overlong:
         lines.overlong = False
         raise Fault("", None, f"has more than {LINE_BYTES_MAX} bytes")

@@ -37,6 +37,7 @@ class Rejection(ValueError):
         self.detail = detail
         self.mandate_id: str | None = None  # where at least these could be read
         self.event_id: str | None = None
+        self.numbered: tuple[str, int] | None = None  # the producer that sent it, and as which of its own
 
     def alone(self) -> "Rejection":
         """Itself, without the way that it was raised, which would keep everything alive that was in hand there."""

@@ -9,6 +9,7 @@ from core.alerts.publish import count_waiting_alerts, publish_alerts
 from core.config import configuration
 from core.database.database import database
 from core.metrics import ALERTS, ALERTS_OLDEST_SECONDS, ALERTS_WAITING
+from tasks.job import Job
 from tasks.outgoing import outgoing_queue
 
 log = structlog.get_logger()
@@ -17,9 +18,9 @@ QUEUE = "balance.alerts"
 TRANSACTIONS_MAX = 50  # of 500 alerts: a stopping worker does not wait long, and the schedule soon comes again
 
 
-@shared_task(name="alerts.publish", bind=True)
+@shared_task(base=Job, name="alerts.publish", bind=True)
 def publish(self: Any) -> dict[str, int] | None:
-    """Publishes alerts that wait, while the queue has room; returns how many, none while it is off. A replay finds none."""
+    """Publishes alerts that wait, while the queue has room; returns how many; None: there was none, or it is off. A replay finds none."""
     messages_max = configuration().alerts_queue_max
     if not messages_max:
         return None
@@ -35,6 +36,7 @@ def publish(self: Any) -> dict[str, int] | None:
     waiting = count_waiting_alerts(database())
     ALERTS_WAITING.set(waiting.alerts)
     ALERTS_OLDEST_SECONDS.set(waiting.oldest_seconds)
-    if any(counts.values()):
-        log.info("alerts.published", **counts)
+    if not any(counts.values()):
+        return None
+    log.info("alerts.published", **counts)
     return counts

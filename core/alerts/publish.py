@@ -1,24 +1,13 @@
 """Publishing alerts: what the books recorded goes onto a queue, none is lost and none invented."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from core.alerts.message import AlertMessage, CapAlertMessage
 from core.alerts.sql.outbox import count_waiting, mark_published, mark_withheld, try_hold_outbox, waiting_alerts
 from core.database.database import Database
+from core.outgoing import OutgoingQueue
 
 ALERTS_MAX = 100  # of one transaction: they are confirmed one by one, and the database ends a transaction that is idle for a minute
-
-
-class AlertQueue(Protocol):
-    """A broker's queue that somebody else empties."""
-
-    def room(self) -> int:
-        """How many messages it may take now."""
-
-    def put(self, bodies: Sequence[bytes]) -> None:
-        """Returns once the broker has every message. After an error it may have some."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +26,7 @@ class Publication:
     withheld: int
 
 
-def publish_alerts(database: Database, queue: AlertQueue) -> Publication:
+def publish_alerts(database: Database, queue: OutgoingQueue) -> Publication:
     """Publishes the oldest alerts that wait, up to 100 and as many as the queue has room for, in the order of their ids.
 
     Each is marked as published in a transaction that commits after the broker took it. If that fails in between, it is

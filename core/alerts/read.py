@@ -72,17 +72,20 @@ def list_alerts(
     *,
     kind: AlertKind | None = None,
     since: Moment | None = None,
+    until: Moment | None = None,
     waiting: bool = False,
     limit: Limit = LIMIT_DEFAULT,
     offset: Offset = 0,
     before: RowId | None = None,
 ) -> list[Alert]:
-    """Alerts of these mandates, or of all that the actor may see, of this kind, recorded at `since` (aware) or later, newest first; None: any.
+    """Alerts of these mandates, or of all that the actor may see, of this kind, newest first; None: any.
 
+    Those recorded at `since` or later and before `until`, both aware.
     With `waiting` only those that are neither published nor withheld; `before` is the id of the last row already seen.
     """
     each = None if mandate_ids is None else {"mandate_id": mandate_ids}
-    return sql.LIST.rows(connection, Alert, Rows(limit, offset, before), each, kind=kind and kind.value, since=since, waiting=waiting)
+    given = {"kind": kind and kind.value, "since": since, "until": until, "waiting": waiting}
+    return sql.LIST.rows(connection, Alert, Rows(limit, offset, before), each, **given)
 
 
 @view("view.list_cap_alerts", sees=mandates("list the alerts of caps"))
@@ -92,6 +95,7 @@ def list_cap_alerts(
     *,
     cap_id: RowId | None = None,
     since: Moment | None = None,
+    until: Moment | None = None,
     waiting: bool = False,
     limit: Limit = LIMIT_DEFAULT,
     offset: Offset = 0,
@@ -99,4 +103,6 @@ def list_cap_alerts(
 ) -> list[ShownCapAlert]:
     """As `list_alerts`, of caps: of these mandates, or of all that the actor may see; with `cap_id` of that cap alone."""
     each = None if mandate_ids is None else {"mandate_id": mandate_ids}
-    return sql.LIST_OF_CAPS.rows(connection, ShownCapAlert, Rows(limit, offset, before), each, cap_id=cap_id, since=since, waiting=waiting)
+    return sql.LIST_OF_CAPS.rows(
+        connection, ShownCapAlert, Rows(limit, offset, before), each, cap_id=cap_id, since=since, until=until, waiting=waiting
+    )

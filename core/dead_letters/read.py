@@ -47,6 +47,7 @@ class WholeDeadLetter(DeadLetterSummary):
     resolved_at: datetime | None
     resolved_by: str | None
     resolution: str | None
+    corrected_body: bytes | None  # of a corrected one: what was recorded in its place
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,21 +71,24 @@ def list_dead_letters(
     reason: Reason | None = None,
     status: DeadLetterStatus | None = None,
     seen_again: bool = False,
+    since: datetime | None = None,
+    until: datetime | None = None,
     limit: Limit = LIMIT_DEFAULT,
     offset: Offset = 0,
     before: int | None = None,
 ) -> list[DeadLetterSummary]:
     """Dead letters without their bytes, newest first, of this mandate, with this reason and status; None: with any.
 
-    A message that can't be parsed is of no mandate. With `seen_again` only resolved ones whose bytes came once more.
+    A message that can't be parsed is of no mandate. With `seen_again` only resolved ones whose bytes came once more; with `since`
+    and `until` (aware) those last seen from the one on and before the other.
     `before` is the id of the last row already seen.
     """
     page = Rows(limit, offset, before)
     if mandate_id is None and not seen_again and (status or reason):
         each = {"status": [status] if status else list(DeadLetterStatus)} | ({"reason": [reason]} if reason else {})
-        return sql.LIST.rows(connection, DeadLetterSummary, page, each)
+        return sql.LIST.rows(connection, DeadLetterSummary, page, each, since=since, until=until)
     of = None if mandate_id is None else {"mandate_id": [mandate_id]}
-    return sql.LIST.rows(connection, DeadLetterSummary, page, of, reason=reason, status=status, seen_again=seen_again)
+    return sql.LIST.rows(connection, DeadLetterSummary, page, of, reason=reason, status=status, seen_again=seen_again, since=since, until=until)
 
 
 @view(None, sees=root("read a dead letter"))

@@ -5,11 +5,11 @@ it goes the same way to the dead letters as an event that can't be recorded.
 """
 
 import binascii
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from core.events.message import RECORD, Message, called_with, message_with
+from core.events.message import RECORD, Message, called_with, message_with, told_on
 from core.printable import shown
 from core.rejection import Reason, Rejection
 
@@ -25,6 +25,7 @@ class _Headers(msgspec.Struct, gc=False):
 
 class _Properties(msgspec.Struct, gc=False):
     body_encoding: str | None = None
+    reply_to: Any = None
 
 
 class _Envelope(msgspec.Struct, rename="kebab", gc=False):
@@ -42,6 +43,7 @@ class _StockHeaders(msgspec.Struct, gc=False):
 
 class _StockProperties(msgspec.Struct, gc=False):
     body_encoding: Literal["base64"]
+    reply_to: str | None = None
 
 
 class _StockEnvelope(msgspec.Struct, rename="kebab", gc=False):
@@ -59,25 +61,34 @@ _STOCK = msgspec.json.Decoder(_StockEnvelope)
 _NOT_READ = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
+class Parts(NamedTuple):
+    """What of a Celery message the intake needs: its task (none in protocol 1), its body, and the queue on which its sender wants answers."""
+
+    task: str | None
+    body: bytes
+    reply_to: object = None
+
+
 class QueueEntry(msgspec.Struct, frozen=True, gc=False):
-    """One queue entry as it came off the broker."""
+    """One queue entry as it came off the broker; `reply_to` is what its properties name, where these aren't part of the body."""
 
     queue: str
     body: bytes
+    reply_to: str | None = None
 
     def whole(self) -> bytes:
         """All of it, for the dead letter of what can't be read."""
         return self.body
 
-    def parts(self) -> tuple[str, bytes] | None:
-        """The task and the body of a Celery message in ordinary form; where it isn't one for certain, none, and `whole` is to be opened."""
+    def parts(self) -> Parts | None:
+        """The parts of a Celery message in ordinary form; where it isn't one for certain, none, and `whole` is to be opened."""
         if len(self.body) > _ENTRY_BYTES_MAX:
             return None
         try:
             stock = _STOCK.decode(self.body)
         except _NOT_READ:
             return None
-        return stock.headers.task, stock.body
+        return Parts(stock.headers.task, stock.body, stock.properties.reply_to)
 
 
 def open_entry(entry: QueueEntry) -> Message:
@@ -95,12 +106,14 @@ def open_kept(queue: str, task: str, body: bytes) -> Message:
 def open_envelope(entry: QueueEntry) -> Message:
     """The Celery message in a queue entry; never raises."""
     try:
-        task, body = _parts(entry)
-    except Rejection as defect:
-        return Message(entry.queue, entry.whole, RECORD, defect=defect)
+        task, body, reply_to = _parts(entry)
+    except Rejection as refusal:
+        defect = refusal
     except _NOT_READ as error:
-        return Message(entry.queue, entry.whole, RECORD, defect=Rejection(Reason.MALFORMED_MESSAGE, f"is not a Celery message: {shown(str(error))}"))
-    return message_with(entry.queue, entry.whole, task, body, RECORD)
+        defect = Rejection(Reason.MALFORMED_MESSAGE, f"is not a Celery message: {shown(str(error))}")
+    else:
+        return message_with(entry.queue, entry.whole, task, body, RECORD, told_on(reply_to))
+    return Message(entry.queue, entry.whole, RECORD, defect=defect, told_on=told_on(entry.reply_to))
 
 
 def _plain_message(entry: QueueEntry) -> Message:
@@ -108,18 +121,18 @@ def _plain_message(entry: QueueEntry) -> Message:
     defect = None
     if len(entry.body) > MESSAGE_BYTES_MAX:
         defect = Rejection(Reason.MESSAGE_TOO_LARGE, f"{len(entry.body)} bytes; at most {MESSAGE_BYTES_MAX} are accepted")
-    return Message(entry.queue, entry.whole, RECORD, plain=True, defect=defect)
+    return Message(entry.queue, entry.whole, RECORD, plain=True, defect=defect, told_on=told_on(entry.reply_to))
 
 
-def _parts(entry: QueueEntry) -> tuple[str | None, bytes]:
-    task, body = entry.parts() or _opened(entry.whole())
-    if len(body) > MESSAGE_BYTES_MAX:
-        raise Rejection(Reason.MESSAGE_TOO_LARGE, f"{len(body)} bytes; a body of at most {MESSAGE_BYTES_MAX} is accepted")
-    return task, body
+def _parts(entry: QueueEntry) -> Parts:
+    parts = entry.parts() or _opened(entry.whole())
+    if len(parts.body) > MESSAGE_BYTES_MAX:
+        raise Rejection(Reason.MESSAGE_TOO_LARGE, f"{len(parts.body)} bytes; a body of at most {MESSAGE_BYTES_MAX} is accepted")
+    return parts
 
 
-def _opened(entry: bytes) -> tuple[str | None, bytes]:
-    """The task, none in protocol 1, and the body out of kombu's envelope."""
+def _opened(entry: bytes) -> Parts:
+    """The parts out of kombu's envelope."""
     if len(entry) > _ENTRY_BYTES_MAX:
         raise Rejection(Reason.MESSAGE_TOO_LARGE, f"{len(entry)} bytes; a body of at most {MESSAGE_BYTES_MAX} is accepted")
     envelope = _ENVELOPE.decode(entry)
@@ -129,7 +142,7 @@ def _opened(entry: bytes) -> tuple[str | None, bytes]:
         raise Rejection(Reason.UNSUPPORTED_CONTENT, f"content type is not application/json (got {shown(envelope.content_type)})")
     if (envelope.content_encoding or "utf-8").lower() not in ("utf-8", "utf8", "us-ascii", "ascii"):
         raise Rejection(Reason.UNSUPPORTED_CONTENT, f"content encoding is not utf-8 (got {shown(envelope.content_encoding)})")
-    return envelope.headers.task, _body(envelope)
+    return Parts(envelope.headers.task, _body(envelope), envelope.properties.reply_to)
 
 
 def _body(envelope: _Envelope) -> bytes:

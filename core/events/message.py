@@ -18,6 +18,7 @@ EVENTS_PER_MESSAGE_MAX = 1000
 UNREAD_BODY = "unread_body"  # the argument of a usage task by which the guard hands on a whole body that it can't read
 UNREAD_REASON = "unread_reason"  # beside it, and then it is the whole message in kombu's envelope: why, as reason and detail
 
+_TOLD_ON = re.compile(r"tollbook\.outcomes\.[A-Za-z0-9._-]{1,64}", re.ASCII)
 _ONE_NAME = re.compile(rb'\{\s*"[^"\\]*"\s*:\s*')
 
 
@@ -31,6 +32,7 @@ class Message(msgspec.Struct, frozen=True):
     kwargs: Mapping[str, msgspec.Raw] = {}
     plain: bool = False  # no Celery message: the entry itself is the JSON of one event or of an array of events
     defect: Rejection | None = None  # why it can't be read
+    told_on: str | None = None  # the queue on which its producer wants to be told of refused and parked events
 
 
 class _BodyOfProtocol1(msgspec.Struct, gc=False):
@@ -47,7 +49,14 @@ _NAMED = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
 
 
-def message_with(queue: str, entry: Callable[[], bytes], task: str | None, body: bytes, door: str) -> Message:
+def told_on(reply_to: object) -> str | None:
+    """The queue on which a message's producer is told of events that aren't recorded, if its `reply_to` names one: no other is ever written to."""
+    if not isinstance(reply_to, str) or not reply_to.startswith("tollbook.outcomes."):  # as nearly always: each of Celery's messages has one
+        return None
+    return reply_to if _TOLD_ON.fullmatch(reply_to) else None
+
+
+def message_with(queue: str, entry: Callable[[], bytes], task: str | None, body: bytes, door: str, told_on: str | None = None) -> Message:
     """The Celery message with this body; never raises.
 
     Args:
@@ -56,18 +65,20 @@ def message_with(queue: str, entry: Callable[[], bytes], task: str | None, body:
         task: the task that it is for; none in protocol 1, whose body names it.
         body: of protocol 2, or without a task of protocol 1.
         door: the task that a message with a defect is handed to.
+        told_on: see `Message`.
     """
     try:
         if task is None:
             _refuse_repetition(body)
             old = _BODY_1.decode(body)
-            return Message(queue, entry, old.task, old.args, _named(old.kwargs))
+            return Message(queue, entry, old.task, old.args, _named(old.kwargs), told_on=told_on)
         args, kwargs, _ = _BODY_2.decode(body)
-        return Message(queue, entry, task, args, _named(kwargs))
-    except Rejection as defect:
-        return Message(queue, entry, door, defect=defect)
+        return Message(queue, entry, task, args, _named(kwargs), told_on=told_on)
+    except Rejection as refusal:
+        defect = refusal
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        return Message(queue, entry, door, defect=Rejection(Reason.MALFORMED_MESSAGE, f"is not a Celery message: {shown(str(error))}"))
+        defect = Rejection(Reason.MALFORMED_MESSAGE, f"is not a Celery message: {shown(str(error))}")
+    return Message(queue, entry, door, defect=defect, told_on=told_on)
 
 
 def called_with(body: bytes, task: str) -> Message:
@@ -75,23 +86,33 @@ def called_with(body: bytes, task: str) -> Message:
     return message_with("", lambda: body, None if body.lstrip().startswith(b"{") else task, body, task)
 
 
-def message_of(task: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Message:
-    """The message that calls `task` with Python values, for a task that is run by Celery itself.
+def message_of(task: str, args: Sequence[Any], kwargs: Mapping[str, Any], reply_to: object = None) -> Message:
+    """The message that calls `task` with Python values, for a task that is run by Celery itself; `reply_to` is the property of that name.
 
     Decimal, datetime and UUID become strings; a float becomes the shortest decimal that stands for it. What the guard could
     not let Celery read is read here, as the pump would have.
     """
+    message = _unread(task, kwargs) if not args else None
+    if message is None:
+        positional = [_encoded(value) for value in args]
+        named = {name: _encoded(value) for name, value in kwargs.items()}
+        message = Message("", lambda: json.dumps([list(args), dict(kwargs), {}], default=str).encode(), task, positional, named)
+    queue = told_on(reply_to)
+    return message if queue is None else msgspec.structs.replace(message, told_on=queue)
+
+
+def _unread(task: str, kwargs: Mapping[str, Any]) -> Message | None:
+    """The message that the guard handed on as it came, if it is one."""
     unread = kwargs.get(UNREAD_BODY)
-    if not args and isinstance(unread, str) and kwargs.keys() <= {UNREAD_BODY, UNREAD_REASON}:
-        whole = unread.encode("utf-8", "surrogatepass")
-        match kwargs.get(UNREAD_REASON):
-            case None:
-                return called_with(whole, task)
-            case [str() as reason, str() as detail] if reason in set(Reason):
-                return Message("", lambda: whole, task, defect=Rejection(Reason(reason), detail))
-    positional = [_encoded(value) for value in args]
-    named = {name: _encoded(value) for name, value in kwargs.items()}
-    return Message("", lambda: json.dumps([list(args), dict(kwargs), {}], default=str).encode(), task, positional, named)
+    if not isinstance(unread, str) or not kwargs.keys() <= {UNREAD_BODY, UNREAD_REASON}:
+        return None
+    whole = unread.encode("utf-8", "surrogatepass")
+    match kwargs.get(UNREAD_REASON):
+        case None:
+            return called_with(whole, task)
+        case [str() as reason, str() as detail] if reason in set(Reason):
+            return Message("", lambda: whole, task, defect=Rejection(Reason(reason), detail))
+    return None
 
 
 def _named(raw: msgspec.Raw) -> dict[str, msgspec.Raw]:
@@ -136,10 +157,10 @@ def raw_events(message: Message) -> Iterator[RawEvent]:
             raise message.defect
         bodies = _plain_bodies(message) if message.plain else _argument_bodies(message)
     except Rejection as defect:
-        yield RawEvent(message.entry(), origin, typed_json=not message.plain, defect=message.defect or defect)
+        yield RawEvent(message.entry(), origin, typed_json=not message.plain, defect=message.defect or defect, told_on=message.told_on)
         return
     for body in bodies:
-        yield RawEvent(body, origin, typed_json=not message.plain, defect=message.defect)
+        yield RawEvent(body, origin, typed_json=not message.plain, defect=message.defect, told_on=message.told_on)
 
 
 @lru_cache(maxsize=100)

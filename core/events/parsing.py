@@ -10,7 +10,7 @@ import msgspec
 
 from core.events.canonical import read_canonical
 from core.events.contract import ALIASES, EventContractV2
-from core.events.model import EVENT_ID_LENGTH_MAX, ID_LENGTH_MAX, SOURCE_LENGTH_MAX, UsageEvent, parse_price, parse_time
+from core.events.model import EVENT_ID_LENGTH_MAX, ID_LENGTH_MAX, SOURCE_LENGTH_MAX, TOKENS_MAX, UsageEvent, parse_price, parse_time
 from core.json_exact import decode_json
 from core.printable import shown
 from core.rejection import Reason, Rejection
@@ -32,6 +32,7 @@ class RawEvent(msgspec.Struct, frozen=True):
     origin: str
     typed_json: bool = False  # it travelled in a Celery message, where kombu's typed JSON is accepted
     defect: Rejection | None = None  # already known to be no event at all
+    told_on: str | None = None  # the queue on which its producer wants to be told if it isn't recorded
 
 
 def parse_event(raw: RawEvent) -> UsageEvent:
@@ -92,8 +93,11 @@ def _source(fields: Mapping[str, object]) -> str:
 
 
 def _about(fields: Mapping[str, object], rejection: Rejection) -> Rejection:
-    """The rejection, with the ids that could be read."""
+    """The rejection, with the ids and the producer's number that could be read."""
     rejection.mandate_id, rejection.event_id = _id(fields.get("mandate_id"), ID_LENGTH_MAX), _id(fields.get("event_id"), EVENT_ID_LENGTH_MAX)
+    producer_id, number = _id(fields.get("producer_id"), ID_LENGTH_MAX), fields.get("producer_seq")
+    if producer_id is not None and type(number) is int and 1 <= number <= TOKENS_MAX:
+        rejection.numbered = producer_id, number
     return rejection
 
 

@@ -9,6 +9,7 @@ from core.database.database import Database, allow_time
 from core.housekeeping.sql.housekeeping import age_out_dead_letters, ensure_partitions, move_default_month, remove_findings, remove_job_runs
 from core.jobs.model import period_at
 from core.jobs.run_job import run_job
+from core.producers.forget import forget_producers
 
 JOB = "books.housekeep"
 PERIOD_SECONDS = 6 * 3600
@@ -18,7 +19,7 @@ LETTER_TRANSACTIONS_MAX = 1_000
 
 
 def housekeep(database: Database, *, config: Configuration, worker: str, clock: Callable[[], datetime] = utc_now) -> dict[str, int] | None:
-    """Once per period of six hours (UTC): partitions ahead, rows out of the default partition, old dead letters and job runs gone.
+    """Once per period of six hours (UTC): partitions ahead, rows out of the default partition, old dead letters, job runs and producers gone.
 
     Returns what it counted, or none if this period is done already. Repeatable; a failure is kept in `job_runs`.
 
@@ -40,7 +41,9 @@ def _keep(database: Database, config: Configuration, period: str) -> dict[str, i
     with database.transaction() as connection:
         runs = remove_job_runs(connection, config.job_retention_days)
         findings = remove_findings(connection, config.job_retention_days)
-    return {"partitions_made": len(made), "rows_moved_from_default": moved, "job_runs_removed": runs, "findings_removed": findings}
+    forgotten = forget_producers(database, config.producer_retention_days)
+    counts = {"partitions_made": len(made), "rows_moved_from_default": moved, "job_runs_removed": runs, "findings_removed": findings}
+    return counts | {"producers_removed": forgotten}
 
 
 def _moved_from_default(database: Database) -> int:

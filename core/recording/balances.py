@@ -8,15 +8,17 @@ from core.errors import StorageUnavailable
 from core.holds.sql.capture import Taken, Use
 from core.ledger.crossed import alerts_between
 from core.ledger.sql.accounts import debit_accounts
-from core.ledger.sql.alerts import write_alerts
+from core.ledger.sql.alerts import BalanceAlert, write_alerts
 from core.ledger.sql.transactions import UsageDebit
 from core.money import ZERO
 from core.recording.work import Work
 from core.settings.model import BillingSettings
 
 
-def debit_balances(work: Work, debits: list[UsageDebit], settings: dict[str, BillingSettings], holds: Sequence[tuple[Use, Taken]] = ()) -> None:
-    """Takes the debits off the balances that pay for them, and what was freed of `holds` off what is held; one alert per line crossed."""
+def debit_balances(
+    work: Work, debits: list[UsageDebit], settings: dict[str, BillingSettings], holds: Sequence[tuple[Use, Taken]] = ()
+) -> list[BalanceAlert]:
+    """Takes the debits off the balances that pay for them, and what was freed of `holds` off what is held; the alerts, one per line crossed."""
     amounts: dict[int, Decimal] = defaultdict(lambda: ZERO)
     mandate_of: dict[int, str] = {}
     for debit in debits:
@@ -30,7 +32,7 @@ def debit_balances(work: Work, debits: list[UsageDebit], settings: dict[str, Bil
             freed[hold.balance_account_id] += hold.freed
             mandate_of[hold.balance_account_id] = use.mandate_id
     if not mandate_of:
-        return
+        return []
     amounts = {account_id: amounts[account_id] for account_id in sorted(mandate_of)}
     debited, near = debit_accounts(work.connection, amounts, [mandate_of[account_id] for account_id in amounts], freed)
     if debited != len(amounts):
@@ -38,3 +40,4 @@ def debit_balances(work: Work, debits: list[UsageDebit], settings: dict[str, Bil
         raise StorageUnavailable("accounts are not those met before: the database was restored under this worker")
     alerts = [alert for was, after in near for alert in alerts_between(was, was._replace(balance=after), settings[was.mandate_id])]
     write_alerts(work.connection, alerts, work.batch.id)
+    return alerts

@@ -14,8 +14,10 @@ from core.ledger.sql.batches import BatchKind, begin_batch, write_batch
 from core.metrics import BATCH_EVENTS, BATCH_SECONDS, DEAD_LETTERS, DEAD_LETTERS_WITHOUT_ROOM, EVENTS, HOLD_EVENTS, UNKNOWN_USERS, UNPRICED
 from core.prices.load import prices_of
 from core.recording.delivery import Delivery
+from core.recording.log_batch import log_batch
 from core.recording.sources import name_by_source
 from core.recording.sql.dead_letters import DeadLetter, Room, write_dead_letters
+from core.recording.telling import count_withheld, leave_for_producers
 from core.recording.work import Settled, Work
 
 log = structlog.get_logger()
@@ -55,6 +57,7 @@ def settle_batch(
     # What was kept so far, parked or in a letter, stays whole: nobody sends it again.
     room = Room(config.dead_letters_max, config.dead_letters_bytes_max) if kind is BatchKind.USAGE else None
     settled.without_room = write_dead_letters(connection, refused, work.batch.id, room)
+    settled.untold = leave_for_producers(connection, deliveries, config, kind)
     write_batch(
         connection,
         work.batch,
@@ -80,7 +83,9 @@ def committed(work_seconds: float, deliveries: list[Delivery], settled: Settled)
     for how, n in settled.hold_events.items():
         HOLD_EVENTS.labels(how).inc(n)
     UNKNOWN_USERS.inc(result.unknown_users)
+    count_withheld(settled.untold)
     _tell_of_unpriced(deliveries)
+    log_batch(deliveries, settled)
     BATCH_SECONDS.observe(work_seconds)
     BATCH_EVENTS.observe(len(deliveries))
     return result

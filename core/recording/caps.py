@@ -5,6 +5,7 @@ from datetime import date
 
 from core.caps.counters import Moved, move_counters
 from core.caps.model import Caps, Spending
+from core.caps.sql.alerts import CapAlert
 from core.holds.sql.capture import Taken, Use
 from core.ledger.sql.transactions import UsageDebit
 from core.recording.work import Work
@@ -12,8 +13,11 @@ from core.recording.work import Work
 
 def count_in_caps(
     work: Work, caps: Mapping[str, Caps], debits: Sequence[UsageDebit], days: Mapping[int, date], holds: Iterable[tuple[Use, Taken]]
-) -> None:
-    """Moves the counters of those mandates that have caps; each debit counts on its local day, each hold on that of its authorisation."""
+) -> list[CapAlert]:
+    """Moves the counters of those mandates that have caps; each debit counts on its local day, each hold on that of its authorisation.
+
+    Returns the alerts of shares that were reached.
+    """
     moved = []
     for debit in debits:
         event = debit.event
@@ -24,4 +28,4 @@ def count_in_caps(
         if use.mandate_id in caps and hold.freed and hold.local_date is not None:
             spending = Spending(use.mandate_id, use.user_id, hold.provider, hold.model, hold.feature_code)
             moved.append(Moved(spending, hold.local_date, held=-hold.freed))
-    move_counters(work.connection, caps, moved, work.batch.id)
+    return move_counters(work.connection, caps, moved, work.batch.id)

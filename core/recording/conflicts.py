@@ -52,8 +52,7 @@ def _decide(delivery: Delivery, first: UsageEvent | None, stored: StoredHash) ->
     if first is None:
         delivery.outcome, delivery.rejection = Outcome.CONFLICT, Rejection(Reason.CONFLICT, "same event id, other payload; the first is not at hand")
         return
-    version = stored.hash_version if stored.hash_version in PAYLOAD_HASHES else None
-    differing = difference(billed_fields(first, version), billed_fields(delivery.event, version))
+    differing = differing_fields(first, delivery.event, stored)
     if not differing and stored.hash_version not in PAYLOAD_HASHES:
         delivery.outcome = Outcome.DUPLICATE
         return
@@ -63,6 +62,12 @@ def _decide(delivery: Delivery, first: UsageEvent | None, stored: StoredHash) ->
         sources = f"; the first came from {shown(first.source)}, this one from {shown(delivery.event.source)}"
     delivery.outcome, delivery.difference = Outcome.CONFLICT, differing
     delivery.rejection = Rejection(Reason.CONFLICT, f"same event id, other payload: {', '.join(differing)}{sources}")
+
+
+def differing_fields(first: UsageEvent, other: UsageEvent, stored: StoredHash) -> dict[str, list[object]]:
+    """Field by field, under the version of the hash that was used, how what was accepted first differs from another event under its key."""
+    version = stored.hash_version if stored.hash_version in PAYLOAD_HASHES else None
+    return difference(billed_fields(first, version), billed_fields(other, version))
 
 
 def _first_events(work: Work, groups: Groups, stored: Mapping[EventKey, StoredHash], keys: set[EventKey]) -> dict[EventKey, UsageEvent]:

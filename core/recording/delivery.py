@@ -34,6 +34,7 @@ class Delivery(msgspec.Struct):
     operator_price: Decimal | None = None  # what an operator says that it costs, in CHF, whatever its mandate's mode
     left: bool = False  # another transaction is releasing it
     parked_at: datetime | None = None  # when it came, where it was parked since
+    parked_for: str | None = None  # why it is parked now
     outcome: Outcome | None = None
     rejection: Rejection | None = None
     difference: dict[str, list[object]] | None = None
@@ -100,7 +101,7 @@ class Delivery(msgspec.Struct):
 
     def undecided(self) -> None:
         """Takes back what was rolled back with its savepoint."""
-        self.left, self.pricing, self.parked_at = False, None, None
+        self.left, self.pricing, self.parked_at, self.parked_for = False, None, None, None
         if self.event is not None:
             self.outcome, self.rejection, self.difference = None, None, None
 

@@ -33,7 +33,7 @@ def park(work: Work, groups: Groups, new: dict[EventKey, Delivery], reasons: dic
     if taken_back := [key for key in recorded if key in arrived]:
         take_parked(work.connection, taken_back)
     for key in arrived - recorded.keys():
-        coming[key].outcome = Outcome.PARKED
+        coming[key].outcome, coming[key].parked_for = Outcome.PARKED, reasons[key]
         found[key] = coming[key].stored_hash
     return found | recorded
 

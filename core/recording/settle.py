@@ -11,6 +11,7 @@ from contextlib import suppress
 
 from core.billing import BillingModel
 from core.caps.counters import caps_of
+from core.caps.sql.alerts import CapAlert
 from core.database.database import savepoint
 from core.errors import BadData, StorageUnavailable
 from core.events.outcome import Outcome
@@ -18,6 +19,7 @@ from core.holds.capture import Captured, capture
 from core.ledger.meet_mandates import Mandates, meet, settings_of
 from core.ledger.open_accounts import Found, Holders, find_accounts_of, open_accounts_of
 from core.ledger.priced import Priced
+from core.ledger.sql.alerts import BalanceAlert
 from core.ledger.sql.batches import BatchKind
 from core.ledger.sql.event_keys import EventKey, StoredHash, claim_keys, find_keys
 from core.ledger.sql.transactions import UsageDebit, insert_usage
@@ -192,16 +194,17 @@ def _record(
         amount = event.price_chf if own is None else own.amount
         assert amount is not None
         debits.append(UsageDebit(transaction_id, event, account_id, payer, settings[mandate_id], amount, own))
-    captured = Captured()
+    captured, crossed, reached = Captured(), list[BalanceAlert](), list[CapAlert]()
     if debits:
         caps = caps_of(work.connection, settings.values(), work.known_accounts)
         captured = _captured(work, debits, new, counted=bool(caps))
         days = insert_usage(work.connection, debits, work.batch.id, told=bool(caps))
-        debit_balances(work, debits, settings, captured.taken)
+        crossed = debit_balances(work, debits, settings, captured.taken)
         if caps:
-            count_in_caps(work, caps, debits, days, captured.taken)
+            reached = count_in_caps(work, caps, debits, days, captured.taken)
     unknown_users = sum((d.event.mandate_id, d.event.user_id) in holders.unknown for d in debits)
-    return Settled([d.id for d in debits], holders.learned, unknown_users, hold_events=captured.events)
+    ids = [d.id for d in debits]
+    return Settled(ids, holders.learned, unknown_users, hold_events=captured.events, balance_alerts=crossed, cap_alerts=reached)
 
 
 def _captured(work: Work, debits: list[UsageDebit], new: dict[EventKey, Delivery], *, counted: bool) -> Captured:

@@ -31,6 +31,9 @@ def name_by_source(connection: Connection, deliveries: Sequence[Delivery]) -> No
         else:
             rejection = Rejection(Reason.INVALID_FIELD, _NO_SOURCE)
             rejection.mandate_id, rejection.event_id = delivery.key
+            call = delivery.event.call
+            if call is not None and call.producer_id is not None and call.producer_seq is not None:
+                rejection.numbered = call.producer_id, call.producer_seq
             delivery.event = None
             delivery.reject(rejection)
 

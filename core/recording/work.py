@@ -7,9 +7,11 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from core.caps.sql.alerts import CapAlert
 from core.config import Configuration
 from core.ledger.opening import KnownAccounts
 from core.ledger.sql.accounts import Holder
+from core.ledger.sql.alerts import BalanceAlert
 from core.ledger.sql.batches import Batch, BatchKind
 from core.prices.book import Prices
 
@@ -40,7 +42,10 @@ class Settled:
     accounts: dict[Holder, int] = field(default_factory=dict)
     unknown_users: int = 0
     without_room: dict[str, int] = field(default_factory=dict)  # by reason, the dead letters that only were counted
+    untold: int = 0  # outcomes for which there was no room
     hold_events: Counter[str] = field(default_factory=Counter)  # of the debits that named a hold, how many were what
+    balance_alerts: list[BalanceAlert] = field(default_factory=list)
+    cap_alerts: list[CapAlert] = field(default_factory=list)  # some may have been told before
 
     def add(self, others: Iterable["Settled"]) -> "Settled":
         """This part and further ones together."""
@@ -49,4 +54,6 @@ class Settled:
             self.accounts |= other.accounts
             self.unknown_users += other.unknown_users
             self.hold_events += other.hold_events
+            self.balance_alerts += other.balance_alerts
+            self.cap_alerts += other.cap_alerts
         return self

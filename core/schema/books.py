@@ -271,3 +271,13 @@ balance_alerts = Table(
     Index(None, "recorded_at"),
     Index("ix_balance_alerts_waiting", "id", postgresql_where=text("published_at IS NULL AND withheld_at IS NULL")),
 )
+
+# Which lines an account is beyond, as its last alerts say; by a trigger of balance_alerts.
+crossed_lines = Table(
+    "crossed_lines",
+    metadata,
+    Column("kind", Text, nullable=False),
+    Column("account_id", BigInteger, nullable=False),
+    PrimaryKeyConstraint("kind", "account_id"),
+    one_of("kind", AlertKind),
+)

@@ -5,7 +5,7 @@ built by itself. A migration that then makes the index of the whole table finds 
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import LiteralString, NamedTuple
 
 import psycopg
 from psycopg import sql
@@ -29,16 +29,20 @@ class ConcurrentIndex(NamedTuple):
     table: str
     columns: tuple[str, ...]
     unique: bool = False
+    where: LiteralString = ""  # the condition of a partial one
+    name: str = ""  # of one on a table without partitions that needs no other name afterwards
 
     def of(self, part: str) -> str:
         """Its name on a table, or on a partition; as PostgreSQL cuts names, which are different to begin with."""
-        return f"{part}_{'_'.join(self.columns)}"[:63]
+        return self.name or f"{part}_{'_'.join(self.columns)}"[:63]
 
 
 INDEXES = (
     ConcurrentIndex("0025_lean_indexes", "transactions", ("account_id", "recorded_at")),
     ConcurrentIndex("0025_lean_indexes", "transactions", ("mandate_id", "recorded_at")),
     ConcurrentIndex("0025_lean_indexes", "event_keys", ("event_id", "mandate_id"), unique=True),
+    ConcurrentIndex("0032_watching", "parked_events", ("reason", "received_at"), name="ix_parked_events_reason_received_at"),
+    ConcurrentIndex("0032_watching", "cap_alerts", ("window_start",), where="share = 100 AND NOT recovered", name="ix_cap_alerts_reached"),
 )
 
 
@@ -74,10 +78,11 @@ def _build(connection: psycopg.Connection, wanted: ConcurrentIndex, part: str, t
     if found is not None:
         connection.execute(sql.SQL("DROP INDEX CONCURRENTLY public.{}").format(sql.Identifier(name)))
     tell(f"building an index of {part} beside the running workers: {', '.join(wanted.columns)}")
-    statement = sql.SQL("CREATE {} INDEX CONCURRENTLY {} ON public.{} ({})").format(
+    statement = sql.SQL("CREATE {} INDEX CONCURRENTLY {} ON public.{} ({}) {}").format(
         sql.SQL("UNIQUE" if wanted.unique else ""),
         sql.Identifier(name),
         sql.Identifier(part),
         sql.SQL(", ").join(map(sql.Identifier, wanted.columns)),
+        sql.SQL("WHERE {}").format(sql.SQL(wanted.where)) if wanted.where else sql.SQL(""),
     )
     connection.execute(statement)

@@ -133,5 +133,6 @@ cap_alerts = Table(
     time("withheld_at", nullable=True),
     UniqueConstraint("cap_id", "user_id", "window_start", "share", "recovered"),  # each is told once
     Index(None, "mandate_id", "id"),
+    Index("ix_cap_alerts_reached", "window_start", postgresql_where=text("share = 100 AND NOT recovered")),
     Index("ix_cap_alerts_waiting", "id", postgresql_where=text("published_at IS NULL AND withheld_at IS NULL")),
 )

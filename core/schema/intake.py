@@ -1,9 +1,23 @@
-"""What deliveries leave behind beside debits: batches, dead letters, parked events."""
+"""What deliveries leave behind beside debits: batches, dead letters, parked events, the numbers that came, what producers are to be told."""
 
-from sqlalchemy import BigInteger, Boolean, Column, Identity, Index, Integer, LargeBinary, PrimaryKeyConstraint, SmallInteger, Table, Text, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.dialects.postgresql import INT8MULTIRANGE, JSONB
 
-from core.billing import DeadLetterStatus
+from core.billing import DeadLetterStatus, ToldOutcome
 from core.schema.columns import count, key, metadata, one_of, time
 
 dead_letters = Table(
@@ -30,6 +44,7 @@ dead_letters = Table(
     Column("resolved_by", Text),
     Column("resolution", Text),
     time("erased_at", nullable=True),
+    *[Column(name, LargeBinary) for name in ("corrected_body", "corrected_sha256")],  # of the event that was recorded in its place
     one_of("status", DeadLetterStatus),
     Index(None, "status", "reason", "id"),
     Index("ix_dead_letters_open", "id", postgresql_where=text("status = 'OPEN'")),
@@ -78,6 +93,7 @@ parked_events = Table(
     *[key(name, nullable=True) for name in ("hold_key", "hold_user_id")],
     PrimaryKeyConstraint("mandate_id", "event_id"),
     Index(None, "received_at"),
+    Index(None, "reason", "received_at"),
     Index(None, "mandate_id", "received_at", "event_id"),
     Index(None, "mandate_id", "hold_key", postgresql_where=text("hold_key IS NOT NULL")),
 )
@@ -106,3 +122,54 @@ batches = Table(
 )
 
 rollup_pending = Table("rollup_pending", metadata, Column("batch_id", BigInteger, primary_key=True, autoincrement=False))
+
+# Numbers of a producer's events that came in one batch, until they are merged into the two tables that follow.
+producer_ranges = Table(
+    "producer_ranges",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    key("producer_id"),
+    Column("seen", INT8MULTIRANGE, nullable=False),
+    time("seen_at", now=True),
+)
+
+# Below `untracked_from` all numbers up to the highest came, but for the gaps; from there on nobody looks.
+producers = Table(
+    "producers",
+    metadata,
+    Column("producer_id", Text(collation="C"), primary_key=True),
+    Column("highest", BigInteger, nullable=False),
+    Column("untracked_from", BigInteger),
+    Column("incomplete", Boolean, nullable=False, server_default=text("false")),  # it has gaps, or isn't tracked any more
+    time("first_seen_at"),
+    time("last_seen_at"),
+    CheckConstraint("highest >= 1 AND untracked_from >= 1", name="numbers_sign"),
+    Index("ix_producers_incomplete", "producer_id", postgresql_where=text("incomplete")),
+    postgresql_with={"fillfactor": 70},  # room for heap-only updates
+)
+
+producer_gaps = Table(
+    "producer_gaps",
+    metadata,
+    key("producer_id"),
+    Column("first_seq", BigInteger, nullable=False),
+    Column("last_seq", BigInteger, nullable=False),
+    time("since"),  # when a later number was first seen
+    time("looked_at", nullable=True),  # when the ledger was asked, too; NULL: not yet
+    PrimaryKeyConstraint("producer_id", "first_seq"),
+    CheckConstraint("first_seq >= 1 AND last_seq >= first_seq", name="numbers_order"),
+    Index(None, "since"),
+)
+
+outcome_messages = Table(
+    "outcome_messages",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    key("queue"),
+    *[Column(name, Text, nullable=False) for name in ("outcome", "reason", "detail")],
+    *[key(name, nullable=True) for name in ("mandate_id", "event_id")],
+    Column("body_sha256", LargeBinary),  # of its dead letter; NULL: it is parked
+    time("recorded_at", now=True),
+    one_of("outcome", ToldOutcome),
+    Index(None, "queue", "id"),
+)

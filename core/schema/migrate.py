@@ -26,6 +26,7 @@ from core.schema.revision import head, later_than, require_current, require_know
 from core.schema.rights import some, strangers
 from core.schema.role_setup import prepare, rename, repair, require_owned, troubles
 from core.schema.roles import called, roles_of
+from core.schema.standing import may_change_entries
 
 _CURE = "check what DATABASE_OWNER_URL's login may do: it must own the database and its tables, and have CREATEROLE"
 _ZONES_SHOWN_MAX = 20
@@ -33,7 +34,6 @@ OWNER_VARIABLE = "DATABASE_OWNER_URL"
 _LOGIN = text("SELECT session_user")
 _ROLE = text("SELECT rolname FROM pg_roles WHERE rolname = :name")
 _IDENTITY = text("SELECT system_identifier, (SELECT oid FROM pg_database WHERE datname = current_database()) AS database FROM pg_control_system()")
-_MAY_CHANGE = text("SELECT has_table_privilege('public.transactions', 'UPDATE, DELETE, TRUNCATE')")
 # A migration that can't get its lock gives up rather than make recorders queue behind it.
 # The transaction that holds the lock of upgrades is idle while indexes are built.
 _SETTINGS = {"timezone": "UTC", "search_path": "public", "lock_timeout": "2s", "idle_in_transaction_session_timeout": "0"}
@@ -124,7 +124,7 @@ def _troubles_of_worker(worker_url: str, identity: Any) -> list[str]:
             if connection.execute(_IDENTITY).one() != identity:
                 return ["DATABASE_URL and DATABASE_OWNER_URL name different databases: set both to one"]
             require_current(connection)
-            if connection.execute(_MAY_CHANGE).scalar_one():
+            if may_change_entries(connection):
                 return ["DATABASE_URL's login may update or delete transactions, as a superuser or a member of the owner: use one that is neither"]
     except (StorageUnavailable, Misconfigured) as error:
         return [f"with DATABASE_URL's login: {error}"]

@@ -27,6 +27,7 @@ books = Table(
     metadata,
     Column("one", Boolean, primary_key=True, server_default=text("true")),
     Column("cloud_event_key", Text, nullable=False, server_default=text("'id'")),
+    time("numbers_since", now=True),  # from when on the numbers of producers are looked at
     CheckConstraint("one", name="one"),
     one_of("cloud_event_key", CloudEventKey),
 )

@@ -79,6 +79,8 @@ WRITES: Mapping[str, tuple[str, ...]] = {
     ),
     "installation": tuple(f"UPDATE ({c})" for c in ("name", "system_identifier", "database_oid")),
     "parked_events": ("INSERT", "UPDATE (reason)", "DELETE"),
+    **dict.fromkeys(("producer_ranges", "outcome_messages"), ("INSERT", "DELETE")),
+    **dict.fromkeys(("producers", "producer_gaps"), ("INSERT", "UPDATE", "DELETE")),
     "rollup_pending": ("INSERT", "UPDATE (batch_id)", "DELETE"),
     **dict.fromkeys(("price_rows", "price_book", "price_modes"), ("INSERT",)),
     **dict.fromkeys(("price_aliases", "sale_rules", "uncharged_rules"), ("INSERT", "UPDATE (closed_by)", "UPDATE (valid)")),

@@ -16,6 +16,7 @@ from core.verifying.sql.invariants.afterwards import rates_were_there, sales_hav
 from core.verifying.sql.invariants.all import INVARIANTS
 from core.verifying.sql.invariants.holds import holds_end
 from core.verifying.sql.invariants.invariant import EVER, Invariant, Verdict, judge
+from core.verifying.sql.invariants.producers import producers_are_complete
 from core.verifying.sql.invariants.reach import changes_that_reach_back_are_settled
 from core.verifying.sql.invariants.sums import sums_are_those_of_then
 
@@ -24,7 +25,7 @@ PERIOD_SECONDS = 24 * 3600
 FINDINGS_MAX = 1_000  # of one invariant that are kept by name; all are counted
 _SUMS = sums_are_those_of_then()
 # No fault of the books: what is recorded is as it was rated.
-_AFTERWARDS = (changes_that_reach_back_are_settled(), rates_were_there(), sales_have_a_cost(), holds_end())
+_AFTERWARDS = (changes_that_reach_back_are_settled(), rates_were_there(), sales_have_a_cost(), holds_end(), producers_are_complete())
 
 
 def reconcile(

@@ -123,7 +123,7 @@ def test_it_is_fixed_once_an_event_is_known(mandate: str, record: Record, owner_
         set_cloud_event_key(owner_database, BOTH)
     set_cloud_event_key(owner_database, CloudEventKey.ID)
     ended = run("db", "cloud-events", "source_and_id")
-    assert (ended.code, ended.err.startswith("error: CloudEvents are known by id")) == (1, True)
+    assert (ended.code, ended.err.startswith("error: CloudEvents are known by id")) == (5, True)
     assert run("db", "cloud-events").out == "CloudEvents are known by id\n"
 
 

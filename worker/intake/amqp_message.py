@@ -8,7 +8,9 @@ import amqp
 import msgspec
 from amqp import serialization, spec
 
-from core.events.envelope import QueueEntry
+from core.events.envelope import Parts, QueueEntry
+
+OUTCOMES = b"tollbook.outcomes."
 
 # Headers that the broker itself adds, other ones at each delivery: without them a redelivered message has the same bytes.
 _BROKERS_HEADERS = ("x-delivery-count", "x-death", "x-first-death-", "x-last-death-")
@@ -23,19 +25,27 @@ _SIZES = dict.fromkeys(b"tbB", 1) | dict.fromkeys(b"sUu", 2) | dict.fromkeys(b"I
 class CeleryEntry(QueueEntry, frozen=True, gc=False):
     """A message of the queue `usage`: its body, and its properties as the bytes that came."""
 
-    properties: bytes
+    properties: bytes = b""
 
     def whole(self) -> bytes:
         """See `QueueEntry`: kombu's envelope."""
         return _envelope(read_properties(self.properties), self.body)
 
-    def parts(self) -> tuple[str, bytes] | None:
+    def parts(self) -> Parts | None:
         """See `QueueEntry`: those of what a stock producer sends, with nothing else of its twenty headers read."""
         try:
             task = _stock_task(self.properties)
         except (error, IndexError, KeyError, UnicodeDecodeError):
             return None
-        return None if task is None else (task, self.body)
+        return None if task is None else Parts(task, self.body, self.reply_to)
+
+
+def entry_of(queue: str, properties: bytes, body: bytes) -> QueueEntry:
+    """What came off a queue; the property `reply_to` is read only where it may name a queue for outcomes, since all stock producers send one."""
+    reply_to = read_properties(properties).get("reply_to") if OUTCOMES in properties else None
+    if queue == "usage":
+        return CeleryEntry(queue, body, reply_to, properties)
+    return QueueEntry(queue, body, reply_to)
 
 
 def _stock_task(properties: bytes) -> str | None:

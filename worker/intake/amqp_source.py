@@ -21,7 +21,7 @@ import structlog
 
 from core.events.envelope import QueueEntry
 from worker.intake.amqp_connection import DEAD_SUFFIX, ERRORS, connect, connected, declare, hang_up, publish_confirmed, refusal
-from worker.intake.amqp_message import CeleryEntry, copy_of, deliveries_of
+from worker.intake.amqp_message import copy_of, deliveries_of, entry_of
 from worker.intake.source import BrokerUnavailable, Claim
 
 log = structlog.get_logger()
@@ -110,7 +110,7 @@ class AmqpSource:
                 for queue in self._queues:
                     message: Any = self._alone.default_channel.basic_get(queue + DEAD_SUFFIX)
                     if message is not None:
-                        told, entry = message.delivery_info, _entry(queue, message.properties, message.body)
+                        told, entry = message.delivery_info, entry_of(queue, message.properties, message.body)
                         starts = deliveries_of(message.properties, redelivered=told["redelivered"])
                         return self._hold(self._alone, [told["delivery_tag"]], [entry], starts=starts)
             hang_up(self._alone)
@@ -241,7 +241,7 @@ class AmqpSource:
         if self._discarding:
             return
         too_often = deliveries_of(properties, redelivered=redelivered) > REDELIVERIES_MAX
-        self._delivered.append(_Delivery(tag, _entry(queue, properties, body), properties, too_often))
+        self._delivered.append(_Delivery(tag, entry_of(queue, properties, body), properties, too_often))
 
     def _gather(self, messages_max: int, bytes_max: int) -> None:
         """Reads deliveries until there are enough for a claim, or, after a while, until none is there at once."""
@@ -286,10 +286,6 @@ class AmqpSource:
         claim = Claim(next(self._ids), entries, taken_over=starts is not None, starts=starts or 0)
         self._held = _Held(claim.id, tags, connection)
         return claim
-
-
-def _entry(queue: str, properties: bytes, body: bytes) -> QueueEntry:
-    return CeleryEntry(queue, body, properties) if queue == "usage" else QueueEntry(queue, body)
 
 
 @contextmanager

@@ -4,12 +4,15 @@ from typing import Any
 
 from celery.worker.control import control_command, inspect_command
 
+from core.schema.revision import head
+from core.version import __version__
+
 
 @inspect_command(name="intake")
 def intake(state: Any, **_: Any) -> dict[str, Any]:
-    """Intake: queues, state of each pump, messages held, events by outcome, rate."""
+    """Intake: queues, state of each pump, messages held, events by outcome, rate; version of the program and revision that it needs."""
     served = _intake_of(state)
-    return served.progress() if served else {"state": [], "queues": []}
+    return {**(served.progress() if served else {"state": [], "queues": []}), "version": __version__, "revision": head()}
 
 
 @control_command(name="intake_pause")

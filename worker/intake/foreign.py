@@ -46,6 +46,11 @@ class ForeignLists:
         self._waiting: dict[bytes, int] = {}
 
     @property
+    def has_seen_all(self) -> bool:
+        """Whether the latest look came to the end of the keys."""
+        return self._cursor == 0
+
+    @property
     def found(self) -> dict[str, int]:
         """How much waits, by list; the names in one printable line each, as `tollbook intake adopt` takes them."""
         return {printed(name): n for name, n in self._waiting.items()}

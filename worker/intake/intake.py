@@ -1,7 +1,8 @@
 """The intake of one worker process: its pumps, and the thread that keeps their claims alive."""
 
 import threading
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from time import monotonic
 from typing import Any
 
@@ -15,6 +16,8 @@ from worker.intake.source import BrokerUnavailable
 log = structlog.get_logger()
 
 FOREIGN_SECONDS = 30.0  # between two looks for lists that nobody reads
+RATE_SECONDS = 30.0  # over which the present rate is taken
+STILL_SECONDS = 600.0  # a pump that has not come by anything for so long hangs: no batch takes that long
 
 
 class Intake:
@@ -25,6 +28,7 @@ class Intake:
         self._stopping = threading.Event()
         self._keeper = threading.Thread(target=self._keep_alive, name="intake-keeper", daemon=True)
         self._started_at = monotonic()
+        self._counted: deque[tuple[float, int]] = deque([(self._started_at, 0)])  # events at moments of the latest half minute
 
     def start(self) -> None:
         """Starts every thread."""
@@ -64,12 +68,11 @@ class Intake:
             pump.resume()
 
     def progress(self) -> dict[str, Any]:
-        """What `inspect intake` shows: JSON values; `rate` in events per second since the start."""
+        """What `inspect intake` shows: JSON values; rates in events per second, of the latest half minute and since the start."""
         events: dict[str, int] = {}
         for pump in self._pumps:
             for outcome, n in dict(pump.progress.events).items():
                 events[outcome] = events.get(outcome, 0) + n
-        seconds = max(monotonic() - self._started_at, 0.001)
         return {
             "queues": list(self._queues),
             "backlog": self._backlog(),
@@ -78,10 +81,41 @@ class Intake:
             "held": self._held(),
             "messages": sum(pump.progress.messages for pump in self._pumps),
             "events": events,
-            "rate": round(sum(events.values()) / seconds, 1),
+            "rate": self._rate_since(*self._counted[0]),
+            "rate_since_start": self._rate_since(self._started_at, 0),
             "retries": sum(pump.progress.retries for pump in self._pumps),
             "last_error": next((pump.progress.last_error for pump in self._pumps if pump.progress.last_error), ""),
         }
+
+    def waiting(self) -> Iterator[str]:
+        """The pumps that don't consume, each with what it does instead."""
+        for pump in self._pumps:
+            state = pump.progress.state if pump.is_alive() else State.STOPPED
+            if state not in (State.RUNNING, State.IDLE):
+                yield f"{pump.name}: {state.value}"
+
+    def stuck(self) -> Iterator[str]:
+        """The pumps whose thread has ended by itself, or hangs."""
+        now = monotonic()
+        for pump in self._pumps:
+            state = pump.progress.state
+            if not pump.is_alive() and state not in (State.STARTING, State.STOPPED):
+                yield f"{pump.name}: its thread has ended"
+            elif pump.is_alive() and state is not State.PAUSED and now - pump.progress.moved_at > STILL_SECONDS:
+                yield f"{pump.name}: has stood still for {now - pump.progress.moved_at:.0f} s"
+
+    def _events(self) -> int:
+        return sum(sum(dict(pump.progress.events).values()) for pump in self._pumps)
+
+    def _rate_since(self, moment: float, events: int) -> float:
+        return round((self._events() - events) / max(monotonic() - moment, 0.001), 1)
+
+    def _count(self) -> None:
+        """Notes how many events there were now, and forgets what is older than the rate looks back."""
+        now = monotonic()
+        self._counted.append((now, self._events()))
+        while len(self._counted) > 1 and self._counted[1][0] <= now - RATE_SECONDS:
+            self._counted.popleft()
 
     def _backlog(self) -> dict[str, int] | str:
         try:
@@ -98,6 +132,7 @@ class Intake:
         tick, look_at = 0, monotonic()
         while not self._stopping.wait(min(1.0, self._config.intake_visibility_seconds / 4)):
             tick += 1
+            self._count()
             INTAKE_HELD.set(self._held())
             for pump in self._pumps:
                 for state in State:

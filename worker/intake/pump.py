@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from random import uniform
 from time import monotonic
 
 import msgspec
@@ -22,6 +21,7 @@ from core.events.message import Message
 from core.events.outcome import BatchResult
 from core.metrics import INTAKE_RETRIES
 from core.rejection import Reason, Rejection
+from worker.intake.backoff import Backoff
 from worker.intake.reporter import Report, Reporter
 from worker.intake.source import BrokerUnavailable, Claim, Source
 
@@ -30,7 +30,6 @@ log = structlog.get_logger()
 STARTS_MAX = 5  # work on a message that was begun this often and never finished is a crash loop
 BACKLOG_FACTOR_MAX = 4  # how far a batch grows while the backlog is deep
 _ASK_SECONDS = 5.0  # an idle pump asks the books so often whether they answer, so that an outage is known before there is work
-_BACKOFF_FIRST_SECONDS, _BACKOFF_MAX_SECONDS = 0.1, 10.0
 
 Handle = Callable[[Sequence[Message], str], BatchResult]
 Ask = Callable[[], None]
@@ -59,6 +58,7 @@ class Progress:
     retries: int = 0
     held: Claim | None = None
     last_error: str = ""
+    moved_at: float = field(default_factory=monotonic)  # when the thread last came by a point where it can be seen to go on
 
 
 class Pump:
@@ -87,6 +87,7 @@ class Pump:
         self._messages_max = config.intake_batch_messages
         self._look_for_dead_at = self._ask_at = monotonic()
         self._after_failure = Backoff()
+        self._abandoned = False  # the last batch was, and nothing was recorded since
 
     def pause(self) -> None:
         """Claims no more until `resume`; the batch in hand is finished."""
@@ -117,6 +118,7 @@ class Pump:
         """Works until `stop`; see the module."""
         backoff = Backoff()
         while not self._stopping.is_set():
+            self.progress.moved_at = monotonic()
             if not self._resumed.is_set():
                 self.progress.state = State.PAUSED
                 self.source.close()
@@ -159,6 +161,8 @@ class Pump:
         base = self._config.intake_batch_messages
         claim = self.source.claim(self._messages_max, self._config.intake_batch_bytes)
         if claim is None:
+            if not self._abandoned:
+                self._recovered()
             self.progress.state, self._messages_max = State.IDLE, base
             return False
         full = len(claim.entries) >= self._messages_max
@@ -210,6 +214,7 @@ class Pump:
             # A fault of ours: as if the process had died, the claim is taken over, split and counted, until the bad message stands alone.
             log.exception("intake.batch_abandoned", claim=claim.id, messages=len(claim.entries))
             self._failed(report, error)
+            self._abandoned = True
             self._wait(State.FAILING, error, self._after_failure)
         else:
             if result is None:
@@ -218,6 +223,7 @@ class Pump:
                 self._acknowledge(claim)
                 report.succeeded(result)
                 self._after_failure.reset()
+                self._abandoned = False
                 self._ask_at = monotonic() + _ASK_SECONDS
                 self._recovered()
                 self.progress.messages += len(messages)
@@ -274,26 +280,9 @@ class Pump:
         self._stopping.set()
         self._on_fatal(str(error))
 
-    def _wait(self, state: State, error: Exception, backoff: "Backoff") -> None:
+    def _wait(self, state: State, error: Exception, backoff: Backoff) -> None:
         """Pauses in this state, and says so once for each error."""
         if self.progress.last_error != str(error):
             log.warning("intake.waiting", state=state.value, error=str(error))
-        self.progress.state, self.progress.last_error = state, str(error)
+        self.progress.state, self.progress.last_error, self.progress.moved_at = state, str(error), monotonic()
         self._stopping.wait(backoff.next_seconds())
-
-
-class Backoff:
-    """Growing pauses with full jitter, so that many workers don't come back all at once."""
-
-    def __init__(self) -> None:
-        self._ceiling_seconds = _BACKOFF_FIRST_SECONDS
-
-    def next_seconds(self) -> float:
-        """The next pause, in seconds."""
-        seconds = uniform(self._ceiling_seconds / 4, self._ceiling_seconds)  # noqa: S311 - no secret
-        self._ceiling_seconds = min(self._ceiling_seconds * 2, _BACKOFF_MAX_SECONDS)
-        return seconds
-
-    def reset(self) -> None:
-        """Starts small again."""
-        self._ceiling_seconds = _BACKOFF_FIRST_SECONDS

@@ -55,7 +55,7 @@ class RedisSource:
     def __init__(self, client: redis.Redis, queues: Collection[str], *, worker: str, visibility_seconds: float) -> None:
         self._client = client
         self._visibility_seconds = visibility_seconds
-        self._lists = lists_of(queues)
+        self._queues, self._lists = queues, lists_of(queues)
         self._foreign = ForeignLists(client, lists_of(SERVED_QUEUES))
         self._ids: Iterator[str] = (f"{worker}:{os.getpid()}:{uuid4().hex[:8]}:{n}" for n in count(1))
         self._next_id = next(self._ids)
@@ -111,17 +111,9 @@ class RedisSource:
 
     def backlog(self) -> dict[str, int]:
         """See `Source`."""
-        with _translated(), self._client.pipeline(transaction=False) as pipeline:
-            for name in self._lists:
-                pipeline.llen(name)
-            pipeline.zcard(INDEX)
-            *lengths, claims = pipeline.execute(raise_on_error=False)
-        if isinstance(claims, redis.RedisError):
-            raise BrokerUnavailable(f"{type(claims).__name__}: {claims}")
-        waiting: Counter[str] = Counter()
-        for name, length in zip(self._lists, lengths, strict=True):
-            waiting[name.split(PRIORITY_SEPARATOR)[0]] += length if isinstance(length, int) else 0  # no list: nothing waits in it
-        return {**waiting, "claims": claims}
+        waiting = waiting_in(self._client, self._queues)
+        with _translated():
+            return {**waiting, "claims": int(self._client.zcard(INDEX))}
 
     def foreign(self) -> dict[str, int]:
         """See `Source`."""
@@ -139,6 +131,44 @@ class RedisSource:
 
     def close(self) -> None:
         """See `Source`. Nothing is taken ahead, and the connections are shared."""
+
+
+def waiting_in(client: redis.Redis, queues: Collection[str]) -> dict[str, int]:
+    """Messages that wait in each of these queues, whatever their priority.
+
+    Raises:
+        BrokerUnavailable: the broker can't answer.
+    """
+    names = lists_of(queues)
+    with _translated(), client.pipeline(transaction=False) as pipeline:
+        for name in names:
+            pipeline.llen(name)
+        lengths = pipeline.execute(raise_on_error=False)
+    waiting: Counter[str] = Counter()
+    for name, length in zip(names, lengths, strict=True):
+        if isinstance(length, redis.RedisError) and not isinstance(length, redis.ResponseError):
+            raise BrokerUnavailable(f"{type(length).__name__}: {length}")
+        waiting[name.split(PRIORITY_SEPARATOR)[0]] += length if isinstance(length, int) else 0  # no list: nothing waits in it
+    return dict(waiting)
+
+
+def first_entries(client: redis.Redis, queues: Collection[str]) -> dict[str, list[QueueEntry]]:
+    """Of each of these queues what comes next out of it: one entry for each priority that has any. Nothing is taken.
+
+    Raises:
+        BrokerUnavailable: the broker can't answer.
+    """
+    names = lists_of(queues)
+    with _translated(), client.pipeline(transaction=False) as pipeline:
+        for name in names:
+            pipeline.lindex(name, -1)
+        found = pipeline.execute(raise_on_error=False)
+    first: dict[str, list[QueueEntry]] = {}
+    for name, body in zip(names, found, strict=True):
+        if isinstance(body, bytes):
+            queue = name.split(PRIORITY_SEPARATOR)[0]
+            first.setdefault(queue, []).append(QueueEntry(queue, body))
+    return first
 
 
 def _entries(flat: Sequence[bytes]) -> list[QueueEntry]:

@@ -13,6 +13,7 @@ LIST = Listing(
     conditions={
         "kind": "r.kind = :kind",
         "since": "r.recorded_at >= :since",
+        "until": "r.recorded_at < :until",
         "waiting": "r.published_at IS NULL AND r.withheld_at IS NULL",
     },
 )
@@ -29,6 +30,7 @@ LIST_OF_CAPS = Listing(
     conditions={
         "cap_id": "r.cap_id = :cap_id",
         "since": "r.recorded_at >= :since",
+        "until": "r.recorded_at < :until",
         "waiting": "r.published_at IS NULL AND r.withheld_at IS NULL",
     },
 )

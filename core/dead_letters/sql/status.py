@@ -49,6 +49,14 @@ _DISCARD = text("""
      WHERE id = ANY(:ids) AND status = 'OPEN'
 """)
 
+_CORRECT = text("""
+    UPDATE dead_letters
+       SET status = 'CORRECTED', corrected_body = :body, corrected_sha256 = :digest, mandate_id = :mandate_id, event_id = :event_id,
+           resolved_at = clock_timestamp(), resolved_by = :resolved_by, resolution = :resolution
+     WHERE id = :id AND status = 'OPEN'
+""")
+_FIND_CORRECTION = text("SELECT corrected_sha256 FROM dead_letters WHERE id = :id")
+
 _REFUSE_AGAIN = text("""
     UPDATE dead_letters
        SET reason = :reason, detail = :detail, difference = :difference, mandate_id = :mandate_id, event_id = :event_id, payload_hash = :payload_hash
@@ -153,6 +161,18 @@ def refuse_again(connection: Connection, letters: Sequence[tuple[int, DeadLetter
             for letter_id, letter in letters
         ]
         connection.execute(_REFUSE_AGAIN, rows)
+
+
+def correct_letter(connection: Connection, letter_id: int, body: bytes, digest: bytes, key: tuple[str, str], corrected_by: str, reason: str) -> None:
+    """An open letter becomes CORRECTED: `body`, with its SHA-256, was recorded in its place, as the event of this mandate and id."""
+    told = {"mandate_id": key[0], "event_id": key[1], "resolved_by": corrected_by, "resolution": reason}
+    connection.execute(_CORRECT, {"id": letter_id, "body": body, "digest": digest, **told})
+
+
+def find_correction(connection: Connection, letter_id: int) -> bytes | None:
+    """The SHA-256 of what was recorded in the letter's place, if anything was."""
+    digest: bytes | None = connection.execute(_FIND_CORRECTION, {"id": letter_id}).scalar_one()
+    return digest
 
 
 def next_letters(connection: Connection, choice: Choice, after_id: int, letters_max: int) -> list[int]:

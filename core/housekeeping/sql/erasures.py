@@ -25,9 +25,11 @@ _DESCRIPTIONS = text(f"""
       FROM accounts a
      WHERE a.user_id = :user_id AND {_HERE.format("a.mandate_id")} AND t.account_id = a.id AND t.description <> ALL(:of_ours)
 """)
+_CORRECTED = "(position(CAST(:quoted AS bytea) IN l.corrected_body) > 0 OR position(CAST(:escaped AS bytea) IN l.corrected_body) > 0)"
 _LETTERS = text(f"""
-    UPDATE dead_letters l SET body = '', detail = '{ERASED}', erased_at = now()
-     WHERE l.status <> 'OPEN' AND l.erased_at IS NULL AND {_HERE.format("l.mandate_id")} AND {_NAMED}
+    UPDATE dead_letters l
+       SET body = '', detail = '{ERASED}', erased_at = now(), corrected_body = CASE WHEN l.corrected_body IS NOT NULL THEN CAST('' AS bytea) END
+     WHERE l.status <> 'OPEN' AND l.erased_at IS NULL AND {_HERE.format("l.mandate_id")} AND ({_NAMED} OR {_CORRECTED})
 """)
 _OPEN_LETTERS = text(f"SELECT count(*) FROM dead_letters l WHERE l.status = 'OPEN' AND {_HERE.format('l.mandate_id')} AND {_NAMED}")
 _PARKED = text(f"SELECT count(*) FROM parked_events l WHERE {_HERE.format('l.mandate_id')} AND {_NAMED}")

@@ -7,6 +7,15 @@ from core.verifying.sql.invariants.dead_letters import AGED_OUT
 _ENSURE_PARTITIONS = text("SELECT ensure_partitions(:months_ahead)")
 _MOVE_DEFAULT_MONTH = text("SELECT partition_name, rows_moved FROM move_default_month()")
 
+_MISSING_MONTHS = text("""
+    SELECT to_char(month, 'YYYY-MM')
+      FROM generate_series(date_trunc('month', now()), date_trunc('month', now()) + :months_ahead * interval '1 month', '1 month') AS month
+     WHERE to_regclass('public.transactions_' || to_char(month, 'YYYY_MM')) IS NULL
+     ORDER BY month
+""")
+_THIS_MONTH = text("SELECT to_char(now(), 'YYYY-MM')")
+_IN_DEFAULT = text("SELECT EXISTS (SELECT FROM public.transactions_default)")
+
 # In the statement that removes letters the attempts that go with them are counted: I8 adds both up.
 _AGE_OUT = text("""
     WITH gone AS (
@@ -39,6 +48,23 @@ _REMOVE_FINDINGS = text("DELETE FROM reconcile_findings WHERE resolved_at < now(
 def ensure_partitions(connection: Connection, months_ahead: int) -> list[str]:
     """Makes the monthly partitions from this month on that don't exist yet, and names them."""
     return list(connection.execute(_ENSURE_PARTITIONS, {"months_ahead": months_ahead}).scalars())
+
+
+def missing_months(connection: Connection, months_ahead: int) -> list[str]:
+    """Of this month (UTC) and so many after it those that have no partition, such as 2026-01."""
+    return list(connection.execute(_MISSING_MONTHS, {"months_ahead": months_ahead}).scalars())
+
+
+def this_month(connection: Connection) -> str:
+    """The month (UTC) in which the transaction began, such as 2026-01."""
+    month: str = connection.execute(_THIS_MONTH).scalar_one()
+    return month
+
+
+def has_rows_in_default(connection: Connection) -> bool:
+    """Whether entries stand in the default partition."""
+    there: bool = connection.execute(_IN_DEFAULT).scalar_one()
+    return there
 
 
 def move_default_month(connection: Connection) -> tuple[str, int] | None:

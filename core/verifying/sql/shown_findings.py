@@ -18,5 +18,5 @@ VIOLATIONS = text("""
     SELECT key AS invariant, CAST(value AS bigint) AS violations
       FROM jsonb_each_text((SELECT counts FROM job_runs WHERE job = 'books.reconcile' AND ended_at IS NOT NULL AND error IS NULL
                              ORDER BY ended_at DESC LIMIT 1))
-     WHERE key ~ '^I[0-9]+$' ORDER BY key
+     WHERE key ~ '^[A-Z][0-9]+$' ORDER BY key
 """)

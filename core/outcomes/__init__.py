@@ -1,0 +1,1 @@
+"""What producers are told of events that aren't recorded."""
