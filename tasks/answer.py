@@ -28,6 +28,7 @@ _KINDS = {
     StorageUnavailable: "unavailable",
     Misconfigured: "unavailable",
 }
+ANSWER_KINDS = ("result", *sorted({*_KINDS.values(), "refused", "failed"}))
 _TRY_AGAIN = (StorageUnavailable, Misconfigured)
 Answer = dict[str, object]
 

@@ -9,11 +9,12 @@ from core.config import configuration
 from core.database.database import database
 from core.housekeeping.housekeep import housekeep
 from core.verifying.reconcile import reconcile, violations_in
+from tasks.job import Job
 
 log = structlog.get_logger()
 
 
-@shared_task(name="books.housekeep", bind=True)
+@shared_task(base=Job, name="books.housekeep", bind=True)
 def run_housekeep(self: Any) -> dict[str, int] | None:
     """Partitions ahead of time and retention, once per period; see `core.housekeeping.housekeep`. A replay does nothing."""
     counts = housekeep(database(), config=configuration(), worker=self.request.hostname or "local")
@@ -24,7 +25,7 @@ def run_housekeep(self: Any) -> dict[str, int] | None:
     return counts
 
 
-@shared_task(name="books.reconcile", bind=True)
+@shared_task(base=Job, name="books.reconcile", bind=True)
 def run_reconcile(self: Any) -> dict[str, int] | None:
     """Looks at every invariant, once per day; see `core.verifying.reconcile`. A replay does nothing."""
     counts = reconcile(database(), worker=self.request.hostname or "local")

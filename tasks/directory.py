@@ -10,13 +10,14 @@ from core.database.database import database
 from core.directory.sync import sync_directory
 from core.errors import TollbookError
 from core.recording.release_parked import release_all_parked
+from tasks.job import Job
 
 log = structlog.get_logger()
 
 BATCHES_MAX = 50  # as parked.release, which goes on with the rest
 
 
-@shared_task(name="directory.sync", bind=True, throws=(TollbookError,))
+@shared_task(base=Job, name="directory.sync", bind=True, throws=(TollbookError,))
 def sync(self: Any) -> dict[str, int] | None:
     """Reads the directory's source if that is due, then records events parked for what became known. A replay does nothing."""
     config, worker = configuration(), self.request.hostname or "local"

@@ -17,6 +17,7 @@ from core.holds.renew import renew_hold
 from core.holds.together import Together
 from core.ledger.opening import KnownAccounts
 from tasks.answer import Answer, AnsweringTask
+from tasks.job import Job
 
 log = structlog.get_logger()
 
@@ -52,7 +53,7 @@ def release(self: Any, *arguments: Any, **fields: Any) -> Answer:
     return self.answer(arguments, done)  # type: ignore[no-any-return]
 
 
-@shared_task(name="hold.expire", send_events=False)
+@shared_task(base=Job, name="hold.expire")
 def expire() -> int:
     """Settles holds that the clock has ended; returns how many. A replay, or a second one at once, settles none twice."""
     expired = expire_holds(database(), known_accounts=_known_accounts)

@@ -54,10 +54,10 @@ class UsageDoor(Task):  # type: ignore[type-arg]
 @shared_task(base=UsageDoor, name=RECORD, bind=True)
 def record(self: Any, *args: Any, **kwargs: Any) -> str:
     """Records one usage `event` (contract: docs/producers.md); returns its outcome in words. A replay is a duplicate."""
-    return handle([message_of(RECORD, args, kwargs)], self.request.hostname or "local").summary()
+    return handle([message_of(RECORD, args, kwargs, self.request.reply_to)], self.request.hostname or "local").summary()
 
 
 @shared_task(base=UsageDoor, name=RECORD_BATCH, bind=True)
 def record_batch(self: Any, *args: Any, **kwargs: Any) -> str:
     """Records up to 1,000 usage `events`; returns their outcomes in words. A replay is a duplicate."""
-    return handle([message_of(RECORD_BATCH, args, kwargs)], self.request.hostname or "local").summary()
+    return handle([message_of(RECORD_BATCH, args, kwargs, self.request.reply_to)], self.request.hostname or "local").summary()

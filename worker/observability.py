@@ -7,12 +7,12 @@ from typing import Any
 
 import structlog
 from celery.signals import celeryd_init, setup_logging, task_postrun, task_prerun
-from prometheus_client import REGISTRY, start_http_server
 
 from core.config import Configuration, configuration, unread_variables
 from core.printable import printable
-from worker.books_metrics import BooksMetrics
-from worker.job_metrics import JobMetrics
+from worker.closed_labels import count_from_zero
+from worker.endpoint import serve
+from worker.health import Health
 from worker.preflight import refuse
 
 log = structlog.get_logger()
@@ -86,14 +86,13 @@ def unbind_task(**_: Any) -> None:
 
 
 @celeryd_init.connect
-def serve_metrics(**_: Any) -> None:
-    """The Prometheus endpoint of a worker, where a port is configured."""
+def serve_metrics(instance: Any, **_: Any) -> None:
+    """The HTTP endpoint of a worker, where a port is configured."""
     config: Configuration = configuration()
     if config.metrics_port:
+        count_from_zero(instance.app)
         try:
-            start_http_server(config.metrics_port, config.metrics_host)
-            REGISTRY.register(JobMetrics())
-            REGISTRY.register(BooksMetrics())
+            serve(config, Health(instance))
         except OSError as error:
             address = f"{config.metrics_host}:{config.metrics_port}"
             refuse(f"TOLLBOOK_METRICS_PORT: {address} can't be listened on ({error.strerror or error}); each process needs its own")

@@ -64,7 +64,7 @@ def caps_of(connection: Connection, settings: Iterable[Capped], known: KnownAcco
     return caps
 
 
-def move_counters(connection: Connection, caps: Mapping[str, Caps], moved: Iterable[Moved], batch_id: int | None) -> None:
+def move_counters(connection: Connection, caps: Mapping[str, Caps], moved: Iterable[Moved], batch_id: int | None) -> list[CapAlert]:
     """Moves each counter once, by the sum of what is added to it, and writes an alert for each share that `spent` reaches or leaves.
 
     Locks the counters in the order of their keys; accounts come before, alerts after. A repetition moves them again: it stands in the
@@ -75,6 +75,9 @@ def move_counters(connection: Connection, caps: Mapping[str, Caps], moved: Itera
         caps: of these mandates; those without caps are left out.
         moved: usage and holds of any mandates.
         batch_id: of the batch that the alerts tell; None: it is none.
+
+    Returns:
+        The alerts; those of shares that were reached once before, and left since, are not written again.
     """
     spent, held = _parts(caps, moved)
     more = _by_counter(caps, spent)
@@ -87,6 +90,7 @@ def move_counters(connection: Connection, caps: Mapping[str, Caps], moved: Itera
             before = after - amount
             alerts += [CapAlert(own.by_id[key.cap_id], key, reached, before, after) for reached in own.reached(key.cap_id, before, after)]
     write_cap_alerts(connection, alerts, batch_id)
+    return alerts
 
 
 def _parts(caps: Mapping[str, Caps], moved: Iterable[Moved]) -> tuple[_Parts, _Parts]:

@@ -14,6 +14,8 @@ from core.money import ZERO
 
 Came = tuple[UsageDebit, datetime | None]  # a debit, and when its event came, where it was parked since
 
+HOW = ("captured", "over_hold", "after_final", "late", "without_hold", "other_user")  # what an event can be to the hold that it names
+
 
 @dataclass(frozen=True, slots=True)
 class Captured:

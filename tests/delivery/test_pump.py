@@ -15,6 +15,7 @@ from tests.delivery.conftest import eventually
 from worker.intake.pump import Pump, State
 from worker.intake.redis_source import STARTS, RedisSource, connect
 from worker.intake.reporter import Reporter
+from worker.intake.source import BrokerUnavailable, Claim
 
 Handle = Callable[[Sequence[Message], str], BatchResult]
 
@@ -128,3 +129,38 @@ def test_a_stopped_pump_claims_nothing_more(start_pump: StartPump, queue: redis.
     assert pumps[0].progress.messages == 1
     assert queue.llen("usage.json") == 1
     assert queue.zcard("tollbook.claims") == 0
+
+
+def test_an_error_is_forgotten_once_work_goes_on(start_pump: StartPump, queue: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a pump waited for is told while it waits, and no longer when the broker answers again, though there is nothing to do."""
+    away = [True]
+    claim = RedisSource.claim
+
+    def claims(self: RedisSource, messages_max: int, bytes_max: int) -> Claim | None:
+        if away[0]:
+            raise BrokerUnavailable("gone")
+        return claim(self, messages_max, bytes_max)
+
+    monkeypatch.setattr(RedisSource, "claim", claims)
+    pump = start_pump(recorded)
+    eventually(lambda: pump.progress.last_error == "gone", "it tells what it waits for")
+    away[0] = False
+    eventually(lambda: pump.progress.state is State.IDLE and pump.progress.last_error == "", "it has forgotten it")
+
+
+def test_an_abandoned_batch_is_told_until_something_is_recorded(start_pump: StartPump, queue: redis.Redis) -> None:
+    """An idle pump still tells of the batch that it had to leave, until one succeeds."""
+    failing = [True]
+
+    def door(messages: Sequence[Message], worker: str) -> BatchResult:
+        if failing[0]:
+            raise RuntimeError("a fault of ours")
+        return recorded(messages, worker)
+
+    queue.lpush("usage.json", "{}")
+    pump = start_pump(door)
+    eventually(lambda: pump.progress.state is State.IDLE, "it has nothing to do")
+    assert pump.progress.last_error == "a fault of ours"
+    failing[0] = False
+    queue.lpush("usage.json", "{}")
+    eventually(lambda: pump.progress.messages >= 1 and not pump.progress.last_error, "it has recorded")

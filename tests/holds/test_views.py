@@ -124,7 +124,7 @@ def test_the_commands_ask_for_holds(run: Run, put_settings: PutSettings, put_acc
     unpriced = run("hold", "authorise", "acme", "ada", "--key", "b", "--usage", "input=5", "--provider", "openai", "--model", "gpt", "--json")
     assert (unpriced.code, unpriced.json["reason"]) == (3, "UNPRICED_MODEL")
     conflict = run("hold", "authorise", "acme", "ada", "--key", "a", "--amount", "5")
-    assert conflict.code == 1
+    assert conflict.code == 5
     assert conflict.err.startswith("error: key: 'a' was used for another hold of mandate 'acme' before (")
     assert run("hold", "authorise", "acme", "ada", "--key", "b", "--usage", "tokens=5").code == 2
     assert "name --amount or --usage" in run("hold", "authorise", "acme", "ada", "--key", "b").err
@@ -138,7 +138,7 @@ def test_the_commands_ask_for_holds(run: Run, put_settings: PutSettings, put_acc
     assert "RELEASED" in run("holds", "list", "--mandate", "acme").out
     assert run("holds", "list", "--state", "open", "--json").json == []
     assert run("holds", "expired", "--json").json == []
-    assert run("hold", "authorise", "acme", "ada", "--key", "c", "--amount", "1", "--as", "user:ada").code == 1
+    assert run("hold", "authorise", "acme", "ada", "--key", "c", "--amount", "1", "--as", "user:ada").code == 6
 
 
 def test_the_sweep_by_hand_settles_what_is_over(

@@ -314,12 +314,12 @@ def _away(*_: object) -> None:
 def metrics(database: Database, monkeypatch: pytest.MonkeyPatch) -> Callable[[], dict[str, str]]:
     """Scrapes the metrics of the test's books: `{name with labels: value}`."""
     registry = CollectorRegistry()
-    registry.register(BooksMetrics())
+    registry.register(BooksMetrics(every_seconds=0))
     monkeypatch.setattr(worker.books_metrics, "database", lambda: database)
 
     def scrape() -> dict[str, str]:
         lines = generate_latest(registry).decode().splitlines()
-        return dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+        return dict(line.rsplit(" ", 1) for line in lines if line.startswith("tollbook_invariant_violations{"))
 
     return scrape
 
@@ -333,6 +333,6 @@ def test_metrics_tell_the_violations_of_the_latest_run(
     scraped = metrics()
     assert scraped.pop('tollbook_invariant_violations{invariant="I3"}') == "3.0"
     assert set(scraped.values()) == {"0.0"}
-    assert len(scraped) == 12
+    assert {"I1", "H1", "K1", "P1"} <= {name.split('"')[1] for name in scraped}
     monkeypatch.setattr(worker.books_metrics, "database", _away)
     assert metrics() == {}

@@ -1,0 +1,1 @@
+"""What an operator watches: the condition of the books, at a bounded cost however large they are."""
