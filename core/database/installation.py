@@ -41,6 +41,12 @@ def identity_of_books(connection: Connection, here: Identity) -> Identity:
     return Identity(**read)
 
 
+def identity_written(connection: Connection) -> Identity | None:
+    """Whose the books say that they are; none if they say nothing yet. Nothing is written."""
+    read = connection.execute(_READ).mappings().one()
+    return None if read["system_identifier"] is None else Identity(**read)
+
+
 def adopt_books(connection: Connection, here: Identity) -> Identity | None:
     """The books are `here` from now on, whatever they said; under the owner's login. Returns what they said."""
     read = connection.execute(_READ).mappings().one()

@@ -42,6 +42,8 @@ class Lock(Enum):
     DEAD_LETTERS = (Space.NUMBER, 0x7011_0007, "operators' decisions, so that no letter's row is held while usage is recorded")
     CLOUD_EVENT_KEY = (Space.NUMBER, 0x7011_0008, "what a CloudEvent is known by: shared by whoever records one")
     PRICES = (Space.NUMBER, 0x7011_0009, "whatever rating depends on: each change raises the revision of the prices")
+    PRODUCERS = (Space.NUMBER, 0x7011_000A, "what is known of producers: merging the numbers that came")
+    OUTCOMES = (Space.NUMBER, 0x7011_000B, "telling producers of their events: one at a time empties what waits")
     IMPORT = (Space.NUMBER, 0x70_12, "imports of books")
     MANDATES = (Space.CLASS, 0x70_11, "a mandate's rules, by stripe")
     JOBS = (Space.CLASS, 0x70_12, "a scheduled job, by the hash of its name")

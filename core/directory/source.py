@@ -61,13 +61,21 @@ class DirectorySource:
             Misconfigured: the SELECT is wrong: the message names its variable, and the column that is missing.
             StorageUnavailable: the source has gone, or takes too long.
         """
-        picked = ", ".join(f"CAST(answer.{column} AS {kind})" for column, kind in part.columns.items())
-        select = str(getattr(self._config, part.field)).strip().rstrip(";")
-        statement = f"COPY (SELECT {picked} FROM (\n{select}\n) AS answer) TO STDOUT"
+        statement = f"COPY ({self._select(part)}) TO STDOUT"
         with self._answering(part), self._connection.cursor() as cursor, cursor.copy(statement) as copy:
             for block in copy:
                 self._check_time()
                 yield bytes(block)
+
+    def try_out(self, part: Part) -> None:
+        """Returns if the part's SELECT can be run; no row of it is read. Raises as `rows`."""
+        with self._answering(part):
+            self._connection.execute(f"{self._select(part)} LIMIT 0".encode())
+
+    def _select(self, part: Part) -> str:
+        picked = ", ".join(f"CAST(answer.{column} AS {kind})" for column, kind in part.columns.items())
+        select = str(getattr(self._config, part.field)).strip().rstrip(";")
+        return f"SELECT {picked} FROM (\n{select}\n) AS answer"
 
     def begin(self) -> None:
         """Fixes the limits of the transaction: it reads, all of it at one moment, and no statement takes longer than is allowed."""

@@ -32,7 +32,7 @@ cure_amqp_transport()  # as the app does
 def entry(headers: dict[Any, Any] | None, **properties: Any) -> CeleryEntry:
     """A message of the queue `usage` with these properties, as a client of AMQP writes them."""
     message: Any = amqp.Message(b"", application_headers=headers, **properties)
-    return CeleryEntry("usage", BODY, message._serialize_properties())
+    return CeleryEntry("usage", BODY, properties=message._serialize_properties())
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def entry(headers: dict[Any, Any] | None, **properties: Any) -> CeleryEntry:
 def test_a_stock_message_is_read_without_its_envelope(headers: dict[str, Any]) -> None:
     """Of what Celery sends, in its own order of headers or in the broker's, task and body are told at once."""
     one = entry(headers, **STOCK, delivery_mode=2, priority=0, correlation_id="1", reply_to="2")
-    assert one.parts() == ("usage.record", BODY)
+    assert one.parts() == ("usage.record", BODY, None)
     assert [bytes(argument) for argument in open_envelope(one).args] == [b'{"a": 1}']
 
 
@@ -55,8 +55,8 @@ def test_a_stock_message_is_read_without_its_envelope(headers: dict[str, Any]) -
         entry({"id": "1"}, **STOCK),
         entry(CELERY, **STOCK | {"content_encoding": "binary"}),
         entry(CELERY, content_type="text/plain"),
-        CeleryEntry("usage", BODY, b""),
-        CeleryEntry("usage", BODY, entry(CELERY, **STOCK).properties[:60]),
+        CeleryEntry("usage", BODY),
+        CeleryEntry("usage", BODY, properties=entry(CELERY, **STOCK).properties[:60]),
     ],
 )
 def test_anything_else_is_read_out_of_its_envelope(odd: CeleryEntry) -> None:
@@ -152,7 +152,7 @@ def test_a_closed_connection_is_an_error_and_a_silent_one_a_timeout() -> None:
 def test_what_is_too_large_or_broken_keeps_its_whole_envelope() -> None:
     """A stock message whose body is above 1 MiB or no Celery body is refused with its envelope, made only then."""
     for body, reason in ((b"x" * (1024 * 1024 + 1), "message_too_large"), (b"{", "malformed_message")):
-        opened = open_envelope(CeleryEntry("usage", body, entry(CELERY, **STOCK).properties))
+        opened = open_envelope(CeleryEntry("usage", body, properties=entry(CELERY, **STOCK).properties))
         assert isinstance(opened.defect, Rejection)
         assert opened.defect.reason.value == reason
         assert json.loads(opened.entry())["headers"] == CELERY

@@ -121,9 +121,9 @@ def test_defaults_of_the_example_are_the_defaults() -> None:
 
 
 def test_copying_the_example_changes_nothing() -> None:
-    """As it stands, `.env.example` sets no variable of the program's."""
+    """As it stands, `.env.example` sets no variable of the program's, and says which broker compose starts."""
     lines = re.findall(r"^([A-Z_]+)=(.*)$", (ROOT / docs.ENVIRONMENT).read_text(encoding="utf-8"), re.MULTILINE)
-    assert dict(lines) == dict.fromkeys(docs.COMPOSE_SECRETS, "")
+    assert dict(lines) == {**dict.fromkeys(docs.COMPOSE_SECRETS, ""), "COMPOSE_PROFILES": "redis"}
 
 
 def test_every_reason_is_in_the_runbook() -> None:
