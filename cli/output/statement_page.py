@@ -1,33 +1,23 @@
-"""A statement as one page for browsers and for printing: nothing in it comes from elsewhere, and nothing in it runs.
+"""A statement as one page for browsers and for printing."""
 
-Amounts are exact. In a table they all have as many decimal places as the longest one needs, and never fewer than two.
-"""
-
-import base64
 import calendar
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import date, timedelta
 from decimal import Decimal
-from functools import cache
-from hashlib import sha256
-from importlib.resources import files
+from typing import Any
 from zoneinfo import ZoneInfo
 
-from jinja2 import Environment, StrictUndefined, Template
-from markupsafe import Markup
-
 from cli.output.measures import leaf_lines
-from cli.output.text import printable
+from cli.output.page import grouped, page
 from core.billing import BillingModel
 from core.money import ZERO
-from core.reports.statement import BalanceMonth, Statement, UsageFigures
+from core.reports.stated import BalanceMonth, StatedMovement, Statement, UsageFigures
 from core.reports.used_by_model import ModelMeasures
 from core.time_zones import is_time_zone
 
 ROWS_MAX = 200  # models and features, whose names the producers choose; users are all listed
-_PLACES_MIN = 2
-_JOINERS = "\u200c\u200d"  # which some scripts and emojis need
+MOVEMENTS_MAX = 1_000
 _MOVEMENTS = {
     "opening": "Opening balance",
     "top_ups": "Top-ups",
@@ -38,6 +28,14 @@ _MOVEMENTS = {
     "amendments": "Corrections of usage",
     "usage": "Usage billed",
     "closing": "Closing balance",
+}
+_ITEMS = {
+    "top_ups": "Top-up",
+    "grants": "Initial credit",
+    "refunds": "Refund",
+    "adjustments": "Adjustment",
+    "switches": "Transfer at a change of the billing model",
+    "amendments": "Corrections of usage",
 }
 _MODELS = {
     BillingModel.PREPAY_USER: "prepaid by user",
@@ -62,6 +60,30 @@ class Line:
 
     name: str
     note: str
+    usage: UsageFigures
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A movement: what it was, whose balance it moved where that needs saying, why, under which key, and who asked for it."""
+
+    day: date
+    name: str
+    whose: str
+    reason: str
+    key: str
+    by: str
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A line of what was used by whom, with what and for what."""
+
+    name: str
+    provider: str
+    model: str
+    feature: str
     usage: UsageFigures
 
 
@@ -102,14 +124,12 @@ def statement_page(statement: Statement) -> str:
     accounts = [statement.total, *([statement.pool, statement.users] if split else [])]
     movements = [(label, [getattr(account, name) for account in accounts]) for name, label in _MOVEMENTS.items()]
     always = ("Opening balance", "Usage billed", "Closing balance")
-    style = Markup(files("cli.output").joinpath("statement.css").read_text(encoding="utf-8"))  # noqa: S704 - it is ours
     models = [Line(row.model, row.provider, row) for row in statement.by_model]
     shown_zone = statement.time_zone if is_time_zone(statement.time_zone) else "UTC"  # the database's zones may be newer than this program's
     tokens = [TokenKind(name, heading) for name, heading in _TOKENS.items() if name in _ALWAYS_SHOWN or getattr(statement.usage, name)]
-    return _template().render(
+    return page(
+        "statement.html",
         statement=statement,
-        style=style,
-        style_hash=base64.b64encode(sha256(style.encode()).digest()).decode(),
         month=f"{calendar.month_name[statement.first.month]} {statement.first.year}",
         address=_address(statement),
         models=[(_MODELS[model.billing_model], model.since) for model in statement.billing_models],
@@ -119,6 +139,7 @@ def statement_page(statement: Statement) -> str:
         columns=["Total", "Pool", "Users' accounts"] if split else ["Amount"],
         movements=[(label, values) for label, values in movements if label in always or any(values)],
         held=_held(statement, split=split),
+        **_items(statement),
         tokens=tokens,
         token_note=", who may count some kinds within others" if len(tokens) > len(_ALWAYS_SHOWN) else "",
         mixed=statement.usage.billed_cost != 0 and statement.usage.unbilled_cost != 0,
@@ -131,29 +152,41 @@ def statement_page(statement: Statement) -> str:
         ],
         by_feature=_cut([Line(row.feature_code, "", row) for row in statement.by_feature]),
         by_user=[Line(row.user_name, "" if row.user_name == row.user_id else row.user_id, row) for row in statement.by_user],
+        parts=_parts(statement),
     )
 
 
-def amount(value: Decimal, places: int) -> Markup:
-    """`value` with so many decimal places, as `places` gives them; those after the second stand smaller, thousands are set apart."""
-    whole, _, decimals = f"{abs(value):.{places}f}".partition(".")
-    sign, grouped = ("\u2212" if value < 0 else ""), _grouped(int(whole))
-    rest = Markup("<small>{}</small>").format(decimals[_PLACES_MIN:]) if places > _PLACES_MIN else ""
-    return Markup("{}{}.{}{}").format(sign, grouped, decimals[:_PLACES_MIN], rest)
+def _items(statement: Statement) -> dict[str, Any]:
+    """The movements that have a line, and what the others come to."""
+    shown = [_item(statement, one) for one in statement.movements[:MOVEMENTS_MAX]]
+    lines = [getattr(statement.total, kind) for kind in _ITEMS]
+    left_out = len(statement.movements) + statement.movements_left_out - len(shown)
+    total = sum(lines, ZERO)
+    return {"items": shown, "items_total": total, "items_left_out": left_out, "items_rest": total - sum((one.amount for one in shown), ZERO)}
 
 
-def places(values: Iterable[Decimal]) -> int:
-    """As many decimal places as it takes to show each of the amounts whole, at least two."""
-    return max([_PLACES_MIN, *(len(f"{value:f}".partition(".")[2].rstrip("0")) for value in values)])
+def _item(statement: Statement, one: StatedMovement) -> Item:
+    name, why = _ITEMS[one.kind], one.reason
+    if one.transaction_id is None:
+        name, why = f"{name} ({grouped(one.entry_count)} entries)", why.replace("_", " ")
+    whose = one.user_name if one.user_name and statement.user_id is None else ""
+    return Item(one.day, name, whose, why, one.key or "", one.by or "", one.amount)
 
 
-def exact(value: Decimal) -> str:
-    """`value` as `amount` has it with as many places as it needs, but as plain text, which is all that a drawing takes."""
-    return amount(value, places([value])).striptags()
+def _parts(statement: Statement) -> list[Part]:
+    """The dearest parts of the usage, all others as one."""
+    shown = statement.by_user_model_feature[:ROWS_MAX]
+    parts = [Part(row.user_name, row.provider, row.model, row.feature_code, row) for row in shown]
+    left_out = len(statement.by_user_model_feature) + statement.parts_left_out - len(shown)
+    if left_out:
+        parts.append(Part(f"{grouped(left_out)} others", "", "", "", _less(statement.usage, shown)))
+    return parts
 
 
-def _grouped(number: int) -> str:
-    return f"{number:,}".replace(",", "\u2019")
+def _less(total: UsageFigures, rows: Sequence[UsageFigures]) -> UsageFigures:
+    """The total without these."""
+    names = [field.name for field in fields(UsageFigures)]
+    return UsageFigures(*[getattr(total, name) - sum(getattr(row, name) for row in rows) for name in names])
 
 
 def _held(statement: Statement, *, split: bool) -> list[Decimal]:
@@ -162,11 +195,6 @@ def _held(statement: Statement, *, split: bool) -> list[Decimal]:
     if held is None or not held.total:
         return []
     return [held.total, held.pool, held.users] if split else [held.total]
-
-
-def _plain(text: str) -> str:
-    """Text that somebody else wrote, without what could turn the line around; escaping it for HTML is the template's business."""
-    return printable(text, keep=_JOINERS)
 
 
 def _address(statement: Statement) -> list[str]:
@@ -197,7 +225,7 @@ def _cut(lines: Sequence[Line]) -> list[Line]:
         return list(lines)
     rest = lines[ROWS_MAX:]
     sums = [sum(getattr(line.usage, field.name) for line in rest) for field in fields(UsageFigures)]
-    return [*lines[:ROWS_MAX], Line(f"{_grouped(len(rest))} others", "", UsageFigures(*sums))]
+    return [*lines[:ROWS_MAX], Line(f"{grouped(len(rest))} others", "", UsageFigures(*sums))]
 
 
 def _used(models: Sequence[ModelMeasures]) -> list[Used]:
@@ -207,16 +235,3 @@ def _used(models: Sequence[ModelMeasures]) -> list[Used]:
         for name, count, leaf in leaf_lines(one.leaves):
             lines.append(Used(one.model, one.provider, name if leaf is None else leaf.replace("_", " "), count, leaf is None))
     return lines
-
-
-def _share(cost: Decimal, greatest: Decimal) -> Decimal:
-    """How long the bar of a line is, of 100."""
-    return round(100 * max(cost, ZERO) / greatest, 1) if greatest > 0 else ZERO
-
-
-@cache
-def _template() -> Template:
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(amount=amount, grouped=_grouped, plain=_plain)
-    environment.globals.update(exact=exact, places=places, share=_share)
-    return environment.from_string(files("cli.output").joinpath("statement.html").read_text(encoding="utf-8"))

@@ -6,8 +6,8 @@ of a month is the opening balance of the next one, when both are asked as of the
 later moment may know of more.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, NamedTuple
@@ -17,152 +17,63 @@ from sqlalchemy import Connection
 from core.asking.question import INSIDE_ONLY, Clock
 from core.asking.request import Day, Moment
 from core.asking.rights import Actor, require_root
-from core.asking.view import Arguments, mandate, view
+from core.asking.view import Arguments, member, view
 from core.billing import BillingModel
 from core.database.database import allow_time
 from core.database.rows import row, rows
 from core.directory.read import without_settings
 from core.errors import NotFound, RequestRefused
 from core.events.contract import Id
-from core.events.model import TOKEN_KINDS, TokenColumns
+from core.events.model import TOKEN_KINDS
 from core.ledger.kinds import LINES
 from core.money import ZERO
 from core.periods import days_of
 from core.printable import shown
 from core.reports.sql import statements as sql
-from core.reports.sql.statements import Balances, HeldNow, Moved, Scope, StatedMandate, UsageSum
+from core.reports.sql.stated_entries import Item, Moved, UsageSum, statements_for
+from core.reports.sql.statements import Balances, HeldNow, Scope, StatedMandate
+from core.reports.stated import (
+    BalanceMonth,
+    DayUsage,
+    FeatureUsage,
+    ModelSince,
+    ModelUsage,
+    PartUsage,
+    StatedMovement,
+    Statement,
+    UsageFigures,
+    UserUsage,
+)
 from core.reports.used_by_model import ModelMeasures, used_by_model
 from core.settings.sql.shown import find_settings
 from core.statistics.measures import added_up
 
+LISTED_MAX, LISTED_MAX_BY_MESSAGE = 10_000, 1_000  # movements, and likewise parts of the usage; the rest is counted
 _YEARS = range(1, 9999)  # the day after the last one must be a day that Python has
 
 
-@dataclass(frozen=True, slots=True)
-class BalanceMonth:
-    """What a month did to a balance, in CHF; each movement with the sign that it has for the balance.
-
-    `usage` is what was billed, as recorded; `amendments` is what corrections of it came to.
-    """
-
-    opening: Decimal
-    top_ups: Decimal
-    grants: Decimal
-    refunds: Decimal
-    adjustments: Decimal
-    switches: Decimal
-    amendments: Decimal
-    usage: Decimal
-    closing: Decimal
-
-
-@dataclass(frozen=True, slots=True)
-class _Costs:
-    """How many usage events, what they cost in CHF, which part of that moved a balance and which none."""
-
-    event_count: int
-    cost: Decimal
-    billed_cost: Decimal
-    unbilled_cost: Decimal
-
-
-@dataclass(frozen=True, slots=True)
-class UsageFigures(TokenColumns[int], _Costs):
-    """Usage events, as amended: their costs, and their tokens as the producers counted them.
-
-    Whether cached or reasoning tokens are also among the input or output is the producers' business.
-    """
-
-
-@dataclass(frozen=True, slots=True)
-class DayUsage(UsageFigures):
-    """The usage of one local day."""
-
-    day: date
-
-
-@dataclass(frozen=True, slots=True)
-class ModelUsage(UsageFigures):
-    """The usage of one provider's model, `unknown` where events don't say."""
-
-    provider: str
-    model: str
-
-
-@dataclass(frozen=True, slots=True)
-class FeatureUsage(UsageFigures):
-    """The usage of one feature, `unknown` where events don't say."""
-
-    feature_code: str
-
-
-@dataclass(frozen=True, slots=True)
-class UserUsage(UsageFigures):
-    """The usage of one user."""
-
-    user_id: str
-    user_name: str
-
-
-@dataclass(frozen=True, slots=True)
-class ModelSince:
-    """A billing model and the first local day of the month under it; None where it held before the month."""
-
-    billing_model: BillingModel
-    since: date | None
-
-
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """A mandate's month, both days included, by all that was recorded before `as_of`; amounts in CHF.
-
-    `total` is the pool and the users' accounts together. `unbilled_refunds` is what refunds gave back that moved no balance, since
-    nobody had paid: it stands beside the cost. `late_event_count` events were recorded after the month had ended.
-    Days ascend; models, features and users come dearest first. `ended`: by the mandate's clocks the month was over at `as_of`.
-    `leaves` is what was used by class, of events that told their usage object, and `provider_cost` what providers charge for it by
-    currency, None unless it was asked for; `measures_by_model` has both by model, those without a usage object left out.
-    `held` stands beside the closing balance of the present month as of now; of any other month or moment it is None.
-    """
-
-    mandate_id: str
-    mandate_name: str
-    billing_address: dict[str, str]
-    settings_version: int
-    time_zone: str
-    first: date
-    last: date
-    ended: bool
-    as_of: datetime
-    billing_models: list[ModelSince]
-    total: BalanceMonth
-    pool: BalanceMonth
-    users: BalanceMonth
-    usage: UsageFigures
-    unbilled_refunds: Decimal
-    late_event_count: int
-    by_day: list[DayUsage]
-    by_model: list[ModelUsage]
-    by_feature: list[FeatureUsage]
-    by_user: list[UserUsage]
-    leaves: dict[str, int] = field(default_factory=dict)
-    provider_cost: dict[str, Decimal] | None = None
-    measures_by_model: list[ModelMeasures] = field(default_factory=list)
-    held: HeldNow | None = None
-
-
 class _Moves(NamedTuple):
-    """What the month did to the pool and to the users' accounts, what refunds gave back beside them, and what is held now."""
+    """What the month did to the pool and to the users' accounts, thing by thing, what refunds gave back beside them, and what is held now."""
 
     pool: BalanceMonth
     users: BalanceMonth
+    items: list[StatedMovement]
     unbilled_refunds: Decimal
     held: HeldNow
+
+
+class _Whose(NamedTuple):
+    """Whom a statement is about: a mandate, or a user with an account in it."""
+
+    account_id: int | None = None
+    user_id: str | None = None
+    user_name: str | None = None
 
 
 def _sees(actor: Actor, given: Arguments) -> Callable[[Connection], object] | None:
     if given["provider_cost"]:
         require_root(actor, "see what providers charge")
-    return mandate("read the statement")(actor, given)
+    return member("read the statement")(actor, given)
 
 
 @view("view.statement", sees=_sees)
@@ -172,11 +83,12 @@ def statement(
     month: Day,
     as_of: Moment | None = None,
     *,
+    user_id: Id | None = None,
     provider_cost: bool = False,
     patient: Annotated[bool, INSIDE_ONLY] = False,
     clock: Clock = None,
 ) -> Statement:
-    """What moved the mandate's balances and what it used on the local days of a month, at one moment.
+    """What moved the mandate's balances and what it used on the local days of a month, at one moment; or the same of one user in it.
 
     The same moment gives the same figures for ever; only of the seconds right before it something may still be on its way into
     the books. Names are those of today, and so is what is held, which stands on the statement of the present month as of now alone.
@@ -186,39 +98,69 @@ def statement(
         mandate_id: whose.
         month: any day of it.
         as_of: only what was recorded before this moment (aware) counts; without one, or of one ahead, it is now.
+        user_id: of this user's account alone.
         provider_cost: with what providers charge, which root alone may ask for.
-        patient: whoever asks waits as long as it takes; without, each query ends after `TOLLBOOK_STATEMENT_TIMEOUT_SECONDS`.
+        patient: whoever asks waits as long as it takes, and gets up to 10,000 movements and parts of the usage. Without, each query ends
+            after `TOLLBOOK_STATEMENT_TIMEOUT_SECONDS`, and up to 1,000 are listed.
         clock: the time by which holds end.
 
     Raises:
-        NotFound: the mandate has no billing settings, or had none yet at that moment.
+        NotFound: the mandate has no billing settings, or had none yet at that moment; or the user has no account in it.
         RequestRefused: the year is 9999.
     """
-    if month.year not in _YEARS:
-        raise RequestRefused(f"{month.isoformat()[:7]} is too far ahead", field="month", value=month)
-    first, last = days_of(month.year, month.month)
+    first, last = _days_of(month)
     if patient:
         allow_time(connection)
-    stated = row(connection, StatedMandate, sql.MANDATE, mandate_id=mandate_id, first=first, last=last, as_of=as_of)
-    if stated is None:
-        if as_of is None or find_settings(connection, mandate_id) is None:
-            raise without_settings(connection, mandate_id)
-        raise NotFound(f"mandate {shown(mandate_id)} had no billing settings yet at {as_of.isoformat()}")
-    scope = Scope(mandate_id, first, last, stated.as_of)
+    stated = _stated_mandate(connection, mandate_id, first, last, as_of)
+    whose = _Whose() if user_id is None else _user(connection, mandate_id, user_id)
+    scope = Scope(mandate_id, first, last, stated.as_of, whose.account_id)
     models = [(BillingModel(version.billing_model), version.day) for version in connection.execute(sql.MODELS, scope._asdict())]
     connection.execute(sql.PREPARE)
     moves = _moves(connection, scope, clock)
-    sums = rows(connection, UsageSum, sql.USED, **scope._asdict(), ends_at=stated.ends_at)
-    measures = used_by_model(connection, scope, costs=provider_cost)
+    listed_max = LISTED_MAX if patient else LISTED_MAX_BY_MESSAGE
+    sums = rows(connection, UsageSum, statements_for(whose.account_id).used, **scope._asdict(), ends_at=stated.ends_at, parts_max=listed_max)
+    found = _with_measures(_stated(scope, stated, models, moves, sums), used_by_model(connection, scope, costs=provider_cost), costs=provider_cost)
+    return replace(
+        found,
+        held=moves.held if stated.is_present else None,
+        movements=moves.items[:listed_max],
+        movements_left_out=max(0, len(moves.items) - listed_max),
+        user_id=whose.user_id,
+        user_name=whose.user_name,
+    )
+
+
+def _with_measures(found: Statement, measures: list[ModelMeasures], *, costs: bool) -> Statement:
     whole = added_up((one.leaves, one.provider_cost or {}) for one in measures)
-    costs, held = whole.provider_cost if provider_cost else None, moves.held if stated.is_present else None
-    found = _stated(scope, stated, models, moves, sums)
-    return replace(found, leaves=whole.leaves, provider_cost=costs, measures_by_model=measures, held=held)
+    return replace(found, leaves=whole.leaves, provider_cost=whole.provider_cost if costs else None, measures_by_model=measures)
+
+
+def _days_of(month: date) -> tuple[date, date]:
+    if month.year not in _YEARS:
+        raise RequestRefused(f"{month.isoformat()[:7]} is too far ahead", field="month", value=month)
+    return days_of(month.year, month.month)
+
+
+def _stated_mandate(connection: Connection, mandate_id: str, first: date, last: date, as_of: datetime | None) -> StatedMandate:
+    stated = row(connection, StatedMandate, sql.MANDATE, mandate_id=mandate_id, first=first, last=last, as_of=as_of)
+    if stated is not None:
+        return stated
+    if as_of is None or find_settings(connection, mandate_id) is None:
+        raise without_settings(connection, mandate_id)
+    raise NotFound(f"mandate {shown(mandate_id)} had no billing settings yet at {as_of.isoformat()}")
+
+
+def _user(connection: Connection, mandate_id: str, user_id: str) -> _Whose:
+    account = connection.execute(sql.USER, {"mandate_id": mandate_id, "user_id": user_id}).one_or_none()
+    if account is None:
+        raise NotFound(f"mandate {shown(mandate_id)} has no account of user {shown(user_id)}", field="user", value=user_id)
+    return _Whose(account.id, user_id, account.user_name)
 
 
 def _stated(scope: Scope, stated: StatedMandate, models: list[tuple[BillingModel, date]], moves: _Moves, sums: list[UsageSum]) -> Statement:
     by_day = sorted((DayUsage(**_figures(s), day=s.day) for s in sums if s.day is not None), key=lambda usage: usage.day)
     total = _total(by_day)
+    parts = [s for s in sums if s.parts is not None]
     return Statement(
         scope.mandate_id,
         stated.mandate_name,
@@ -237,31 +179,61 @@ def _stated(scope: Scope, stated: StatedMandate, models: list[tuple[BillingModel
         moves.unbilled_refunds,
         sum(s.late_event_count for s in sums if s.day is not None),
         by_day,
-        [ModelUsage(**_figures(s), provider=s.provider, model=s.model) for s in sums if s.provider is not None and s.model is not None],
-        [FeatureUsage(**_figures(s), feature_code=s.feature_code) for s in sums if s.feature_code is not None],
-        [UserUsage(**_figures(s), user_id=s.user_id, user_name=s.user_name) for s in sums if s.user_id is not None and s.user_name is not None],
+        [ModelUsage(**_figures(s), **_named(s, "provider", "model")) for s in sums if s.model is not None and s.parts is None],
+        [FeatureUsage(**_figures(s), **_named(s, "feature_code")) for s in sums if s.feature_code is not None and s.parts is None],
+        [UserUsage(**_figures(s), **_named(s, "user_id", "user_name")) for s in sums if s.user_id is not None and s.parts is None],
+        by_user_model_feature=[PartUsage(**_figures(s), **_named(s, "user_id", "user_name", "provider", "model", "feature_code")) for s in parts],
+        parts_left_out=parts[0].parts - len(parts) if parts and parts[0].parts is not None else 0,
     )
+
+
+def _named(found: UsageSum, *names: str) -> dict[str, Any]:
+    return {name: getattr(found, name) for name in names}
 
 
 def _moves(connection: Connection, scope: Scope, clock: datetime | None) -> _Moves:
     """The pool and the users' accounts together, read off what they hold now: less what counts later, less the month itself."""
-    present = rows(connection, Balances, sql.BALANCES, mandate_id=scope.mandate_id, clock=clock)[0]
+    queries = statements_for(scope.account_id)
+    balances = sql.BALANCES if scope.account_id is None else sql.BALANCES_OF_USER
+    present = rows(connection, Balances, balances, mandate_id=scope.mandate_id, account_id=scope.account_id, clock=clock)[0]
     of = scope._asdict() | {"pool_id": present.pool_id}
     after = of | {"first": scope.last + timedelta(days=1), "last": date.max}
-    within = rows(connection, Moved, sql.MOVED, **of)
-    later = [*rows(connection, Moved, sql.MOVED, **after), *rows(connection, Moved, sql.MOVED_SINCE, **of)]
+    within = rows(connection, Item, queries.itemised, **of)
+    later = [*rows(connection, Moved, queries.moved, **after), *rows(connection, Moved, queries.moved_since, **of)]
     pool, users = _month_of(present.pool, within, later, is_pool=True), _month_of(present.users, within, later, is_pool=False)
     unbilled = sum((m.amount for m in within if m.is_pool is None), ZERO)
-    return _Moves(pool, users, unbilled, HeldNow(present.pool_held + present.users_held, present.pool_held, present.users_held))
+    held = HeldNow(present.pool_held + present.users_held, present.pool_held, present.users_held)
+    return _Moves(pool, users, _movements(within), unbilled, held)
 
 
-def _month_of(now: Decimal, within: Iterable[Moved], later: Iterable[Moved], *, is_pool: bool) -> BalanceMonth:
+def _month_of(now: Decimal, within: Iterable[Item], later: Iterable[Moved], *, is_pool: bool) -> BalanceMonth:
     lines = dict.fromkeys(LINES.values(), ZERO)
     for m in within:
         if m.is_pool is is_pool:
             lines[LINES[m.kind]] += m.amount
     closing = now - sum((m.amount for m in later if m.is_pool is is_pool), ZERO)
     return BalanceMonth(opening=closing - sum(lines.values(), ZERO), closing=closing, **lines)
+
+
+def _movements(items: Sequence[Item]) -> list[StatedMovement]:
+    """All that moved a balance beside usage, each by itself."""
+    return [
+        StatedMovement(
+            item.day,
+            LINES[item.kind],
+            item.amount,
+            item.reason,
+            item.key,
+            item.asked_by,
+            item.user_id,
+            item.user_name,
+            item.is_pool,
+            item.transaction_id,
+            item.entry_count,
+        )
+        for item in items
+        if item.day is not None and item.is_pool is not None
+    ]
 
 
 def _added(one: BalanceMonth, other: BalanceMonth) -> BalanceMonth:

@@ -6,7 +6,8 @@ from itertools import groupby
 
 from sqlalchemy import Connection
 
-from core.reports.sql.statements import MEASURED, Scope
+from core.reports.sql.stated_entries import statements_for
+from core.reports.sql.statements import Scope
 from core.statistics.measures import Measure, measured
 
 
@@ -22,7 +23,7 @@ class ModelMeasures:
 
 def used_by_model(connection: Connection, scope: Scope, *, costs: bool) -> list[ModelMeasures]:
     """What the entries of the scope measure, by provider and model; as amended, and with what providers charge, or without."""
-    found = connection.execute(MEASURED[costs], scope._asdict())
+    found = connection.execute(statements_for(scope.account_id).measured[costs], scope._asdict())
     measures = []
     for (provider, model), totals in groupby(found, key=lambda row: (row.provider, row.model)):
         used = measured(Measure(one.measure, one.currency, one.total) for one in totals)

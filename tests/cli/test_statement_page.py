@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from cli.output.statement_page import ROWS_MAX, amount, places, statement_page
+from cli.output.page import amount, places
+from cli.output.statement_page import ROWS_MAX, statement_page
 from core.asking.rights import ROOT
 from core.billing import BillingModel
 from core.database.database import Database
@@ -23,7 +24,8 @@ from core.ledger.read_accounts import holder_account
 from core.money import ZERO
 from core.movements.refund import Refund, refund
 from core.movements.top_up import TopUp, top_up
-from core.reports.statement import BalanceMonth, FeatureUsage, Statement, UsageFigures, UserUsage, statement
+from core.reports.stated import BalanceMonth, FeatureUsage, Statement, UsageFigures, UserUsage
+from core.reports.statement import statement
 from tests.cli.test_cli import Run, run
 from tests.conftest import Record, Rows
 from tests.sample_events import event
@@ -140,9 +142,9 @@ def test_a_page_that_is_there_stays(run: Run, month: Statement, tmp_path: Path) 
     (tmp_path / "made").write_text("sent")
     refused = run("statement", "acme", "2026-01", "--output", "made")
     assert (refused.code, refused.err) == (1, "error: output: 'made' is there already: name another file, or --force\n")
-    assert run("statement", "nobody", "2026-01", "--output", "made", "--force").code == 1
+    assert run("statement", "nobody", "2026-01", "--output", "made", "--force").code == 4
     assert (tmp_path / "made").read_text() == "sent"
-    assert run("statement", "nobody", "2026-01", "--output", "other").code == 1
+    assert run("statement", "nobody", "2026-01", "--output", "other").code == 4
     assert [path.name for path in tmp_path.iterdir()] == ["made"]
     assert run("statement", "acme", "2026-01", "--output", "made", "--force").code == 0
     assert "<title>Statement January 2026" in (tmp_path / "made").read_text(encoding="utf-8")

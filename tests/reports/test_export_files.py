@@ -168,6 +168,6 @@ def test_without_pyarrow_the_extra_is_named(run: Run, monkeypatch: pytest.Monkey
     """Parquet is an error in one line that says what is missing; CSV needs nothing of it."""
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     ended = run("export", "transactions", "--format", "parquet", "--output", "a.parquet")
-    assert (ended.code, ended.out, list(Path().iterdir())) == (1, "", [])
+    assert (ended.code, ended.out, list(Path().iterdir())) == (78, "", [])
     assert "the extra `parquet`" in ended.err
     assert run("export", "transactions").code == 0

@@ -14,7 +14,8 @@ from core.database.database import Database
 from core.json_text import json_text
 from core.ledger.read_balance_at import balance_at
 from core.reports.export import statistics_export, transactions_export
-from core.reports.statement import Statement, statement
+from core.reports.stated import Statement
+from core.reports.statement import statement
 from core.statistics.roll_up import roll_up_usage
 from tasks.views import VIEWS
 from tests.asking.test_actors import CASES
@@ -96,7 +97,7 @@ def test_the_page_the_table_and_the_document_have_what_is_held(database: Databas
     assert "Held now for calls under way</th><td>1.62<small>3456789</small></td>" in page
     month = f"{found.first:%Y-%m}"
     assert run("statement", "acme", month, "--json").json["held"] == {"total": "1.623456789", "pool": "0.000000000", "users": "1.623456789"}
-    assert "│ held now │ 1.623456789 │ 0.000000000 │ 1.623456789 │" in " ".join(run("statement", "acme", month).out.split())
+    assert "held now 1.623456789 0.000000000 1.623456789" in " ".join(run("statement", "acme", month).out.split())
 
 
 def test_commands_show_balance_held_and_available(run: Run, hold: Callable[[], None]) -> None:
@@ -105,7 +106,7 @@ def test_commands_show_balance_held_and_available(run: Run, hold: Callable[[], N
     shown = {"balance": "9.750000000", "held": "1.623456789", "available": "8.126543211"}
     assert run("balance", "acme", "ada", "--json").json.items() >= shown.items()
     assert run("accounts", "show", str(ADA), "--json").json.items() >= shown.items()
-    assert "│ 9.750000000 │ 1.623456789 │   8.126543211 │" in run("accounts", "list", "acme").out
+    assert " 9.750000000  1.623456789    8.126543211 " in run("accounts", "list", "acme").out
     rows = [run(*command, "--json").json[0] for command in (("balances", "user", "ada"), ("balances", "users"), ("accounts", "list", "acme"))]
     assert all(row.items() >= shown.items() for row in rows)
     whole = run("balances", "mandates", "--json").json
@@ -113,7 +114,7 @@ def test_commands_show_balance_held_and_available(run: Run, hold: Callable[[], N
         ("19.500000000", "1.623456789", "17.876543211"),
         ("-2.500000000", "3.000000000", "-5.500000000"),
     ]
-    assert "┃ total_balance CHF ┃ held CHF ┃ available CHF ┃" in " ".join(run("balances", "mandates").out.split())
+    assert " total_balance CHF held CHF available CHF " in " ".join(run("balances", "mandates").out.split())
 
 
 def test_nothing_else_knows_of_holds(database: Database, rows: Rows, run: Run, hold: Callable[[], None], breaches: Breaches) -> None:
@@ -133,7 +134,7 @@ def told(database: Database) -> dict[str, Any]:
     """All that the views and exports tell, but for the moment, and what is held."""
     answers: dict[str, Any] = {}
     for view, asked, answered in CASES:
-        if "root" in answered.split() and view not in ("hold", "list_holds", "expired_holds", "cap"):
+        if "root" in answered.split() and view not in ("hold", "list_holds", "expired_holds", "cap", "list_missing"):
             question, function = VIEWS[f"view.{view}"]
             answers[f"{view} {asked}"] = without(plain(function(database, ROOT, **question.read({"actor": ROOT, **asked}).arguments())))
     for export in (transactions_export, statistics_export):

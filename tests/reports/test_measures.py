@@ -60,8 +60,8 @@ def test_a_statement_has_classes_and_cost_only_where_it_is_asked_for(database: D
 def test_the_statement_shows_sums_and_classes(run: Run) -> None:
     """As a table and as a page: all input, and what of it was what; the page has no provider cost unless it is asked for."""
     out = run("statement", "acme", MONTH).out
-    assert "│ all input tokens  │  2000 │                  │" in out
-    assert "│                   │   400 │ cache_read       │" in out
+    assert "\nall input tokens    2000\n" in out
+    assert "                     400  cache_read\n" in out
     assert "provider cost" not in out
     assert "provider cost: 0.0112 USD" in run("statement", "acme", MONTH, "--provider-cost").out
     page = run("statement", "acme", MONTH, "--output", "-").out
@@ -78,7 +78,7 @@ def test_statistics_show_sums_and_classes(run: Run) -> None:
     """Stored and computed, as tables, CSV and JSON."""
     for asked in (("stats", "acme"), ("stats", "acme", "ada", "--computed")):
         out = run(*asked, "--year", str(OCCURRED_AT.year)).out
-        assert "│ all output tokens │   200 │" in out
+        assert "\nall output tokens    200" in out
         assert "provider cost: 0.0112 USD" in out
     found = run("stats", "acme", "--year", str(OCCURRED_AT.year), "--json").json
     assert (found["total"]["leaves"], found["total"]["provider_cost"]) == (TWICE, {"USD": "0.0112"})

@@ -24,8 +24,9 @@ from core.money import ZERO
 from core.movements.amend_prices import amend_prices
 from core.movements.new_price import NewPrice
 from core.movements.top_up import TopUp, top_up
-from core.reports.sql import statements
-from core.reports.statement import BalanceMonth, Statement, statement
+from core.reports.sql.stated_entries import MANDATE, OF_MANDATE, taken_back
+from core.reports.stated import BalanceMonth, Statement
+from core.reports.statement import statement
 from core.statistics.read import computed_statistics, days_in
 from core.statistics.roll_up import roll_up_usage
 from tests.books.plans import nodes
@@ -63,11 +64,13 @@ def _month(entry: Row) -> date:
     return day.replace(day=1)
 
 
-def expected_account(ledger: list[Row], month: date, *, pool: bool) -> BalanceMonth:
-    """What the ledger, read entry by entry, says of the pool or of the users' accounts."""
+def expected_account(ledger: list[Row], month: date, *, pool: bool, user_id: str | None = None) -> BalanceMonth:
+    """What the ledger, read entry by entry, says of the pool, or of the users' accounts, or of one of them."""
     sums: dict[str, Decimal] = defaultdict(Decimal)
     for entry in ledger:
         if entry["balance_account_id"] is None or (entry["payer"] is None) is not pool or _month(entry) > month:
+            continue
+        if user_id is not None and entry["payer"] != user_id:
             continue
         delta = -entry["amount"] if entry["transaction_type"] == "DEBIT" else entry["amount"]
         sums["closing"] += delta
@@ -129,9 +132,31 @@ def check_statement(found: Statement, ledger: list[Row]) -> None:
     for name in (field.name for field in fields(BalanceMonth)):
         assert getattr(found.total, name) == getattr(found.pool, name) + getattr(found.users, name)
     assert found.usage.billed_cost == -(found.total.usage + found.total.amendments)
-    for rows in (found.by_day, found.by_model, found.by_feature, found.by_user):
+    check_parts(found)
+
+
+def check_parts(found: Statement) -> None:
+    """Every list adds up to its total: movements by kind to the lines of the balance, all usage to the same total."""
+    assert (found.movements_left_out, found.parts_left_out) == (0, 0)
+    for kind in set(KINDS.values()) - {"usage"}:
+        for pool, account in ((True, found.pool), (False, found.users)):
+            assert sum((m.amount for m in found.movements if m.kind == kind and m.is_pool is pool), ZERO) == getattr(account, kind)
+    assert [m.day for m in found.movements] == sorted(m.day for m in found.movements)
+    for rows in (found.by_day, found.by_model, found.by_feature, found.by_user, found.by_user_model_feature):
         for name in ("event_count", "cost", "billed_cost", "unbilled_cost", *TOKENS):
             assert sum(getattr(row, name) for row in rows) == getattr(found.usage, name)
+
+
+def check_user(found: Statement, ledger: list[Row]) -> None:
+    """The statement of one user is the ledger's: their own balance, and the usage about them, whoever paid for it."""
+    assert found.user_id is not None
+    ledger = [entry for entry in ledger if entry["recorded_at"] < found.as_of]
+    assert found.total == found.users == expected_account(ledger, found.first, pool=False, user_id=found.user_id)
+    assert {m.user_id for m in found.movements} <= {found.user_id, None}
+    own = [entry for entry in ledger if entry["about"] == found.user_id]
+    paid_by_others = [{**entry, "balance_account_id": None} if entry["payer"] != found.user_id else entry for entry in own]
+    assert stated_usage(found) == expected_usage(paid_by_others, found.first)
+    check_parts(found)
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -164,6 +189,9 @@ def test_statements_are_what_the_ledger_says(
             assert as_of is not None
             assert not [entry for entry in ledger if entry["recorded_at"] < as_of]
             continue
+        accounts = rows("SELECT user_id FROM accounts WHERE mandate_id = :m AND user_id IS NOT NULL", m=mandate_id)
+        for account in accounts:
+            check_user(statement(database, ROOT, mandate_id, found[-1].first, found[-1].as_of, user_id=account["user_id"]), ledger)
         for before, after in zip([None, *found[:-1]], found, strict=True):
             check_statement(after, ledger)
             assert after.total.opening == (before.total.closing if before else 0)
@@ -276,6 +304,52 @@ def test_imported_books_are_history_and_an_adjustment(take: Take, of: Callable[.
     assert breaches() == {}
 
 
+def put_movements(database: Database, record: Record, put_settings: PutSettings) -> None:
+    """A January in which ada uses 3 and 4 CHF, and today a payment of 20, an adjustment of -1.5, and corrections of both days to 2 CHF."""
+    put_settings(users=["ada", "bob"])
+    events = [event(event_id=f"e{n}", price_chf=f"{n}", occurred_at=f"2026-01-{n:02}T10:00:00Z", model="gpt", feature_code="chat") for n in (3, 4)]
+    record(*events, event(user_id="bob", price_chf="0.5", occurred_at="2026-01-04T10:00:00Z"), clock=at("2026-02-01T00:00:00Z"))
+    account = holder_account(database, ROOT, "acme", "ada").id
+    top_up(database, ROOT, TopUp.read({"mandate_id": "acme", "account_id": account, "amount": "20", "key": "invoice 7", "by": "olga"}))
+    new = [NewPrice.read({"mandate_id": "acme", "event_id": one["event_id"], "price_chf": "2"}) for one in events]
+    amend_prices(database, ROOT, new, key="list of May", by="otto", worker="test")
+
+
+def test_movements_say_what_why_under_which_key_and_by_whom(
+    database: Database, record: Record, put_settings: PutSettings, of: Callable[..., Statement], rows: Rows
+) -> None:
+    """Each entry on its day; corrections of usage as one line for each day and key, on the days of the usage."""
+    put_movements(database, record, put_settings)
+    january, now = of("2026-01"), of(newest_month(rows))
+    assert [(m.day.day, m.kind, m.amount, m.reason, m.key, m.by, m.user_id, m.entry_count) for m in january.movements] == [
+        (3, "amendments", Decimal(1), "amend_prices", "list of May", "otto", None, 2),
+        (4, "amendments", Decimal(2), "amend_prices", "list of May", "otto", None, 2),
+    ]
+    paid = [m for m in now.movements if m.kind == "top_ups"]
+    assert [(m.amount, m.reason, m.key, m.by, m.user_id, m.is_pool, m.entry_count) for m in paid] == [
+        (Decimal(20), "Top-up", "invoice 7", "olga", "ada", False, 1)
+    ]
+    assert {(m.kind, m.user_id, m.by) for m in now.movements if m.kind == "grants"} == {("grants", "ada", None), ("grants", "bob", None)}
+
+
+def test_a_statement_of_one_user(database: Database, record: Record, put_settings: PutSettings) -> None:
+    """Their own balance and usage: 7 CHF used, 3 given back by corrections; another user's half a franc is not in it."""
+    put_movements(database, record, put_settings)
+    found = statement(database, user("ada"), "acme", date(2026, 1, 1), user_id="ada")
+    assert (found.user_id, found.total.usage, found.total.amendments, found.total.closing) == ("ada", Decimal(-7), Decimal(3), Decimal(-4))
+    assert [(p.user_id, p.model, p.feature_code, p.cost) for p in found.by_user_model_feature] == [("ada", "gpt", "chat", Decimal(4))]
+    whole = statement(database, ROOT, "acme", date(2026, 1, 1))
+    assert [(p.user_id, p.model, p.feature_code, p.event_count, p.cost) for p in whole.by_user_model_feature] == [
+        ("ada", "gpt", "chat", 2, Decimal(4)),
+        ("bob", "unknown", "unknown", 1, Decimal("0.5")),
+    ]
+    for actor, whom in ((user("bob"), "ada"), (user("ada"), None)):
+        with pytest.raises(Forbidden):
+            statement(database, actor, "acme", date(2026, 1, 1), user_id=whom)
+    with pytest.raises(NotFound, match="mandate 'acme' has no account of user 'nobody'"):
+        statement(database, ROOT, "acme", date(2026, 1, 1), user_id="nobody")
+
+
 def test_who_may_read_a_statement(database: Database, record: Record, put_settings: PutSettings) -> None:
     """Root and the mandate's administrator; neither another one nor the mandate's users."""
     put_settings(users=["ada"])
@@ -385,7 +459,7 @@ OLD_AMENDMENTS = (
 
 def test_amendments_of_other_months_are_not_followed(owner_database: Database) -> None:
     """A statement reads the entries that were taken back of its own month, however many there are of others."""
-    query = f"EXPLAIN (ANALYZE, FORMAT JSON) {statements._taken_back('t.id')}"
+    query = f"EXPLAIN (ANALYZE, FORMAT JSON) {taken_back(MANDATE, 't.id')}"
     read = []
     with owner_database.transaction() as connection:
         for statement_of_old in OLD_AMENDMENTS:
@@ -399,11 +473,21 @@ def test_amendments_of_other_months_are_not_followed(owner_database: Database) -
     assert read[1] == 0
 
 
-@pytest.mark.parametrize("query", [statements.MOVED, statements.MOVED_SINCE, statements.USED], ids=["moved", "since", "used"])
+@pytest.mark.parametrize(
+    "query", [OF_MANDATE.moved, OF_MANDATE.itemised, OF_MANDATE.moved_since, OF_MANDATE.used], ids=["moved", "itemised", "since", "used"]
+)
 def test_no_statement_reads_other_mandates_entries(query: object, owner_database: Database, put_settings: PutSettings) -> None:
     """Every partition is read through an index."""
     put_settings()
-    parameters = {"mandate_id": "acme", "first": date(2026, 1, 1), "last": date(2026, 1, 31), "as_of": NOW, "ends_at": NOW, "pool_id": 1}
+    parameters = {
+        "mandate_id": "acme",
+        "first": date(2026, 1, 1),
+        "last": date(2026, 1, 31),
+        "as_of": NOW,
+        "ends_at": NOW,
+        "pool_id": 1,
+        "parts_max": 9,
+    }
     with owner_database.transaction() as connection:
         connection.execute(text("SET LOCAL enable_seqscan = off"))
         plan = connection.execute(text(f"EXPLAIN {query}"), parameters).scalars().all()
