@@ -9,6 +9,7 @@ from cli.context import find_servers
 from cli.options import AsJson, By, Key, Limit, Mandate, Offset, OfUser
 from cli.output.show import Listing, show, show_rows
 from core.ledger import read_accounts as accounts
+from core.ledger.sql.shown_accounts import Account
 from core.movements.open_account import AccountOpening, open_account
 from core.movements.set_account_enabled import AccountEnabling, set_account_enabled
 from core.movements.set_credit_limit import CreditLimit, set_credit_limit
@@ -28,8 +29,11 @@ _LISTING = Listing(
     ("warns at CHF", "warning_threshold"),
     ("credit limit CHF", "credit_limit"),
     "enabled",
+    of=Account,
     free=("name",),
+    less=("type", "enabled", "credit limit CHF", "held CHF", "warns at CHF", "id", "name"),
     after=lambda last: ("--after", last.user_id or ""),
+    hint="accounts come with the first usage, or with `tollbook accounts open`",
 )
 
 

@@ -13,10 +13,7 @@ from core.movements.adjust import adjust as adjust_balance
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
-@app.command(
-    epilog="Example: tollbook adjust acme -12.50 --user ada --reason 'agreed by phone' --key ticket-4711",
-    context_settings={"ignore_unknown_options": True},
-)
+@app.command(epilog="Example: tollbook adjust acme -12.50 --user ada --reason 'agreed by phone' --key ticket-4711")
 def adjust(
     mandate: Mandate,
     amount: Annotated[str, typer.Argument(help="CHF to add, below 0 to take off; at most nine decimal places.")],

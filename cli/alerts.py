@@ -6,10 +6,12 @@ from typing import Annotated
 import typer
 
 from cli.asking import ask
-from cli.options import AsJson, BeforeId, Limit, Moment, Offset, moment
+from cli.confirming import Yes, confirm
+from cli.options import AsJson, BeforeId, Limit, Moment, Offset
 from cli.output.show import Listing, show, show_rows
 from cli.output.text import counted
-from core.alerts.read import list_alerts
+from cli.ranges import Moments, moment, ranged
+from core.alerts.read import Alert, list_alerts
 from core.alerts.withhold import withhold_alerts
 from core.billing import AlertKind
 
@@ -27,17 +29,20 @@ _LISTING = Listing(
     ("after CHF", "balance_after"),
     ("line CHF", "threshold"),
     ("published (UTC)", lambda alert: "withheld" if alert.withheld_at else alert.published_at),
+    of=Alert,
+    less=("published (UTC)", "recovered", "id", "before CHF", "account"),
     after=lambda last: ("--before", str(last.id)),
 )
 
 
-@app.callback(invoke_without_command=True, epilog="Example: tollbook alerts --mandate acme --kind ZERO --since 2026-01-31T00:00:00Z")
+@app.callback(invoke_without_command=True, epilog="Example: tollbook alerts --mandate acme --kind ZERO --from 2026-01-31")
+@ranged
 def alerts(
     context: typer.Context,
     *,
     mandate: Annotated[str | None, typer.Option(help="Only those of this mandate.")] = None,
     kind: Annotated[AlertKind | None, typer.Option(case_sensitive=False, metavar="|".join(AlertKind), help="Only those of this kind.")] = None,
-    since: Annotated[Moment, typer.Option(help="Only those recorded at this time or later: RFC 3339 with offset.")] = None,
+    times: Moments,
     unpublished: Annotated[bool, typer.Option("--unpublished", help="Only those that still wait to be published.")] = False,
     limit: Limit = 100,
     offset: Offset = 0,
@@ -48,16 +53,21 @@ def alerts(
     if context.invoked_subcommand is not None:
         return
     mandates = [mandate] if mandate else None
-    found = ask(list_alerts, mandates, kind=kind, since=moment(since), waiting=unpublished, limit=limit, offset=offset, before=before)
+    found = ask(
+        list_alerts, mandates, kind=kind, since=times.since, until=times.until, waiting=unpublished, limit=limit, offset=offset, before=before
+    )
     show_rows(found, _LISTING, limit, as_json=as_json)
 
 
 @app.command(epilog="Example: tollbook alerts withhold --until 2026-01-31T00:00:00Z")
 def withhold(
-    until: Annotated[Moment, typer.Option(help="Those recorded before this time: RFC 3339 with offset. Default: now.")] = None,
+    until: Annotated[Moment, typer.Option(help="Those recorded before this time, or before this day begins. Default: now.")] = None,
     *,
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Never publish alerts that still wait, for example those from before publishing was switched on. They stay recorded."""
-    withheld = ask(withhold_alerts, moment(until) or datetime.now(UTC))
+    before = datetime.now(UTC) if until is None else moment(until, "--until")
+    confirm(f"never publish the alerts from before {before.isoformat(timespec='seconds')} that still wait?", yes=yes)
+    withheld = ask(withhold_alerts, before)
     show({"withheld": withheld}, f"withheld {counted(withheld, 'alert')}", as_json=as_json)

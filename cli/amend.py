@@ -9,9 +9,10 @@ import typer
 from cli.asking import asking
 from cli.context import process_name
 from cli.options import AsJson, By
+from cli.output.notes import tell
 from cli.output.progress import progress
 from cli.output.show import Listing, show
-from cli.output.text import counted, printable
+from cli.output.text import counted
 from core.asking.rights import Actor
 from core.database.database import Database
 from core.errors import RequestRefused
@@ -33,6 +34,7 @@ _LISTING = Listing(
     ("before CHF", "before"),
     ("after CHF", "after"),
     ("difference CHF", lambda total: total.after - total.before),
+    of=PriceTotals,
 )
 _ALIASES = {alias: name for alias, name in ALIASES.items() if name in NewPrice.model_fields}
 _COLUMNS = Columns("a new price", dict.fromkeys(NewPrice.model_fields, text), list(NewPrice.model_fields), aliases=_ALIASES)
@@ -62,7 +64,7 @@ def amend(
             totals = _revert(database, actor, Reverting(revert, by, process_name("amend"), dry_run))
         else:
             totals = _amend(database, actor, _prices(Path(str(file))), str(key), by, dry_run=dry_run)
-    show({"dry_run": dry_run, "mandates": totals}, lambda: _print(totals, dry_run=dry_run), as_json=as_json)
+    show({"dry_run": dry_run, "mandates": totals}, lambda: _print(totals, dry_run=dry_run), as_json=as_json, rows=totals, of=PriceTotals)
     if any(mandate.problems for mandate in totals):
         raise typer.Exit(1)
 
@@ -122,7 +124,7 @@ def _refuse(problems: Sequence[str], thing: str, what: str) -> None:
 
 def _tell(problems: Sequence[str]) -> None:
     for problem in problems[:PROBLEMS_SHOWN_MAX]:
-        typer.echo(printable(problem), err=True)
+        tell("wrong", problem, label="")
 
 
 def _print(totals: Sequence[PriceTotals], *, dry_run: bool) -> None:

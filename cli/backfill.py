@@ -7,6 +7,7 @@ import typer
 
 from cli.context import find_servers, open_database, process_name
 from cli.options import AsJson
+from cli.output.notes import tell
 from cli.output.show import show
 from core.errors import Conflict, RequestRefused
 from core.recording.backfill_accounts import backfill_accounts
@@ -33,7 +34,7 @@ def accounts(as_json: AsJson = False) -> None:
 
 
 def _tell(refusal: RequestRefused) -> None:
-    typer.echo(f"grant refused: {refusal}", err=True)
+    tell("refused", f"grant refused: {refusal}", label="")
 
 
 def _run(name: str, backfill: Callable[..., dict[str, int] | None], *, as_json: bool) -> None:

@@ -1,6 +1,5 @@
 """`tollbook balance`: what pays for usage now, or paid at some moment."""
 
-from datetime import date, datetime
 from typing import Annotated
 
 import typer
@@ -8,6 +7,7 @@ import typer
 from cli.asking import ask
 from cli.options import AsJson, Mandate
 from cli.output.show import show
+from cli.ranges import day_or_moment
 from core.ledger.read_balance import balance as effective_balance
 from core.ledger.read_balance_at import balance_at
 
@@ -29,20 +29,6 @@ def balance(
     Beside it stand what holds keep of it, and what is available: `-` where nothing bounds it.
     With --at it is the sum of all movements recorded before then, under the billing model of that time, and nothing of holds.
     """
-    when = None if at is None else _moment(at)
+    when = None if at is None else day_or_moment(at, "--at")
     found = ask(effective_balance, mandate, user) if when is None else ask(balance_at, mandate, user, when)
     show(found, as_json=as_json, free=("mandate_name", "user_name"))
-
-
-def _moment(at: str) -> date | datetime:
-    try:
-        return date.fromisoformat(at)
-    except ValueError:
-        pass
-    try:
-        moment = datetime.fromisoformat(at)
-    except ValueError:
-        raise typer.BadParameter("is neither a day such as 2026-01-31 nor a time such as 2026-01-31T12:00:00+01:00", param_hint="--at") from None
-    if moment.tzinfo is None:
-        raise typer.BadParameter("the time has no offset", param_hint="--at")
-    return moment

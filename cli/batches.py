@@ -5,7 +5,7 @@ import typer
 from cli.asking import ask
 from cli.options import AsJson, BeforeId, Limit, Offset
 from cli.output.show import Listing, show_rows
-from core.recording.read_batches import list_batches
+from core.recording.read_batches import CommittedBatch, list_batches
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -14,6 +14,9 @@ _LISTING = Listing(
     "kind",
     ("committed (UTC)", "committed_at"),
     *("worker", "recorded", "duplicate", "conflict", "rejected", "parked", "released"),
+    of=CommittedBatch,
+    less=("released", "worker", "parked", "conflict"),
+    hint="nothing was recorded yet; `tollbook publish` sends events, workers record them",
     after=lambda last: ("--before", str(last.id)),
 )
 

@@ -5,10 +5,12 @@ from typing import Annotated, Any
 import typer
 
 from cli.asking import ask
-from cli.options import AsJson, BeforeId, By, Limit, Mandate, Moment, Offset, moment
+from cli.names import warn_of_unknown
+from cli.options import AsJson, BeforeId, By, Limit, Mandate, Offset
 from cli.output.show import Listing, show, show_rows
 from cli.output.text import counted
-from core.alerts.read import list_cap_alerts
+from cli.ranges import Moments, ranged
+from core.alerts.read import ShownCapAlert, list_cap_alerts
 from core.billing import CapAction, CapDimension, CapPeriod, CapScope
 from core.caps.read import CapStanding, CapWindow, ShownCap, cap, list_caps
 from core.caps.remove_cap import CapRemoval, remove_cap
@@ -49,7 +51,9 @@ _LISTING = Listing(
     ("shares %", _shares),
     ("counts from", "first_day"),
     ("removed (UTC)", "removed_at"),
+    of=ShownCap,
     free=("on",),
+    less=("removed (UTC)", "counts from", "shares %"),
     after=lambda last: ("--after", str(last.id)),
 )
 
@@ -66,6 +70,8 @@ _WINDOWS = Listing(
     ("held CHF", "held"),
     ("left CHF", _left),
     ("next window (UTC)", "opens_at"),
+    of=CapWindow,
+    less=("from", "held CHF"),
 )
 _ALERTS = Listing(
     "id",
@@ -81,6 +87,8 @@ _ALERTS = Listing(
     ("after CHF", "spent_after"),
     ("limit CHF", "limit_chf"),
     ("published (UTC)", lambda alert: "withheld" if alert.withheld_at else alert.published_at),
+    of=ShownCapAlert,
+    less=("published (UTC)", "recovered", "from", "id", "period", "cap"),
     after=lambda last: ("--before", str(last.id)),
 )
 
@@ -120,6 +128,7 @@ def set_one(
     fields = {"limit_chf": limit, "period": period, "user_id": user, "scope": CapScope.EACH_USER if each_user else None, "dimension": dimension}
     asked = NewCap.read({"mandate_id": mandate, **fields, "value": value, "action": action, "shares": _percents(shares), "by": by})
     done = ask(set_cap, asked)
+    warn_of_unknown(user=user, model=model)
     told = f"; {counted(done.crossings, 'share')} reached or left by that" if done.crossings else ""
     show(done, f"{done.done.lower()}{told}", lambda: _LISTING.print([done.cap]), as_json=as_json)
 
@@ -172,12 +181,13 @@ def remove_one(mandate: Mandate, cap_id: CapId, *, by: By = "", as_json: AsJson 
     show(found, lambda: _LISTING.print([found]), as_json=as_json)
 
 
-@app.command(epilog="Example: tollbook caps alerts --mandate acme --since 2026-01-31T00:00:00Z")
+@app.command(epilog="Example: tollbook caps alerts --mandate acme --from 2026-01-31")
+@ranged
 def alerts(
     mandate: OfMandate = None,
     *,
     cap_id: Annotated[int | None, typer.Option("--cap", min=1, help="Only those of this cap.")] = None,
-    since: Annotated[Moment, typer.Option(help="Only those recorded at this time or later: RFC 3339 with offset.")] = None,
+    times: Moments,
     unpublished: Annotated[bool, typer.Option("--unpublished", help="Only those that still wait to be published.")] = False,
     limit: Limit = 100,
     offset: Offset = 0,
@@ -186,5 +196,7 @@ def alerts(
 ) -> None:
     """List shares of caps that were reached, and left again, newest first; amounts in CHF."""
     mandates = [mandate] if mandate else None
-    found = ask(list_cap_alerts, mandates, cap_id=cap_id, since=moment(since), waiting=unpublished, limit=limit, offset=offset, before=before)
+    found = ask(
+        list_cap_alerts, mandates, cap_id=cap_id, since=times.since, until=times.until, waiting=unpublished, limit=limit, offset=offset, before=before
+    )
     show_rows(found, _ALERTS, limit, as_json=as_json)

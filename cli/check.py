@@ -9,11 +9,11 @@ from cli.asking import ask
 from cli.context import find_servers
 from cli.options import AsJson, Mandate
 from cli.output.caps import ids_text, refusal_text
+from cli.output.exits import REFUSED
 from cli.output.show import show
 from core.checks.check_balance import BalanceQuestion, check_balance
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
-EXIT_REFUSED = 3
 
 
 @app.command(epilog="Example: tollbook check acme ada --cost 0.05 --model gpt-5")
@@ -37,4 +37,4 @@ def check(
     answer = ask(check_balance, asked, config=find_servers())
     show(answer, asdict(answer) | {"cap": refusal_text(answer.cap), "unjudged_caps": ids_text(answer.unjudged_caps)}, as_json=as_json)
     if not answer.allowed:
-        raise typer.Exit(EXIT_REFUSED)
+        raise typer.Exit(REFUSED)

@@ -5,8 +5,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-import typer
-
+from cli.output.notes import warn
 from core.config import Configuration, configuration, unread_variables
 from core.database.database import Database, check_urls
 from core.errors import Misconfigured, StorageUnavailable
@@ -21,23 +20,28 @@ def find_servers() -> Configuration:
     Raises:
         Misconfigured: the environment contradicts itself, or a database's URL can't be used.
     """
+    use_embedded()
+    return _told()
+
+
+def use_embedded() -> None:
+    """The URLs of running embedded servers, where there are any, stand in the environment in place of those that it lacks."""
     try:
         from lab import services  # noqa: PLC0415 - an installation may lack the embedded servers
     except ModuleNotFoundError:
-        return _told()
+        return
     found = services.running(services.default_dir())
     if found is not None:
         for name, url in found.environment().items():
             if not os.environ.get(name):
                 os.environ[name] = url
-    return _told()
 
 
 def _told() -> Configuration:
     config = configuration()
     check_urls(config)
     for line in unread_variables():
-        typer.echo(f"warning: {line}", err=True)
+        warn(f"{line}")
     return config
 
 

@@ -4,8 +4,10 @@ from typing import Annotated
 
 import typer
 
+from cli.confirming import Yes, confirm
 from cli.context import find_servers, opened
 from cli.options import AsJson
+from cli.output.notes import note
 from cli.output.show import show
 from core.billing import CloudEventKey
 from core.database.installation import adopt_books, identity_here
@@ -40,7 +42,7 @@ def upgrade(*, rename_roles: RenameRoles = False, as_json: AsJson = False) -> No
             roles_prefix=config.database_roles,
             rename_roles=rename_roles,
             variable=config.owner_variable,
-            tell=lambda words: typer.echo(words, err=True),
+            tell=note,
         )
     except NeedsAdministrator as needed:
         sql = "\n".join(f"{statement};" for statement in needed.statements)
@@ -84,10 +86,11 @@ TakeBroker = Annotated[
 
 
 @app.command(epilog="Example: tollbook db adopt")
-def adopt(*, take_broker: TakeBroker = False, as_json: AsJson = False) -> None:
+def adopt(*, take_broker: TakeBroker = False, yes: Yes = False, as_json: AsJson = False) -> None:
     """Make books that were restored, copied or renamed, and their broker, this installation's. Stop all workers of the old one first."""
     config = find_servers()
     url = config.require_broker_url()
+    confirm("make these books and their broker this installation's? Workers of another one are refused then", yes=yes)
     with opened(config.require_owner_url(), config) as database:
         holder = read(url)
         with database.transaction() as connection:

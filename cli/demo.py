@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.options import AsJson
+from cli.output.exits import INTERRUPTED
+from cli.output.notes import tell_error
 from cli.output.show import show
 from cli.output.tables import cell
-from cli.output.text import printable
 from core.errors import Misconfigured
 
 if TYPE_CHECKING:
     from lab.demo.report import Report
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
-EXIT_INTERRUPTED = 130
 _COLUMNS = ("mandate", "billing model", "users", "events", "debits CHF", "grants CHF", "balance CHF")
 
 
@@ -42,10 +42,10 @@ def demo(
     try:
         report = run_demo(Path(trace) if trace else None, keep=keep)
     except KeyboardInterrupt:
-        typer.echo("interrupted: everything is stopped", err=True)
-        raise typer.Exit(EXIT_INTERRUPTED) from None
+        tell_error("interrupted", "interrupted: everything is stopped")
+        raise typer.Exit(INTERRUPTED) from None
     except ServerFailed as error:  # may end with a server's log, of many lines
-        typer.echo(f"error: {printable(str(error), keep=chr(10))}", err=True)
+        tell_error("failed", str(error), keep="\n")
         raise typer.Exit(1) from None
     show(report, lambda: _print_report(report), as_json=as_json)
     if report.mismatches:

@@ -10,9 +10,11 @@ from cli.acting import acting
 from cli.asking import asking
 from cli.context import find_servers, process_name
 from cli.options import AsJson
+from cli.output.notes import refuse
 from cli.output.show import show
 from cli.output.text import counted
 from cli.output.zones import warn_of_zones
+from cli.standard_input import FILE
 from core.asking.rights import require_root
 from core.directory.csv_files import RefusedRow
 from core.directory.import_files import import_directory_files
@@ -44,9 +46,9 @@ class _Refused:
 
 @app.command("import", epilog="Example: tollbook directory import --mandates mandates.csv --memberships memberships.csv --users users.csv")
 def import_files(
-    mandates: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="CSV with id, name, label, time_zone and maybe enabled.")] = None,
-    memberships: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="CSV with user_id, mandate_id and maybe enabled.")] = None,
-    users: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="CSV with id, username, display_name.")] = None,
+    mandates: Annotated[Path | None, typer.Option(**FILE, help="CSV with id, name, label, time_zone and maybe enabled; - is standard input.")] = None,
+    memberships: Annotated[Path | None, typer.Option(**FILE, help="CSV with user_id, mandate_id and maybe enabled; - is standard input.")] = None,
+    users: Annotated[Path | None, typer.Option(**FILE, help="CSV with id, username, display_name; - is standard input.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Take the rows of CSV files over into the directory, then record the parked events of mandates known by now.
@@ -63,9 +65,9 @@ def import_files(
         released = release_all_parked(database, config=config, worker=process_name("directory import"))
         zones = unknown_zones(database, actor)
     for row in refused.rows[:REFUSED_SHOWN_MAX]:
-        typer.echo(f"refused: {row}", err=True)
+        refuse(str(row))
     if refused.count > REFUSED_SHOWN_MAX:
-        typer.echo(f"refused: {refused.count - REFUSED_SHOWN_MAX} further rows", err=True)
+        refuse(f"{refused.count - REFUSED_SHOWN_MAX} further rows")
     warn_of_zones(zones)
     rows = {"refused": refused.rows, "refused_count": refused.count, "unknown_zones": zones.mandates}
     words = (

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from cli.confirming import Yes, confirm
 from cli.context import find_servers, opened
 from cli.options import AsJson, By
 from cli.output.show import show
@@ -23,6 +24,7 @@ def erase(
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would be erased.")] = False,
     by: By = "",
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Erase a person's names, the descriptions of their entries, and the bodies of resolved dead letters that name them, for good.
@@ -30,6 +32,8 @@ def erase(
     It takes the owner's login. Amounts, keys and times stay, and the directory can't bring the names back.
     """
     config = find_servers()
+    if not dry_run:
+        confirm(f"erase the names of {user} and what tells of them, for good? --dry-run counts it", yes=yes)
     with opened(config.require_owner_url(), config) as database:
         counts = erase_user(database, user, mandate_ids=mandate or None, by=by, reason=reason, dry_run=dry_run)
     left = counts["open_letters_left"] or counts["parked_events_left"]

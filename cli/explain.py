@@ -32,6 +32,7 @@ _RELATED = Listing(
     ("by", "transaction.user_id"),
     ("description", "transaction.description"),
     free=("description",),
+    less=("reference", "by"),
 )
 _CAPS = Listing(
     ("id", "cap_id"),
@@ -43,6 +44,7 @@ _CAPS = Listing(
     ("limit CHF", "limit_chf"),
     ("spent CHF", "spent"),
     free=("of",),
+    less=("window since", "scope"),
 )
 _OF_HOLD = ("hold_key", "state", "amount", "captured", "released", "expired", "used", "over_hold", "use_count", "late_count", "authorised_at",
             "expires_at", "settled_at")  # fmt: skip

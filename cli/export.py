@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from cli.asking import asking
-from cli.options import STANDARD_OUTPUT, AsJson, Force, FromDay, Mandates, ToDay, day
+from cli.options import STANDARD_OUTPUT, AsJson, Force, Mandates
 from cli.output.csv_out import write_csv
 from cli.output.new_file import Written, new_file, standard_output
 from cli.output.parquet_out import require_pyarrow, write_parquet
@@ -21,6 +21,7 @@ from cli.output.progress import Show, progress
 from cli.output.show import show
 from cli.output.tables import cell
 from cli.output.text import counted, printable
+from cli.ranges import Days, ranged
 from core.asking.rights import Actor
 from core.database.database import Database
 from core.periods import PeriodType
@@ -55,13 +56,13 @@ class Exported:
 
 
 @app.command(epilog="Example: tollbook export transactions --mandate acme --from 2026-01-01 --to 2026-01-31 --output january.csv")
+@ranged
 def transactions(
     *,
     mandate: Mandates = None,
     output: Output = STANDARD_OUTPUT,
     format_: Kind = Format.CSV,
-    from_day: FromDay = None,
-    to_day: ToDay = None,
+    days: Days,
     columns: Columns = Layout.BOOKS,
     force: Force = False,
     as_json: AsJson = False,
@@ -70,19 +71,19 @@ def transactions(
 
     The file is there when it is whole. --json prints what was written: rows, bytes, SHA-256.
     """
-    export = partial(transactions_export, mandate_ids=mandate or None, first=day(from_day, "--from"), last=day(to_day, "--to"), layout=columns)
+    export = partial(transactions_export, mandate_ids=mandate or None, first=days.first, last=days.last, layout=columns)
     _export(export, output, format_, force=force, as_json=as_json)
 
 
 @app.command(epilog="Example: tollbook export statistics --by month --format parquet --output months.parquet")
+@ranged
 def statistics(
     *,
     mandate: Mandates = None,
     output: Output = STANDARD_OUTPUT,
     format_: Kind = Format.CSV,
     by: Annotated[PeriodType, typer.Option(case_sensitive=False, metavar="|".join(PeriodType), help="Period of a row.")] = PeriodType.DAY,
-    from_day: FromDay = None,
-    to_day: ToDay = None,
+    days: Days,
     columns: Columns = Layout.BOOKS,
     force: Force = False,
     as_json: AsJson = False,
@@ -91,7 +92,7 @@ def statistics(
 
     What was recorded in the last minutes may be missing: `as_of` of --json says up to when it is in.
     """
-    export = partial(statistics_export, mandate_ids=mandate or None, by=by, first=day(from_day, "--from"), last=day(to_day, "--to"), layout=columns)
+    export = partial(statistics_export, mandate_ids=mandate or None, by=by, first=days.first, last=days.last, layout=columns)
     _export(export, output, format_, force=force, as_json=as_json)
 
 

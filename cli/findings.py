@@ -7,7 +7,7 @@ import typer
 from cli.asking import ask
 from cli.options import AsJson, Limit, Offset, moment_and_id
 from cli.output.show import Listing, show_rows
-from core.verifying.read_findings import list_findings
+from core.verifying.read_findings import Finding, list_findings
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -20,7 +20,10 @@ _LISTING = Listing(
     ("resolved (UTC)", "resolved_at"),
     ("resolved by", "resolved_by"),
     "resolution",
+    of=Finding,
     free=("subject", "found", "resolution"),
+    less=("resolution", "resolved by", "resolved (UTC)", "first seen (UTC)"),
+    hint="nothing breaks an invariant, as far as the latest `tollbook reconcile` saw",
     after=lambda last: ("--before", f"{last.last_seen_at.isoformat()},{last.id}"),
 )
 

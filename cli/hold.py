@@ -9,6 +9,7 @@ from cli.asking import ask
 from cli.context import find_servers
 from cli.options import AsJson, Mandate
 from cli.output.caps import ids_text, refusal_text
+from cli.output.exits import REFUSED
 from cli.output.show import show
 from core.dialects.model import Leaf
 from core.holds.authorise import authorise as authorise_hold
@@ -19,7 +20,6 @@ from core.holds.release import release_hold
 from core.holds.renew import renew_hold
 
 app = typer.Typer(help="Holds: money kept for a call before it is made.", no_args_is_help=True, add_completion=False, rich_markup_mode=None)
-EXIT_REFUSED = 3  # as `tollbook check`
 
 HoldKey = Annotated[str, typer.Option("--key", help="The hold's key, which its usage event names as hold_key.")]
 Ttl = Annotated[int, typer.Option(metavar="SECONDS", help="How long it is kept, from now: 1 to 86400.")]
@@ -75,7 +75,7 @@ def authorise(
     answer = ask(authorise_hold, asked, config=find_servers())
     show(answer, asdict(answer) | {"cap": refusal_text(answer.cap), "unjudged_caps": ids_text(answer.unjudged_caps)}, as_json=as_json)
     if not answer.allowed:
-        raise typer.Exit(EXIT_REFUSED)
+        raise typer.Exit(REFUSED)
 
 
 @app.command(epilog="Example: tollbook hold renew acme --key call-1 --ttl 600")
@@ -99,4 +99,4 @@ def show_one(mandate: Mandate, *, key: HoldKey, as_json: AsJson = False) -> None
 def _show_change(change: Any, *, as_json: bool, wanted: bool) -> None:
     show(change, as_json=as_json)
     if wanted and not change.done:
-        raise typer.Exit(EXIT_REFUSED)
+        raise typer.Exit(REFUSED)

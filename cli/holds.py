@@ -10,11 +10,11 @@ from cli.context import open_database
 from cli.options import AsJson, Limit, Mandates, Offset, moment_first
 from cli.output.progress import progress
 from cli.output.show import Listing, show, show_rows
-from cli.output.text import counted
+from cli.output.text import age_text, counted
 from core.asking.rights import require_root
 from core.billing import HoldState
 from core.holds.expire import expire_holds
-from core.holds.read import expired_holds, list_holds
+from core.holds.read import ShownHold, UnbilledHold, expired_holds, list_holds
 
 app = typer.Typer(help="Holds of many calls: list, expired, expire.", no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 _LISTING = Listing(
@@ -28,6 +28,8 @@ _LISTING = Listing(
     "used",
     ("authorised (UTC)", "authorised_at"),
     ("until (UTC)", "expires_at"),
+    of=ShownHold,
+    less=("used", "captured", "until (UTC)", "user"),
     after=lambda last: ("--after", last.mandate_id, last.hold_key),
 )
 _UNBILLED = Listing(
@@ -38,8 +40,10 @@ _UNBILLED = Listing(
     "model",
     ("feature", "feature_code"),
     ("authorised (UTC)", "authorised_at"),
-    ("age s", "age_seconds"),
+    ("age", lambda hold: age_text(hold.age_seconds)),
     ("settled (UTC)", "settled_at"),
+    of=UnbilledHold,
+    less=("settled (UTC)", "feature", "user", "model"),
     after=lambda last: ("--before", last.settled_at.isoformat(), last.mandate_id, last.hold_key),
 )
 
@@ -75,7 +79,7 @@ def expired(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """List calls that were authorised and never billed: holds that expired without usage, the last first; their age in seconds."""
+    """List calls that were authorised and never billed: holds that expired without usage, the last first."""
     found = ask(expired_holds, mandate, limit=limit, offset=offset, before=moment_first(before))
     show_rows(found, _UNBILLED, limit, as_json=as_json)
 

@@ -10,6 +10,7 @@ import typer
 from cli.asking import asking
 from cli.context import find_servers, process_name
 from cli.options import AsJson, By
+from cli.output.notes import tell
 from cli.output.progress import progress
 from cli.output.show import show
 from cli.output.tables import print_table
@@ -58,9 +59,9 @@ def books(
             progress=done,
         )
     for problem in imported.problems:
-        typer.echo(f"wrong: {problem}", err=True)
+        tell("wrong", f"{problem}")
     if (unnamed := imported.problem_count - len(imported.problems)) > 0:
-        typer.echo(f"wrong: {counted(unnamed, 'further line')}", err=True)
+        tell("wrong", f"{counted(unnamed, 'further line')}")
     written = imported.good and not dry_run
     told = {"written": written, "dry_run": dry_run, "ok": imported.good, "imported": imported}
     show(told, lambda: _print(imported, written=written), as_json=as_json)

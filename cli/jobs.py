@@ -7,7 +7,7 @@ import typer
 from cli.asking import ask
 from cli.options import AsJson, Limit, Offset, moment_first
 from cli.output.show import Listing, show_rows
-from core.jobs.read import list_job_runs
+from core.jobs.read import JobRun, list_job_runs
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -17,7 +17,10 @@ _LISTING = Listing(
     ("started (UTC)", "started_at"),
     ("ended (UTC)", "ended_at"),
     *("worker", "counts", "error"),
+    of=JobRun,
     free=("counts", "error"),
+    less=("worker", "ended (UTC)"),
+    hint="no scheduled job was run yet; beat starts them",
     after=lambda last: ("--before", last.started_at.isoformat(), last.job, last.period),
 )
 

@@ -1,12 +1,13 @@
 """Options that many commands share."""
 
 import getpass
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from cli.output.format import Format, choose, chosen
 from core.asking.paging import LIMIT_MAX
 from core.events.model import parse_time
 
@@ -19,9 +20,39 @@ def login(named: str = "") -> str:
         return "command line"
 
 
+def as_json(asked: bool) -> bool:
+    """Whether JSON is to be printed: `--json` or `-o json` was named.
+
+    Raises:
+        BadParameter: another format is named beside it.
+    """
+    return _asked(Format.JSON, asked=asked)
+
+
+def as_csv(asked: bool) -> bool:
+    """Whether CSV is to be printed: `--csv` or `-o csv` was named.
+
+    Raises:
+        BadParameter: another format is named beside it.
+    """
+    return _asked(Format.CSV, asked=asked)
+
+
+def _asked(format_: Format, *, asked: bool) -> bool:
+    if asked:
+        try:
+            choose(format_)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
+    return chosen() is format_
+
+
 Mandate = Annotated[str, typer.Argument(help="Id of the mandate.")]
 OfUser = Annotated[str | None, typer.Option("--user", help="Id of the user whose account it is; without one the mandate's pool.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document: decimals as strings, times in ISO 8601.")]
+AsJson = Annotated[
+    bool, typer.Option("--json", callback=as_json, help="Print one JSON document: decimals as strings, times in ISO 8601; errors, too. As -o json.")
+]
+AsCsv = Annotated[bool, typer.Option("--csv", callback=as_csv, hidden=True, help="As -o csv.")]
 Limit = Annotated[int, typer.Option(min=1, max=LIMIT_MAX, help="Rows to show at most.")]
 Offset = Annotated[int, typer.Option(min=0, help="Rows to leave out first; they are read all the same: --before or --after go on at once.")]
 BeforeId = Annotated[int | None, typer.Option("--before", min=1, metavar="ID", help="Where the page begins: the id of the last row already seen.")]
@@ -31,12 +62,10 @@ Key = Annotated[
 By = Annotated[str, typer.Option(callback=login, show_default=False, help="Who does it, kept in the books. Default: your login.")]
 
 Mandates = Annotated[list[str] | None, typer.Option("--mandate", help="Id of a mandate; may be given several times. Default: all.")]
-FromDay = Annotated[str | None, typer.Option("--from", help="From this local day on, such as 2026-01-31.")]
-ToDay = Annotated[str | None, typer.Option("--to", help="Up to this local day, itself included.")]
 Force = Annotated[bool, typer.Option("--force", help="Take the place of a file that is there.")]
 STANDARD_OUTPUT = Path("-")  # in place of a file
 
-Moment = str | None  # a point in time as it is typed; `moment` reads it
+Moment = str | None  # a point in time as it is typed; `cli.ranges.moment` reads it
 
 
 def moment_and_id(value: str | None, option: str, example: str) -> tuple[datetime, int] | None:
@@ -85,17 +114,3 @@ def parsed_moment(value: str) -> datetime:
         return parse_time(value)
     except ValueError as error:
         raise typer.BadParameter(f"{value!r} {error}") from None
-
-
-def day(value: str | None, option: str) -> date | None:
-    """The day that was typed, if one was.
-
-    Raises:
-        BadParameter: it is none.
-    """
-    if value is None:
-        return None
-    try:
-        return date.fromisoformat(value)
-    except ValueError:
-        raise typer.BadParameter(f"{value!r} is no day such as 2026-01-31", param_hint=option) from None

@@ -7,12 +7,13 @@ import typer
 from cli.acting import acting
 from cli.asking import ask
 from cli.context import find_servers, open_database, process_name
+from cli.names import warn_of_unknown
 from cli.options import AsJson, Limit, Mandate, Offset, moment_first
 from cli.output.progress import progress
 from cli.output.show import Listing, show, show_rows
 from cli.output.text import counted
 from core.asking.rights import require_root
-from core.recording.read_parked import list_parked, parked_per_mandate, show_parked
+from core.recording.read_parked import ParkedCount, ParkedEventSummary, list_parked, parked_per_mandate, show_parked
 from core.recording.release_parked import release_all_parked
 
 app = typer.Typer(
@@ -28,12 +29,15 @@ _LISTING = Listing(
     ("received (UTC)", "received_at"),
     ("bytes", "body_length"),
     "origin",
+    of=ParkedEventSummary,
+    less=("origin", "bytes", "received (UTC)"),
     after=lambda last: ("--before", last.received_at.isoformat(), last.mandate_id, last.event_id),
 )
 _PER_MANDATE = Listing(
     ("mandate", "mandate_id"),
     "events",
     ("oldest (UTC)", "oldest_received_at"),
+    of=ParkedCount,
     after=lambda last: ("--after", str(last.events), last.mandate_id),
 )
 
@@ -63,6 +67,8 @@ def list_all(
         show_rows(ask(parked_per_mandate, limit=limit, offset=offset, after=after), _PER_MANDATE, limit, as_json=as_json)
     else:
         found = ask(list_parked, mandate_id=mandate, limit=limit, offset=offset, before=moment_first(before))
+        if not found:
+            warn_of_unknown(mandate=mandate)
         show_rows(found, _LISTING, limit, as_json=as_json)
 
 

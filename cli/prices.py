@@ -10,19 +10,25 @@ import typer
 
 from cli import prices_dated, prices_fx, prices_rerate, prices_shadow
 from cli.asking import ask, asking
-from cli.options import AsJson, BeforeId, By, Limit, Moment, Offset, moment
+from cli.confirming import Yes, confirm
+from cli.names import warn_of_unknown
+from cli.options import AsJson, BeforeId, By, Limit, Moment, Offset
 from cli.output.prices import print_diff, print_rows
 from cli.output.show import Listing, show, show_rows
 from cli.output.text import counted
+from cli.ranges import moment
+from cli.standard_input import FILE
 from core.clock import utc_now
-from core.errors import RequestRefused
+from core.errors import NotFound
 from core.movements.reach import count_reach
 from core.prices import read
 from core.prices.accept import accept as accept_version
 from core.prices.import_prices import Source, import_prices
+from core.prices.model import Layer
 from core.prices.offer import Offer
 from core.prices.propose import Proposal
 from core.prices.sources.litellm_file import compared_with, read_litellm
+from core.prices.version import Version
 
 app = typer.Typer(help="The price book.", no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 app.add_typer(prices_dated.aliases, name="aliases")
@@ -45,9 +51,12 @@ _VERSIONS = Listing(
     ("by", "proposed_by"),
     ("accepted (UTC)", "accepted_at"),
     ("by", "accepted_by"),
+    of=Version,
+    less=("against", "proposed (UTC)", "rows"),
     after=lambda last: ("--before", str(last.id)),
 )
 VersionId = Annotated[int, typer.Argument(min=1, metavar="VERSION", help="Id of the version, as `tollbook prices list` shows it.")]
+_WARNED_MAX = 20
 _DEFAULT_HELP = (
     "PROVIDER.DIMENSION=VALUE, such as openai.service_tier=default: what stands for what an event doesn't tell. May be given several times."
 )
@@ -55,7 +64,7 @@ _DEFAULT_HELP = (
 
 @app.command("import", epilog="Example: tollbook prices import --from genai-prices")
 def import_(
-    file: Annotated[Path | None, typer.Argument(exists=True, dir_okay=False, help="The CSV file; docs/prices.md has its columns.")] = None,
+    file: Annotated[Path | None, typer.Argument(**FILE, help="The CSV file; docs/prices.md has its columns; - is standard input.")] = None,
     *,
     source: Annotated[Source, typer.Option("--from", help="Where the prices are from: the installed package, or a file.")] = Source.CSV,
     since: Annotated[Moment, typer.Option(help="From when on prices without a date change what is active. Default: now; of a file: always.")] = None,
@@ -73,8 +82,17 @@ def import_(
     if (source is Source.CSV) != (file is not None):
         raise typer.BadParameter("goes with --from csv, and --from csv with it", param_hint="FILE")
     given = _defaults(default or ())
-    told = {"proposed_by": by, "now": utc_now(), "since": moment(since), "defaults": given, "drop_gone": drop_gone}
+    told = {
+        "proposed_by": by,
+        "now": utc_now(),
+        "since": None if since is None else moment(since, "--since"),
+        "defaults": given,
+        "drop_gone": drop_gone,
+    }
     proposal: Proposal = ask(import_prices, source, file, **told)  # type: ignore[arg-type]
+    contracts = {change.whose for model in proposal.diff.models for change in model.changes if change.layer == Layer.MANDATE}
+    for mandate in sorted(contracts)[:_WARNED_MAX]:
+        warn_of_unknown(mandate=mandate)
     show(proposal, lambda: _print_proposal(proposal, every=all_changes), as_json=as_json)
 
 
@@ -102,7 +120,7 @@ def diff(
     Compared with a file, `before` is the book and `after` is the file; nothing is proposed.
     """
     if against is not None:
-        found = compared_with(ask(read.active_rows), _litellm(against), moment(at) or utc_now())
+        found = compared_with(ask(read.active_rows), _litellm(against), utc_now() if at is None else moment(at, "--at"))
     else:
         found = ask(read.diff, version or _newest_proposal(), base)
     show(found, lambda: print_diff(found, every=all_changes), as_json=as_json)
@@ -118,16 +136,17 @@ def _litellm(against: tuple[str, Path]) -> Offer:
 def _newest_proposal() -> int:
     proposals = ask(read.status).proposals
     if not proposals:
-        raise RequestRefused("there is no proposal against the active version: name a version, or import prices", field="version", value=None)
+        raise NotFound("there is no proposal against the active version: name a version, or import prices", field="version", value=None)
     return proposals[0]
 
 
 @app.command(epilog="Example: tollbook prices accept 3")
-def accept(version: VersionId, *, by: By = "", as_json: AsJson = False) -> None:
+def accept(version: VersionId, *, by: By = "", yes: Yes = False, as_json: AsJson = False) -> None:
     """Make a proposal the active version. Accepted twice it is the same; one that was proposed against another version is refused.
 
     Shows which recorded events it would rate otherwise: nothing of them changes, but it stays a finding until they are re-rated or waived.
     """
+    confirm(f"let calls be rated by version {version} from now on? tollbook prices diff {version} shows what it changes", yes=yes)
     with asking() as (database, actor):
         accepted = accept_version(database, actor, version, accepted_by=by)
         reach = count_reach(database, actor, version)
@@ -145,12 +164,12 @@ def show_model(
     model: Annotated[str, typer.Argument(help="The exact name of a model, or an alias.")],
     *,
     provider: Annotated[str | None, typer.Option(help="Only its rows of this provider.")] = None,
-    at: Annotated[Moment, typer.Option(help="Only rows that hold at this time: RFC 3339 with offset. Default: all times.")] = None,
+    at: Annotated[Moment, typer.Option(help="Only rows that hold at this time, or when this day begins. Default: all times.")] = None,
     version: Annotated[int | None, typer.Option(min=1, help="Of this version. Default: the active one.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show what a model costs: every leaf, tier and choice; amounts per 1,000,000 tokens or 1,000 units, times in UTC."""
-    found = ask(read.model_rows, model, provider=provider, version_id=version, at=moment(at))
+    found = ask(read.model_rows, model, provider=provider, version_id=version, at=None if at is None else moment(at, "--at"))
     show(found, lambda: print_rows(found), as_json=as_json)
 
 

@@ -9,11 +9,15 @@ from typing import Annotated
 import typer
 
 from cli.asking import ask
-from cli.options import AsJson, BeforeId, By, Limit, Offset, day
+from cli.options import AsJson, BeforeId, By, Limit, Offset
+from cli.output.notes import warn
 from cli.output.show import Listing, show, show_rows
 from cli.output.text import counted
+from cli.ranges import day
+from cli.standard_input import FILE
 from core.clock import utc_now
 from core.prices import read
+from core.prices.dated import FxEntry
 from core.prices.fx import ImportedFx, import_fx
 from core.prices.sources.fx_files import ecb_source, read_ecb, read_fx_csv
 from core.prices.terms import FX_AGE_MAX
@@ -30,6 +34,8 @@ _LISTING = Listing(
     "source",
     ("written (UTC)", "created_at"),
     ("replaced (UTC)", "replaced_at"),
+    of=FxEntry,
+    less=("replaced (UTC)", "legs", "written (UTC)"),
     after=lambda last: ("--before", str(last.id)),
 )
 
@@ -43,7 +49,7 @@ class FxSource(StrEnum):
 
 @app.command("import", epilog="Example: tollbook prices fx import --from ecb")
 def import_(
-    file: Annotated[Path | None, typer.Argument(exists=True, dir_okay=False, help="CSV with date, currency and rate: CHF for one unit.")] = None,
+    file: Annotated[Path | None, typer.Argument(**FILE, help="CSV with date, currency and rate: CHF for one unit; - is standard input.")] = None,
     *,
     source: Annotated[FxSource, typer.Option("--from", help="A file, or the bank's history in the installed package.")] = FxSource.CSV,
     first: Annotated[str | None, typer.Option("--first", help="Of the bank's history: from this day on. Default: the last 400 days.")] = None,
@@ -61,14 +67,13 @@ def import_(
     if file is not None:
         rates, name = read_fx_csv(file), f"csv {file.name}"
     else:
-        begin = day(first, "--first") or utc_now().date() - timedelta(days=_DAYS)
+        begin = utc_now().date() - timedelta(days=_DAYS) if first is None else day(first, "--first")
         rates, name = read_ecb(begin, tuple(currency or ("USD", "EUR"))), ecb_source()
     imported: ImportedFx = ask(import_fx, rates, source=name, created_by=by, replace=replace)
     for passed in imported.passed:
-        typer.echo(
-            f"warning: calls after {counted(passed.days, 'day')} from {passed.first} to {passed.last} were rated by older rates of {passed.currency}:"
+        warn(
+            f"calls after {counted(passed.days, 'day')} from {passed.first} to {passed.last} were rated by older rates of {passed.currency}:"
             " tollbook prices rerate --fx present rates them anew",
-            err=True,
         )
     _warn_of_old({rate.currency for rate in rates})
     words = f"rates written: {imported.written} (replaced: {imported.replaced}, rounded: {imported.rounded}); there already: {imported.unchanged}"
@@ -79,10 +84,9 @@ def _warn_of_old(currencies: Collection[str]) -> None:
     """Says of a currency that what happens now finds no rate, which nobody would notice before events wait for one."""
     for currency, on in sorted(ask(read.status).newest_fx.items()):
         if currency in currencies and (age := (utc_now().date() - on).days) > FX_AGE_MAX:
-            typer.echo(
-                f"warning: the newest rate of {currency} is of {on}, {age} days old: a call takes a rate that is at most {FX_AGE_MAX}"
+            warn(
+                f"the newest rate of {currency} is of {on}, {age} days old: a call takes a rate that is at most {FX_AGE_MAX}"
                 " days old, so calls of now have none (no_fx). Bring newer ones in: tollbook prices fx import FILE.csv (date,currency,rate)",
-                err=True,
             )
 
 

@@ -1,24 +1,25 @@
 """`tollbook prices rerate|waive|settle`: what is recorded already, or waits for a price."""
 
 from collections.abc import Sequence
-from datetime import date
 from typing import Annotated
 
 import typer
 
 from cli.asking import ask, asking
 from cli.context import process_name
-from cli.options import AsJson, By, FromDay, Mandate, ToDay, day
+from cli.options import AsJson, By, Mandate
+from cli.output.notes import tell
 from cli.output.progress import progress
 from cli.output.show import Listing, show
 from cli.output.text import counted, printable
+from cli.ranges import Days, ranged
 from core.asking.rights import Actor
 from core.config import configuration
 from core.database.database import Database
 from core.movements.amended_prices import PriceTotals
 from core.movements.reach import Reach, waive_reach
 from core.movements.rerate import check_rerate, rerate, revert_rerating, reverting
-from core.movements.rerating import Rerated, Rerating
+from core.movements.rerating import Delta, Rerated, Rerating
 from core.recording.settle_parked import Settlement, settle_parked
 
 RERATE_EXAMPLE = "Example: tollbook prices rerate --from 2026-11-01 --to 2026-11-30 --version 4 --key november-list --dry-run"
@@ -35,9 +36,11 @@ _DELTAS = Listing(
     ("difference CHF", lambda delta: delta.after - delta.before),
     ("rated before", "rated_before"),
     ("rated after", "rated_after"),
+    of=Delta,
+    less=("rated before", "rated after", "shadow"),
 )
 _LEFT = Listing(("not touched", "mandate_id"), "reason", "events", ("such as", "example"))
-_REVERTED = Listing(("mandate", "mandate_id"), "events", ("reverted", "amended"), ("before CHF", "before"), ("after CHF", "after"))
+_REVERTED = Listing(("mandate", "mandate_id"), "events", ("reverted", "amended"), ("before CHF", "before"), ("after CHF", "after"), of=PriceTotals)
 _REACH = Listing(
     "model",
     "events",
@@ -56,10 +59,10 @@ Present = Annotated[
 ]
 
 
+@ranged
 def rerate_days(
     *,
-    first: FromDay = None,
-    last: ToDay = None,
+    days: Days,
     version: VersionOption = None,
     key: Annotated[str, typer.Option(help="Yours: the same key and options again change nothing; --revert takes it back.")],
     model: Annotated[str | None, typer.Option(help="Only events that name this model, exactly.")] = None,
@@ -80,8 +83,7 @@ def rerate_days(
     with asking() as (database, actor):
         if revert:
             _require_none(
-                first=first,
-                last=last,
+                days=days or None,
                 version=version,
                 model=model,
                 mandate=mandate,
@@ -98,11 +100,10 @@ def rerate_days(
             if any(mandate.problems for mandate in totals):
                 raise typer.Exit(1)
             return
-        days = day(first, "--from"), day(last, "--to")
-        if version is None or days[0] is None or days[1] is None:
+        if version is None or days.first is None or days.last is None:
             raise typer.BadParameter("name --from, --to and --version, or --revert")
         present = {name: _is_present(value, name) for name, value in (("fx", fx), ("rules", rules), ("dialects", dialects))}
-        found = _rerate(database, actor, Rerating(key, version, days[0], days[1], model, mandate, **present), by, dry_run=dry_run)
+        found = _rerate(database, actor, Rerating(key, version, days.first, days.last, model, mandate, **present), by, dry_run=dry_run)
     show({"dry_run": dry_run, **_fields(found)}, lambda: _print(found, dry_run=dry_run), as_json=as_json)
 
 
@@ -165,7 +166,7 @@ def _revert(database: Database, actor: Actor, key: str, by: str, *, dry_run: boo
         return revert_rerating(database, actor, how, lambda n: tell(n, lambda: f"reverted {counted(n, 'event')}"))
 
 
-def _require_none(**given: date | str | int | None) -> None:
+def _require_none(**given: Days | str | int | None) -> None:
     if any(value is not None for value in given.values()):
         raise typer.BadParameter("goes with --key alone", param_hint="--revert")
 
@@ -195,7 +196,7 @@ def _print_reverted(totals: Sequence[PriceTotals], *, dry_run: bool) -> None:
     _REVERTED.print(totals)
     _say(dry_run=dry_run, repeated=False)
     for problem in [problem for mandate in totals for problem in mandate.problems][:PROBLEMS_SHOWN_MAX]:
-        typer.echo(printable(problem), err=True)
+        tell("wrong", problem, label="")
 
 
 def _say(*, dry_run: bool, repeated: bool) -> None:

@@ -18,6 +18,8 @@ from kombu.exceptions import OperationalError
 from cli.context import find_servers
 from cli.event_files import event_body, read_events
 from cli.options import AsJson
+from cli.output.exits import AWAY, INTERRUPTED
+from cli.output.notes import tell, tell_error
 from cli.output.progress import progress
 from cli.output.show import show
 from cli.output.text import counted, printable
@@ -27,7 +29,6 @@ from worker.intake.amqp_connection import refusal
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 BATCH_BYTES_MAX = 768 * 1024  # of events in one message, which the worker takes up to 1 MiB
-EXIT_INTERRUPTED = 130
 _AS_IT_STANDS = "json-as-it-stands"  # JSON like any other, of events that are JSON already
 _SUFFIXES = {".jsonl": FileFormat.JSONL, ".ndjson": FileFormat.JSONL, ".json": FileFormat.JSONL, ".csv": FileFormat.CSV}
 
@@ -131,14 +132,14 @@ def publish(
         with _opened(file) as (stream, size):
             _publish_all(read_events(stream, kind), batch, tally, size)
     except KeyboardInterrupt:
-        typer.echo(f"interrupted: {tally.in_words()}; at most one message more is on its way", err=True)
-        raise typer.Exit(EXIT_INTERRUPTED) from None
+        tell_error("interrupted", f"interrupted: {tally.in_words()}; at most one message more is on its way")
+        raise typer.Exit(INTERRUPTED) from None
     except (OperationalError, AMQPError, MessageNacked) as error:
         if (refused := refusal(error)) is not None:
             raise refused from None
         reason = printable(str(error)) or type(error).__name__
-        typer.echo(f"error: the broker does not take messages: {reason}; {tally.in_words()} for sure, at most one message more", err=True)
-        raise typer.Exit(1) from None
+        tell_error("unavailable", f"the broker does not take messages: {reason}; {tally.in_words()} for sure, at most one message more")
+        raise typer.Exit(AWAY) from None
     left_out = f"; {counted(tally.refused, 'line')} left out" if tally.refused else ""
     show(tally.as_json(), tally.in_words() + left_out, as_json=as_json)
     if tally.refused:
@@ -190,18 +191,18 @@ def _opened(file: str) -> Iterator[tuple[BinaryIO, int | None]]:
 def _publish_all(lines: Iterator[RecordLine], batch: int, tally: Tally, size: int | None) -> None:
     from worker.app import app as celery_app  # noqa: PLC0415 - reads the configuration, which find_servers completes
 
-    with celery_app.producer_pool.acquire(block=True) as producer, progress(size) as tell:
+    with celery_app.producer_pool.acquire(block=True) as producer, progress(size) as told_so_far:
         publisher, told = Publisher(producer, batch, tally), 0
         tally.began = time.monotonic()
         for line in lines:
             tally.position = line.position
             if line.fields is None:
                 tally.refused += 1
-                typer.echo(f"line {line.number} {line.problem}", err=True)
+                tell("refused", f"line {line.number} {line.problem}", label="")
             else:
                 publisher.add(line)
             if tally.messages != told:
                 told = tally.messages
-                tell(tally.position, tally.in_words)
+                told_so_far(tally.position, tally.in_words)
         publisher.flush()
-        tell(tally.position, tally.in_words)
+        told_so_far(tally.position, tally.in_words)

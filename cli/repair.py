@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from cli.asking import ask
+from cli.confirming import Yes, confirm
 from cli.options import AsJson, By
 from cli.output.show import Listing, show
 from cli.output.text import counted
@@ -36,6 +37,7 @@ def repair(
     ] = False,
     forget: Annotated[bool, typer.Option("--forget-sums", help="Let kept sums that are no longer true go, and repair nothing.")] = False,
     by: By = "",
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Bring balances to the sum of their movements, statistics and counters of caps to what the transactions give. The ledger stays as it is.
@@ -46,6 +48,8 @@ def repair(
     """
     if not dry_run and not (reason and (key or forget)):
         raise typer.BadParameter("a repair needs --reason and --key; look with --dry-run first")
+    if not dry_run:
+        confirm(f"{'let kept sums go' if forget else 'repair the books'}? --dry-run shows what would be done", yes=yes)
     if dry_run:
         plan = ask(plan_repairs, mandate, account)
         show(plan, lambda: _print_plan(plan), as_json=as_json)

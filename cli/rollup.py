@@ -9,9 +9,10 @@ from cli.acting import acting
 from cli.asking import ask
 from cli.context import open_database
 from cli.options import AsJson
+from cli.output.notes import note
 from cli.output.progress import progress
 from cli.output.show import show
-from cli.output.text import counted
+from cli.output.text import age_text, counted
 from core.asking.rights import require_root
 from core.statistics.read_progress import rollup_status
 from core.statistics.rebuild import rebuild_statistics
@@ -32,7 +33,7 @@ def run(*, as_json: AsJson = False) -> None:
     with open_database() as database:
         done = roll_up_usage(database)
     if not done.complete:
-        typer.echo("another rollup or a rebuild is at work, and more is pending: see `tollbook rollup status`", err=True)
+        note("another rollup or a rebuild is at work, and more is pending: see `tollbook rollup status`")
     show(done, as_json=as_json)
 
 
@@ -55,4 +56,5 @@ def rebuild(
 def status(*, as_json: AsJson = False) -> None:
     """Show how many batches the statistics lack, since when the oldest waits, and up to which day they are closed."""
     found = ask(rollup_status)
-    show(found, {**asdict(found), "oldest_seconds": round(found.oldest_seconds)}, as_json=as_json)
+    told = {name: value for name, value in asdict(found).items() if name != "oldest_seconds"}
+    show(found, {**told, "oldest waits for": age_text(found.oldest_seconds)}, as_json=as_json)

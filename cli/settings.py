@@ -15,6 +15,7 @@ from core.movements.update_settings import update_settings
 from core.settings import read as billing_settings
 from core.settings.create import create_settings
 from core.settings.get_or_create import get_or_create_settings
+from core.settings.model import MandateSettings
 from core.settings.read_history import SettingsChange, settings_history
 
 app = typer.Typer(help="Billing settings of mandates.", no_args_is_help=True, add_completion=False, rich_markup_mode=None)
@@ -32,8 +33,11 @@ _LISTING = Listing(
     ("block", "block_on_zero_balance"),
     ("time zone", "time_zone"),
     "version",
+    of=MandateSettings,
     free=("name",),
+    less=("version", "block", "name", "warning %"),
     after=lambda last: ("--after", last.mandate_id),
+    hint="they come with a mandate's first usage, or with `tollbook settings create` once `tollbook directory import` made it known",
 )
 
 

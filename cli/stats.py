@@ -9,17 +9,20 @@ from typing import Annotated, Any
 import typer
 
 from cli.asking import ask, asking
-from cli.options import AsJson, Mandate, ToDay, day
+from cli.options import AsCsv, AsJson, Mandate
 from cli.output.chart import bar
 from cli.output.csv_out import print_csv
 from cli.output.measures import print_measures
 from cli.output.show import show
 from cli.output.tables import cell, print_table
+from cli.ranges import Days, ranged
+from core.errors import Forbidden
 from core.ledger.read_accounts import holder_account
 from core.money import ZERO
 from core.periods import PeriodType
 from core.statistics.measures import COST_COLUMNS, LEAF_COLUMNS, added_up, cost_values, leaf_values
 from core.statistics.read import ComputedStatistics, Statistics, UsageStatistic, computed_statistics, days_in, statistics_of, summed
+from core.statistics.read_progress import rollup_status
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 _KEYS = ("period_start", "provider", "model", "feature_code")
@@ -29,28 +32,25 @@ _AMOUNTS = ("cost", "billed_cost", "refunded")
 _SHAPES = {PeriodType.DAY: 10, PeriodType.MONTH: 7, PeriodType.YEAR: 4}  # how much of 2026-01-31 names the period
 
 
-@app.command(epilog="Example: tollbook stats acme ada --by day --year 2026 --month 1")
+@app.command(epilog="Example: tollbook stats acme ada --by day --month 2026-01")
+@ranged
 def stats(
     mandate: Mandate,
     user: Annotated[str | None, typer.Argument(help="Id of the user; without one, all users of the mandate.")] = None,
     *,
     by: Annotated[PeriodType, typer.Option(case_sensitive=False, metavar="|".join(PeriodType), help="Period of a line.")] = PeriodType.MONTH,
-    year: Annotated[int | None, typer.Option(help="Only this year. Default: this year, but all years with --by year.")] = None,
-    month: Annotated[int | None, typer.Option(help="Only this month of the year, 1 to 12.")] = None,
-    from_day: Annotated[str | None, typer.Option("--from", help="From this day on, such as 2026-01-31, in place of --year.")] = None,
-    to_day: ToDay = None,
+    days: Days,
     computed: Annotated[bool, typer.Option("--computed", help="Of one user: added up from the transactions themselves, as of now.")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV: a line per period, provider, model and feature.")] = False,
+    as_csv: AsCsv = False,
     as_json: AsJson = False,
 ) -> None:
     """Show usage statistics; days are local days of the mandate, amounts CHF, refunds stand beside the cost.
 
-    A month or year that the range covers in part counts in part. What was recorded in the last minutes may be missing: "as of"
+    Without a range it is this year, or with --by year all of them; a month or year that the range covers in part counts in part.
+    As CSV a line per period, provider, model and feature. What was recorded in the last minutes may be missing: "as of"
     says up to when it is in.
     """
-    if as_csv and as_json:
-        raise typer.BadParameter("name --csv or --json, not both")
-    first, last = _range(by, year, month, from_day, to_day)
+    first, last = _range(by, days)
     if computed:
         _compute(mandate, user, first, last, as_json=as_json, as_csv=as_csv)
         return
@@ -78,14 +78,10 @@ def _print_computed(found: ComputedStatistics) -> None:
     typer.echo(f"total: {found.transaction_count} events, {found.total_cost_chf:f} CHF")
 
 
-def _range(by: PeriodType, year: int | None, month: int | None, from_day: str | None, to_day: str | None) -> tuple[date, date]:
-    if from_day is not None or to_day is not None:
-        if year is not None or month is not None:
-            raise typer.BadParameter("name --from and --to, or --year and --month")
-        return day(from_day, "--from") or date.min, day(to_day, "--to") or date.max
-    if year is None and month is None and by is PeriodType.YEAR:
-        return date.min, date.max
-    return days_in(datetime.now(UTC).year if year is None else year, month)
+def _range(by: PeriodType, days: Days) -> tuple[date, date]:
+    if days or by is PeriodType.YEAR:
+        return days.first or date.min, days.last or date.max
+    return days_in(datetime.now(UTC).year)
 
 
 def _print(found: Statistics) -> None:
@@ -98,13 +94,24 @@ def _print(found: Statistics) -> None:
         total = _total(rows)
         shown = [total[name] for name in ("event_count", "cost", "billed_cost", "refunded", "input_tokens", "output_tokens")]
         lines.append((start.isoformat()[: _SHAPES[found.period_type]], *shown, bar(total["cost"], greatest)))
-    print_table(columns, lines)
+    print_table(columns, lines, empty="" if lines else _why_empty())
     if found.rows:
         _print_shares(found.rows)
         total = _total(found.rows)
         print_measures(total["leaves"], total["provider_cost"])
         typer.echo(f"total: {total['event_count']} events, {total['cost']:f} CHF, of which {total['billed_cost']:f} CHF billed")
     typer.echo(f"as of {cell(found.as_of)} UTC")
+
+
+def _why_empty() -> str:
+    """What waits to be counted, if root asks; nobody else may know."""
+    try:
+        waiting = ask(rollup_status)
+    except Forbidden:
+        return "no rows"
+    if not waiting.pending_events:
+        return "no rows: nothing was used in this time"
+    return f"no statistics yet: {waiting.pending_events:,} events wait for the rollup; `tollbook rollup run`"
 
 
 def _print_shares(rows: list[UsageStatistic]) -> None:

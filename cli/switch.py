@@ -6,11 +6,12 @@ from typing import Annotated
 import typer
 
 from cli.asking import asking
+from cli.confirming import Yes, asks, confirm
 from cli.options import AsJson, By, Mandate
 from cli.output.show import Listing, show
 from cli.output.tables import print_fields
 from core.billing import BillingModel
-from core.movements.plan_switch import SwitchPlan, plan_switch
+from core.movements.plan_switch import PlannedLeg, SwitchPlan, plan_switch
 from core.movements.switch import ModelSwitch, switch_billing_model
 from core.settings.read import settings_of
 
@@ -40,6 +41,7 @@ def switch(
         int | None, typer.Option(min=1, help="Refuse if the settings have another version by now. Default, without a key: the present one.")
     ] = None,
     by: By = "",
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Switch a mandate to another billing model and move the balances that go with it, in one transaction.
@@ -54,8 +56,11 @@ def switch(
         asked = ModelSwitch.read(fields)
         if dry_run:
             plan = plan_switch(database, actor, asked)
-            show(plan, lambda: _print_plan(plan), as_json=as_json)
+            show(plan, lambda: _print_plan(plan), "dry run: nothing was changed", as_json=as_json, rows=plan.legs, of=PlannedLeg)
         else:
+            if asks(yes=yes):
+                _print_plan(plan_switch(database, actor, asked))
+            confirm(f"switch {mandate} to {billing_model}, and move its balances so?", yes=yes)
             show(switch_billing_model(database, actor, asked), as_json=as_json)
 
 
@@ -63,4 +68,3 @@ def _print_plan(plan: SwitchPlan) -> None:
     print_fields({name: value for name, value in asdict(plan).items() if name != "legs"})
     if plan.legs:
         _LEGS.print(plan.legs)
-    typer.echo("dry run: nothing was changed")

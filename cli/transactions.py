@@ -5,10 +5,12 @@ from typing import Annotated
 import typer
 
 from cli.asking import ask
-from cli.options import AsJson, FromDay, Limit, Mandates, ToDay, day, moment_and_id
+from cli.options import AsJson, Limit, Mandates, moment_and_id
 from cli.output.show import Listing, show_rows
+from cli.ranges import Days, ranged
 from core.asking.paging import Page
 from core.ledger.read_transactions import (
+    Transaction,
     movements_of_account,
     transactions_of_account,
     transactions_of_mandates,
@@ -30,12 +32,15 @@ _LISTING = Listing(
     ("amount CHF", "amount"),
     ("event", "event_id"),
     "description",
+    of=Transaction,
     free=("description",),
+    less=("occurred (UTC)", "reference", "event", "by"),
     after=lambda last: ("--before", f"{last.recorded_at.isoformat()},{last.id}"),
 )
 
 
 @app.command(epilog="Example: tollbook transactions --mandate acme --user ada --limit 20")
+@ranged
 def transactions(
     *,
     mandates: Mandates = None,
@@ -43,8 +48,7 @@ def transactions(
     user: Annotated[str | None, typer.Option(help="Id of the user that they are about; with --mandate, in these mandates alone.")] = None,
     movements: Annotated[bool, typer.Option("--movements", help="With --account: those that moved its balance, whomever they are about.")] = False,
     users: Annotated[bool, typer.Option("--users", help="Those of mandates, about users and about pools, by who acted: as without it.")] = False,
-    from_day: FromDay = None,
-    to_day: ToDay = None,
+    days: Days,
     before: Annotated[str | None, typer.Option(help="Where the page begins: the `recorded_at,id` of the last transaction already seen.")] = None,
     limit: Limit = 100,
     as_json: AsJson = False,
@@ -57,7 +61,7 @@ def transactions(
         raise typer.BadParameter("name --account, or --mandate, --user and --users")
     if movements and account is None:
         raise typer.BadParameter("--movements are those of an account: name --account")
-    page = Page(limit, moment_and_id(before, "--before", "`recorded_at,id`"), day(from_day, "--from"), day(to_day, "--to"))
+    page = Page(limit, moment_and_id(before, "--before", "`recorded_at,id`"), days.first, days.last)
     if account is not None:
         found = ask(movements_of_account if movements else transactions_of_account, account, page)
     elif user is not None:

@@ -6,9 +6,10 @@ from typing import Annotated
 import typer
 
 from cli.asking import ask
-from cli.options import AsJson, Limit, Mandates, ToDay, day
+from cli.options import AsJson, Limit, Mandates
 from cli.output.show import Listing, show_rows
-from core.reports.twins import AT_LEAST_DEFAULT, SECONDS_DEFAULT, twins
+from cli.ranges import Days, ranged
+from core.reports.twins import AT_LEAST_DEFAULT, SECONDS_DEFAULT, Twins, twins
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 _WEEK = timedelta(days=6)
@@ -24,17 +25,19 @@ _LISTING = Listing(
     ("last (UTC)", "last_at"),
     ("transaction", "transaction_id"),
     ("event ids", "event_ids"),
+    of=Twins,
     free=("event ids",),
+    less=("refunded CHF", "last (UTC)", "transaction", "price CHF"),
     after=lambda last: ("--after", last.mandate_id, str(last.transaction_id)),
 )
 
 
 @app.command("twins", epilog="Example: tollbook twins --mandate acme --from 2026-02-01 --to 2026-02-28 --seconds 10")
+@ranged
 def list_twins(
     *,
     mandates: Mandates = None,
-    from_day: Annotated[str | None, typer.Option("--from", help="From this local day on. Default: a week up to --to.")] = None,
-    to_day: ToDay = None,
+    days: Days,
     seconds: Annotated[int, typer.Option(help="Between two events that follow each other, at most.")] = SECONDS_DEFAULT,
     at_least: Annotated[int, typer.Option(help="Events of a group at least.")] = AT_LEAST_DEFAULT,
     after: Annotated[
@@ -46,10 +49,10 @@ def list_twins(
     """List likely twins: usage of one user, alike in model, tokens and price, within seconds of each other, under other ids.
 
     A producer that makes a new event id for each retry looks like this; so do honest calls that are alike. `excess` is what all
-    but one of the events cost. 31 days at most; --to is today by default. With --json all tokens, too.
+    but one of the events cost. 31 days at most: by default a week up to --to, which is today. With --json all tokens, too.
     """
-    last = day(to_day, "--to") or _today()
-    first = day(from_day, "--from") or last - _WEEK
+    last = days.last or _today()
+    first = days.first or last - _WEEK
     found = ask(twins, mandates or None, first=first, last=last, seconds=seconds, at_least=at_least, limit=limit, after=after)
     show_rows(found, _LISTING, limit, as_json=as_json)
 

@@ -10,7 +10,7 @@ from cli.output.show import Listing, show
 from cli.output.text import counted
 from cli.output.zones import zone_lines
 from core.verifying.accept_former_offset import FormerOffsetAsked, accept_former_offset
-from core.verifying.read_zones import ZoneReport, check_zones
+from core.verifying.read_zones import FormerRules, ZoneReport, check_zones
 
 app = typer.Typer(help="Time zones of mandates.", no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 _FORMER = Listing(
@@ -21,6 +21,8 @@ _FORMER = Listing(
     ("last (UTC)", "last"),
     ("offset now", "present_offset"),
     ("likely then", "likely_offset"),
+    of=FormerRules,
+    less=("mandates",),
 )
 
 
@@ -32,7 +34,7 @@ def check(as_json: AsJson = False) -> None:
     """
     report = ask(check_zones)
     told = {"ok": report.ok, "unknown": report.unknown.mandates, "former": report.former, "accepted": report.accepted}
-    show(told, lambda: _print(report), as_json=as_json)
+    show(told, lambda: _print(report), as_json=as_json, rows=report.former, of=FormerRules)
     if not report.ok:
         raise typer.Exit(1)
 

@@ -5,6 +5,7 @@ import json
 from dataclasses import asdict, is_dataclass
 from datetime import date
 from decimal import Decimal
+from pathlib import PurePath
 
 
 def json_text(value: object, *, indent: int | None = None) -> str:
@@ -23,6 +24,8 @@ def _plain(value: object) -> object:
         return format(value, "f")
     if isinstance(value, date):
         return value.isoformat()
+    if isinstance(value, PurePath):
+        return str(value)
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     raise TypeError(f"{type(value).__name__} has no JSON form")

@@ -13,6 +13,31 @@ _NONCHARACTERS = r"\u{FDD0}-\u{FDEF}" + "".join(rf"\u{{{plane:X}FFFE}}\u{{{plane
 PLAIN_TEXT = rf"^[^\p{{Cc}}{_NONCHARACTERS}]*$"
 
 
+# By pydantic's kind of a problem; what its words name in braces is in its context.
+_REASONS = {
+    "missing": "is missing",
+    "string_type": "is no text",
+    "string_too_short": "has fewer than {min_length} characters",
+    "string_too_long": "has more than {max_length} characters",
+    "string_pattern_mismatch": "has not the form {pattern}",
+    "int_type": "is no whole number",
+    "int_parsing": "is no whole number",
+    "int_from_float": "is no whole number",
+    "bool_type": "is neither true nor false",
+    "bool_parsing": "is neither true nor false",
+    "greater_than": "is not above {gt}",
+    "greater_than_equal": "is below {ge}",
+    "less_than": "is not below {lt}",
+    "less_than_equal": "is above {le}",
+    "list_type": "is no list",
+    "tuple_type": "is no list",
+    "dict_type": "is no object",
+    "model_type": "is no object",
+    "too_short": "has fewer than {min_length} items",
+    "too_long": "has more than {max_length} items",
+}
+
+
 class Problem(NamedTuple):
     """One field (with dots where it lies inside another; empty: all that was given) its value, and why it is refused: `kind` is pydantic's."""
 
@@ -32,15 +57,17 @@ def problems_in(error: ValidationError) -> list[Problem]:
 
 def _reason(kind: str, message: str, context: dict[str, object]) -> str:
     match kind:
-        case "missing":
-            return "is missing"
         case "enum" | "literal_error":
-            return f"is none of {context['expected']}"
+            told = f"is none of {context['expected']}"
         case "string_pattern_mismatch" if context["pattern"] == PLAIN_TEXT:
-            return "has a control character or a noncharacter"
+            told = "has a control character or a noncharacter"
+        case "string_too_short" if context["min_length"] == 1:
+            told = "is empty"
         case "value_error":
-            return str(context["error"])
-    return message
+            told = str(context["error"])
+        case _:
+            told = _REASONS[kind].format(**context) if kind in _REASONS else message
+    return told
 
 
 def refusal(error: ValidationError, unknown: str, *, quoted: bool = False) -> RequestRefused:

@@ -4,9 +4,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from cli.output.format import errors_as_json
+from cli.output.notes import tell
 
 PLAIN_PROGRESS_SECONDS = 5.0
 Show = Callable[[int, Callable[[], str]], None]  # bytes done, and what tells in words what came of them
@@ -16,7 +18,7 @@ Show = Callable[[int, Callable[[], str]], None]  # bytes done, and what tells in
 def progress(size: int | None) -> Iterator[Show]:
     """A bar on a terminal, of `size` bytes where that is known; elsewhere a line every few seconds."""
     console = Console(stderr=True)
-    if not console.is_terminal:
+    if errors_as_json() or not console.is_terminal:
         yield _PlainProgress()
         return
     columns = (BarColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn(), TimeRemainingColumn())
@@ -34,4 +36,4 @@ class _PlainProgress:
     def __call__(self, _: int, words: Callable[[], str]) -> None:
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + PLAIN_PROGRESS_SECONDS
-            typer.echo(words(), err=True)
+            tell("progress", words(), label="")

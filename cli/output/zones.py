@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator
 
-import typer
-
+from cli.output.notes import warn
 from cli.output.text import counted, printable
 from core.directory.sql.unknown_zones import UnknownZone, UnknownZones
 
@@ -13,7 +12,7 @@ SHOWN_MAX = 20
 def warn_of_zones(found: UnknownZones) -> None:
     """Says it on standard error, if there are any."""
     for line in zone_lines(found):
-        typer.echo(f"warning: {line}", err=True)
+        warn(f"{line}")
 
 
 def zone_lines(found: UnknownZones) -> Iterator[str]:

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from core.asking.paging import LIMIT_DEFAULT, Limit
 from core.asking.question import Clock
+from core.asking.request import RowId
 from core.asking.view import view
 from core.billing import AlertKind, BillingModel, alerts_at, available_of
 from core.database.rows import rows
@@ -74,6 +75,30 @@ class AccountBalance:
     enabled: bool
 
 
+@dataclass(frozen=True, slots=True)
+class LowBalance:
+    """An account that pays and is beyond a line; amounts in CHF. A pool has no user.
+
+    Attributes:
+        held: what open holds keep of the balance.
+        available: what there still is, None where nothing bounds it.
+        beyond: the lines that the balance is beyond: `WARNING`, and maybe `ZERO` or `CREDIT_LIMIT`.
+    """
+
+    account_id: int
+    mandate_id: str
+    mandate_name: str
+    user_id: str | None
+    user_name: str | None
+    billing_model: BillingModel
+    balance: Decimal
+    held: Decimal
+    available: Decimal | None
+    warning_threshold: Decimal
+    credit_limit: Decimal | None
+    beyond: list[AlertKind]
+
+
 @view("view.balances_of_user", sees=mandates_of_user("read the balances"))
 def balances_of_user(
     connection: Connection,
@@ -128,6 +153,18 @@ def user_balances(
     return rows(connection, _account_balance, sql.OF_USERS, **asked)
 
 
+@view("view.low_balances", sees=mandates("read the balances"))
+def low_balances(
+    connection: Connection, mandate_ids: Mandates = None, *, limit: Limit = LIMIT_DEFAULT, after: RowId | None = None, clock: Clock = None
+) -> list[LowBalance]:
+    """The accounts of these mandates that pay and warn, by id; of `user_balances` those with `is_warning`, and pools.
+
+    An account that never had credit isn't low: no line was crossed. A page costs what it holds and what was low before, not what there is.
+    `after` is the id of the account last seen.
+    """
+    return rows(connection, _low, sql.LOW, mandate_ids=mandate_ids, limit=limit, after=after or 0, clock=clock)
+
+
 def _user_balance(*, warning_threshold_percent: Decimal, billing_model: BillingModel, **shown: Any) -> UserBalance:
     beyond = alerts_at(billing_model, shown["balance"], shown["warning_threshold"], shown["credit_limit"], warning_threshold_percent)
     available = available_of(billing_model, shown["balance"], shown["held"], shown["credit_limit"])
@@ -143,3 +180,9 @@ def _account_balance(*, warning_threshold_percent: Decimal, billing_model: Billi
     beyond = alerts_at(billing_model, shown["balance"], shown["warning_threshold"], None, warning_threshold_percent)
     warns = billing_model is BillingModel.PREPAY_USER and AlertKind.WARNING in beyond
     return AccountBalance(**shown, available=shown["balance"] - shown["held"], is_warning=warns)
+
+
+def _low(*, billing_model: BillingModel, warning_threshold_percent: Decimal, **shown: Any) -> LowBalance:
+    beyond = alerts_at(billing_model, shown["balance"], shown["warning_threshold"], shown["credit_limit"], warning_threshold_percent)
+    available = available_of(billing_model, shown["balance"], shown["held"], shown["credit_limit"])
+    return LowBalance(**shown, billing_model=billing_model, available=available, beyond=list(beyond))

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
+from datetime import date
 from decimal import Decimal
 from importlib import import_module
 from pathlib import Path
@@ -20,7 +21,10 @@ from core.database.database import Database
 from core.errors import Forbidden, NotFound
 from core.ledger.read_accounts import accounts_of
 from core.ledger.read_transactions import transactions_of_mandates, transactions_of_user, user_transactions
+from core.producers.merge import merge_producers
 from core.reports.export import statistics_export, transactions_export
+from core.reports.overview import overview
+from core.reports.statements_due import statements_due, users_due
 from tasks.views import VIEWS
 from tests.conftest import Record, Rows
 from tests.sample_events import event
@@ -52,6 +56,8 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
     ("mandate_balances", {"mandate_ids": ["acme"]}, OF_ACME),
     ("user_balances", {}, "root acme globex"),
     ("user_balances", {"mandate_ids": ["acme"]}, OF_ACME),
+    ("low_balances", {}, "root acme globex"),
+    ("low_balances", {"mandate_ids": ["acme"]}, OF_ACME),
     ("transactions_of_account", ACCOUNT, OF_ADA),
     ("movements_of_account", ACCOUNT, OF_ADA),
     ("movements_of_account", {"account_id": 2}, "root globex"),  # the pool pays for ada too, and for others
@@ -84,7 +90,10 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
     ("list_caps", {}, "root acme globex"),
     ("list_caps", {"mandate_ids": ["acme"]}, OF_ACME),
     ("cap", {"mandate_id": "acme", "cap_id": 1}, OF_ACME),
+    ("list_producers", {}, "root"),
+    ("list_missing", {"producer_id": "p1"}, "root"),
     ("statement", {"mandate_id": "acme", "month": "2026-01-01"}, OF_ACME),
+    ("statement", {**HOLDER, "month": "2026-01-01"}, OF_ADA),
     ("explain", {"transaction_id": 1}, OF_ADA),
     ("explain_event", {"mandate_id": "acme", "event_id": "e51"}, OF_ADA),
 ]
@@ -103,11 +112,17 @@ FUNCTIONS = functions_of(path.name for path in Path(core.__path__[0]).iterdir() 
 # What the worker does by itself, at nobody's request: recording and the scheduled jobs.
 OWN_WORK = {
     "record_usage", "release_parked", "release_all_parked", "publish_alerts", "count_waiting_alerts", "roll_up_usage", "close_day", "sync_directory",
-    "backfill_settings", "backfill_accounts", "housekeep", "reconcile", "run_job", "expire_holds",
+    "backfill_settings", "backfill_accounts", "housekeep", "reconcile", "run_job", "expire_holds", "merge_producers", "look_for_missing",
+    "forget_producers", "keep_gaps", "queues_with_outcomes", "publish_outcomes", "withhold_old_outcomes",
 }  # fmt: skip
 OPEN = {name.removeprefix("view.") for name in VIEWS}
+PAGES: dict[str, Callable[..., Any]] = {
+    "overview": overview,
+    "statements_due": statements_due,
+    "users_due": users_due,
+}  # views that only the command line asks for
 EXPORTS = {"transactions_export": transactions_export, "statistics_export": statistics_export}  # no task streams
-OF_ROOT = {name: f for name, f in FUNCTIONS.items() if name not in OWN_WORK | OPEN | {"check_balance", *EXPORTS}}
+OF_ROOT = {name: f for name, f in FUNCTIONS.items() if name not in OWN_WORK | OPEN | {"check_balance", *EXPORTS, *PAGES}}
 
 
 @pytest.fixture
@@ -115,7 +130,8 @@ def books(put_settings: PutSettings, record: Record, database: Database) -> None
     """Ada and bob are in acme, which has a cap, ada in globex too, whose pool (account 2) pays."""
     put_settings("acme", users=["ada", "bob"])
     put_settings("globex", BillingModel.PREPAY_MANDATE, users=["ada"])
-    record(event(event_id="e51", hold_key="call-1"))
+    record(event(event_id="e51", hold_key="call-1", producer_id="p1", producer_seq=2))
+    merge_producers(database)
     record(event(mandate_id="globex"))
     record(event(user_id="bob"))
     set_cap(database, ROOT, NewCap(mandate_id="acme", by="olga", period=CapPeriod.TOTAL, limit_chf=Decimal(10)))
@@ -159,6 +175,16 @@ def test_an_export_as_each_actor(books: None, database: Database, name: str, man
         refused = nullcontext() if who in answered.split() else pytest.raises(Forbidden, match="may not export")
         with refused, EXPORTS[name](database, actor, mandate_ids) as found:
             assert list(found.columns)
+
+
+@pytest.mark.parametrize(("name", "asked"), [("overview", ["acme"]), ("statements_due", ["acme"]), ("users_due", "acme")])
+def test_a_page_as_each_actor(books: None, database: Database, name: str, asked: object) -> None:
+    """What pages and reports are made of is shown to who may see the mandate, and to nobody else."""
+    days = {"first": date(2026, 1, 1), "last": date(2026, 1, 31)} if name == "overview" else {}
+    for who, actor in ACTORS.items():
+        refused = nullcontext() if who in OF_ACME.split() else pytest.raises(Forbidden, match="may not")
+        with refused:
+            assert PAGES[name](database, actor, asked, **days) is not None
 
 
 def test_a_balance_check_as_each_actor(books: None, database: Database, config: Configuration) -> None:

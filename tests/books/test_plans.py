@@ -57,6 +57,8 @@ VERBS: dict[str, Verb] = {
     "import directory": writing.import_the_directory,
     "import books": writing.import_old_books,
     "backfill": writing.backfill,
+    "merge numbers": writing.merge_numbers,
+    "tell producers": writing.tell_producers,
     "find breaches": writing.find_breaches,
 }
 

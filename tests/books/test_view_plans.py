@@ -26,7 +26,8 @@ QUERIES_MAX = {
     "balance_at": 5,
     "statistics_of": 4,
     "computed_statistics": 3,
-    "statement": 8,
+    "statement": 9,
+    "list_missing": 2,
     "explain": 12,
     "explain_event": 13,
 }
@@ -79,6 +80,7 @@ _FILL = (
     INSERT INTO caps (mandate_id, scope, period, limit_chf, action, first_day, created_by)
     VALUES ('m2', 'ALL', 'DAY', 5, 'REFUSE', '2026-01-01', 'test')
     """,
+    "INSERT INTO producers (producer_id, highest, first_seen_at, last_seen_at) VALUES ('p1', 9, now(), now())",
     """
     INSERT INTO event_keys (mandate_id, event_id, payload_hash, hash_version, transaction_id, recorded_at)
     SELECT mandate_id, event_id, '', 1, id, recorded_at FROM transactions WHERE id = 51

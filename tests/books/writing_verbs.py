@@ -7,6 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest import mock
 
+from msgspec.structs import replace
+
 from core.alerts.publish import ALERTS_MAX, publish_alerts
 from core.asking.rights import ROOT
 from core.billing import BillingModel, CapPeriod, CapScope
@@ -34,6 +36,9 @@ from core.movements.new_price import NewPrice
 from core.movements.refund import Refund, refund
 from core.movements.revert_prices import Reverting, revert_prices
 from core.movements.switch import ModelSwitch, switch_billing_model
+from core.outcomes.publish import OUTCOMES_MAX, publish_outcomes
+from core.producers.forget import forget_producers
+from core.producers.merge import merge_producers
 from core.recording.backfill_accounts import backfill_accounts
 from core.recording.record_usage import record_usage
 from core.recording.release_parked import release_all_parked
@@ -199,6 +204,40 @@ def publish(books: Books, n: int) -> int:
     while publish_alerts(books.database, _Queue()).published:
         pass
     return ALERTS_MAX
+
+
+def merge_numbers(books: Books, n: int) -> None:
+    """Merging what came of producers that are known and have gaps, among many others; then forgetting those that are gone."""
+    name = books.name()
+    for age, first, last in (("1 year", 1, 2 * n), ("1 day", 2 * n + 1, 3 * n)):
+        numbers = {"name": name, "age": age, "first": first, "last": last}
+        books.sql(
+            """INSERT INTO producers (producer_id, highest, first_seen_at, last_seen_at)
+               SELECT :name || i, 9, now() - CAST(:age AS interval), now() - CAST(:age AS interval)
+                 FROM generate_series(CAST(:first AS int), CAST(:last AS int)) i""",
+            **numbers,
+        )
+        books.sql(
+            """INSERT INTO producer_gaps (producer_id, first_seq, last_seq, since)
+               SELECT :name || i, g, g + 1, now() FROM generate_series(CAST(:first AS int), CAST(:last AS int)) i, generate_series(2, 7, 3) g""",
+            **{one: numbers[one] for one in ("name", "first", "last")},
+        )
+    books.sql(
+        "INSERT INTO producer_ranges (producer_id, seen) SELECT :name || i, '{[2,3),[12,13)}' FROM generate_series(1, CAST(:n AS int)) i",
+        name=name,
+        n=n,
+    )
+    assert merge_producers(books.database).producers == n
+    assert forget_producers(books.database, 90) >= n
+
+
+def tell_producers(books: Books, n: int) -> int:
+    """Telling refused events while many wait."""
+    asked = [replace(raw(b"{%d" % i), told_on="tollbook.outcomes.shop") for i in range(n)]
+    record_usage(books.database, asked, config=books.config, known_accounts=KnownAccounts(), worker="test")
+    while publish_outcomes(books.database, "tollbook.outcomes.shop", _Queue()):
+        pass
+    return OUTCOMES_MAX
 
 
 def refund_again(books: Books, n: int) -> int:

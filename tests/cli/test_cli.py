@@ -2,9 +2,11 @@
 
 import base64
 import hashlib
+import io
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -40,7 +42,7 @@ class Ended:
     @property
     def json(self) -> Any:
         """Its output as the one JSON document that it is."""
-        assert self.err == ""
+        assert all("log" in json.loads(line) for line in self.err.splitlines())
         return json.loads(self.out)
 
 
@@ -112,23 +114,23 @@ def test_every_command_has_help(run: Run, command: str) -> None:
         "deadletters list --reason nonsense", "deadletters discard", "deadletters accept", "amend", "amend --key k", "alerts --since now",
         "parked list --mandate acme --per-mandate", "directory import --users /nowhere/users.csv",
         "topup acme 5", "adjust acme -5 --key k", "adjust acme -5 --key k --reason r --colour red", "refund acme last --key k", "switch acme",
-        "switch acme FREE", "accounts disable acme", "accounts credit-limit acme --key k", "balance acme --at yesterday",
+        "switch acme FREE", "accounts disable acme", "accounts credit-limit acme --key k", "balance acme --at someday",
         "balance acme --at 2026-01-01T12:00:00", "repair", "repair --key k", "repair --reason r", "findings --limit 0",
         "export transactions --format xls", "export transactions --json",
-        "export transactions --from yesterday", "export statistics --by week", "export statistics --columns theirs",
+        "export transactions --from someday", "export statistics --by week", "export statistics --columns theirs",
     ],
 )  # fmt: skip
 def test_wrong_usage_ends_with_2(run: Run, command: str) -> None:
     """What can't be understood ends with exit code 2 and says why on standard error."""
     ended = run(*command.split())
     assert (ended.code, ended.out) == (2, "")
-    assert "Error: " in ended.err
+    assert "Error: " in ended.err or json.loads(ended.err)["error"]["kind"] == "usage"
 
 
 def test_an_error_is_one_line_on_standard_error(run: Run) -> None:
-    """A failure ends with exit code 1, one line, and no control character of whatever was asked for."""
+    """A failure ends with the exit code of its kind, one line, and no control character of whatever was asked for."""
     ended = run("balance", "ac\x1b[2Jme\nx")
-    assert (ended.code, ended.out) == (1, "")
+    assert (ended.code, ended.out) == (4, "")
     assert ended.err == "error: mandate 'ac\\x1b[2Jme\\nx' has no billing settings, and the directory does not know it\n"
 
 
@@ -148,7 +150,7 @@ def test_without_a_database_the_error_says_what_to_do(run: Run, monkeypatch: pyt
         monkeypatch.delenv(name)
     monkeypatch.setattr(services, "running", lambda _: None)
     ended = run("batches")
-    assert ended.code == 1
+    assert ended.code == 78
     assert ended.err.startswith("error: DATABASE_URL is not set")
     assert "tollbook services up" in ended.err
 
@@ -254,26 +256,32 @@ def test_values_are_never_broken_over_lines(
 
 def test_free_text_folds(run: Run, monkeypatch: pytest.MonkeyPatch, record: Record, put_settings: PutSettings) -> None:
     """On a narrow terminal a long description takes several lines instead of one long one."""
+    monkeypatch.setattr("cli.output.tables.on_terminal", lambda: True)
     monkeypatch.setenv("COLUMNS", "80")
     put_settings()
     record(event(description="word " * 60))
-    assert max(map(len, run("transactions", "--mandate", "acme").out.splitlines())) < 200
+    assert max(map(len, run("transactions", "--mandate", "acme").out.splitlines())) <= 80
 
 
 def test_nothing_found_is_said(run: Run, put_mandate: PutMandate) -> None:
-    """An empty table is `no rows` on standard error; in JSON it is an empty list."""
+    """An empty table is `no rows` on standard error, and why; in JSON it is an empty list."""
     put_mandate()
-    commands = ("batches", "parked list", "parked list --mandate nobody", "deadletters list", "settings list", "accounts list acme")
+    commands = ("batches", "parked list", "deadletters list", "settings list", "accounts list acme")
     for command in (*commands, "transactions --mandate acme"):
-        assert run(*command.split()) == Ended(0, "", "no rows\n")
+        ended = run(*command.split())
+        assert (ended.code, ended.out, ended.err.startswith("no rows")) == (0, "", True)
         assert run(*command.split(), "--json").json == []
+    unknown = run("parked", "list", "--mandate", "nobody")
+    assert unknown.err == "warning: mandate 'nobody' is not known yet\nno rows: nothing matches --mandate\n"
+    assert run("transactions", "--mandate", "acme", "--month", "2026-01").err == "no rows: nothing matches --mandate, --month\n"
+    assert run("batches", "--before", "1").err == "no further rows\n"
 
 
 @pytest.mark.parametrize("command", ["accounts list nobody", "transactions --mandate nobody", "transactions --account 4711", "accounts show 4711"])
 def test_what_does_not_exist_is_an_error(run: Run, command: str) -> None:
-    """A mandate or account that isn't there ends with 1 and is named, instead of an empty list."""
+    """A mandate or account that isn't there ends with 4 and is named, instead of an empty list."""
     ended = run(*command.split())
-    assert (ended.code, ended.out) == (1, "")
+    assert (ended.code, ended.out) == (4, "")
     assert ended.err.startswith("error: there is no ")
 
 
@@ -448,6 +456,27 @@ def test_an_import_records_what_was_parked(run: Run, record: Record, rows: Rows,
     assert "unknown column 'colour'" in run("directory", "import", "--users", "wrong.csv").err
 
 
+def test_a_file_may_come_by_standard_input(run: Run, monkeypatch: pytest.MonkeyPatch, rows: Rows, tmp_path: Path) -> None:
+    """`-` is what standard input has, for one file of a command, which is told where a row of it is wrong; nothing of it stays on the disk."""
+    (tmp_path / "users.csv").write_text("id,username,display_name\nada,ada.l,Ada\n")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def given(text: str) -> None:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+
+    given("id,name,label,time_zone,enabled\nacme,Zürich AG,,UTC,\nbad,Bad,,UTC,perhaps\n")
+    ended = run("directory", "import", "--mandates", "-", "--users", "users.csv")
+    assert (ended.code, ended.out.splitlines()[0]) == (1, "imported: 1 mandate, 0 memberships, 1 user; refused: 1 row")
+    assert "standard-input:3: enabled is not true" in ended.err
+    assert rows("SELECT name FROM directory_mandates") == [{"name": "Zürich AG"}]
+    given("date,currency,rate\n2026-01-05,USD,0.8\n")
+    assert run("prices", "fx", "import", "-").code == 0
+    given("id\n")
+    twice = run("directory", "import", "--mandates", "-", "--users", "-")
+    assert (twice.code, "name it once" in twice.err) == (2, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["users.csv"]
+
+
 def test_verify_tells_whether_the_books_are_in_order(run: Run, record: Record, rows: Rows, put_settings: PutSettings) -> None:
     """In order: `verify: ok` and exit code 0; tampered with: the invariant, what breaks it, and exit code 1."""
     put_settings(model=BillingModel.PREPAY_MANDATE)
@@ -494,7 +523,7 @@ def test_settings_are_created_and_looked_back_at(run: Run, put_mandate: PutManda
 def test_directory_sync_backfills_and_their_runs(run: Run, record: Record, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """`directory sync` takes over the application's database and records what was parked; `jobs` shows its runs and the backfills'."""
     ended = run("directory", "sync")
-    assert (ended.code, ended.err) == (1, "error: DIRECTORY_URL is not set: name the application's database, or use `tollbook directory import`\n")
+    assert (ended.code, ended.err) == (78, "error: DIRECTORY_URL is not set: name the application's database, or use `tollbook directory import`\n")
     with own_database(postgres, "template1") as urls:
         monkeypatch.setenv("DIRECTORY_URL", urls.owner)
         source = ApplicationDatabase(urls.owner)

@@ -49,6 +49,6 @@ def test_withheld_alerts_wait_no_longer(run: Run, rows: Rows) -> None:
 
 def test_a_wrong_time_is_named(run: Run) -> None:
     """A time without offset is refused with what would do."""
-    ended = run("alerts", "--since", "2026-01-31")
+    ended = run("alerts", "--since", "2026-01-31T12:00:00")
     assert ended.code == 2
-    assert "'2026-01-31' is not an RFC 3339 time with offset" in ended.err
+    assert "'2026-01-31T12:00:00' is not an RFC 3339 time with offset" in ended.err

@@ -87,6 +87,6 @@ def test_only_root_sets_caps(run: Run) -> None:
     """An administrator sees those of their mandates."""
     run(*DAY)
     refused = run(*DAY, "--as", "administrator:acme")
-    assert (refused.code, "may not set a cap" in refused.err) == (1, True)
+    assert (refused.code, "may not set a cap" in refused.err) == (6, True)
     assert len(run("caps", "list", "--as", "administrator:acme", "--json").json) == 1
     assert "may not list the caps of mandates" in run("caps", "list", "--as", "user:ada").err

@@ -40,12 +40,12 @@ def test_a_receipt_tells_every_step(run: Run, database: Database, record: Record
     put_settings(users=["ada"])
     version = put_prices(database, rows, acme="computed")
     record(call(event_id="one"))
-    out = run("explain", "--mandate", "acme", "--event", "one").out
+    out = " ".join(run("explain", "--mandate", "acme", "--event", "one").out.split())
     for said in (
         '"cached_tokens":200',
         "read as: openai.responses, version 1",
-        "cache_read       │   200 │  0.500000000000 │ 1000000 │ USD      │ always",
-        f"provider_cost     │ {COST} USD",
+        "cache_read 200 0.500000000000 1000000 USD always",
+        f"provider_cost {COST} USD",
         "tier: 1000 tokens went in",
         f"provider cost: {COST} USD",
         "exchange rate: 0.800000000000 CHF for 1 USD of",

@@ -53,14 +53,14 @@ def test_statistics_are_shown_by_day_month_and_year(run: Run, usage: None) -> No
     """A line per period with its bar, then the shares of providers, models and features, and the total."""
     run("rollup", "run")
     out = run("stats", "acme", "--year", "2026").out
-    assert "│ 2026-01 │" in out
-    assert "│ 2026-02 │" in out
+    assert "\n2026-01 " in out
+    assert "\n2026-02 " in out
     assert "total: 4 events, 3.000000000 CHF, of which 3.000000000 CHF billed" in out
     assert "█" in out
     assert "=cmd()" in out
     assert "as of " in out
-    assert "│ 2025 │" in run("stats", "acme", "ada", "--by", "year").out
-    assert "│ 2026-01-15 │" in run("stats", "acme", "--by", "day", "--year", "2026", "--month", "1").out
+    assert "\n2025 " in run("stats", "acme", "ada", "--by", "year").out
+    assert "\n2026-01-15 " in run("stats", "acme", "--by", "day", "--year", "2026", "--month", "1").out
 
 
 def test_statistics_for_programs(run: Run, usage: None) -> None:
@@ -93,7 +93,7 @@ def test_what_is_pending_is_not_shown_and_the_moment_says_so(run: Run, usage: No
     found = run("stats", "acme", "--year", "2026", "--json").json
     (oldest,) = rows("SELECT min(committed_at) AS at FROM batches")
     assert (found["rows"], datetime.fromisoformat(found["as_of"])) == ([], oldest["at"])
-    assert run("stats", "acme", "--year", "2026").err == "no rows\n"
+    assert run("stats", "acme", "--year", "2026").err == "no statistics yet: 5 events wait for the rollup; `tollbook rollup run`\n"
 
 
 def test_wrong_questions_are_told(run: Run, put_mandate: PutMandate) -> None:
@@ -101,10 +101,10 @@ def test_wrong_questions_are_told(run: Run, put_mandate: PutMandate) -> None:
     put_mandate("acme")
     assert run("stats", "nobody").err.startswith("error: there is no mandate 'nobody'")
     assert run("stats", "acme", "ada").err == "error: mandate 'acme' has no account of user 'ada'\n"
-    assert run("stats", "acme", "--year", "2026", "--month", "13").err == "error: month: there is none such (got 13)\n"
+    assert "month: there is none such (got 13)" in run("stats", "acme", "--year", "2026", "--month", "13").err
     assert run("stats", "acme", "--from", "2026-02-01", "--to", "2026-01-01").err == "error: to: 2026-01-01 is before 2026-02-01\n"
     assert run("rollup", "rebuild", "--mandate", "nobody").err == "error: mandate 'nobody' has neither billing settings nor statistics\n"
-    for wrong in ("--from yesterday", "--from 2026-01-01 --year 2026", "--csv --json", "--by week"):
+    for wrong in ("--from someday", "--from 2026-01-01 --year 2026", "--csv --json", "--by week"):
         assert run("stats", "acme", *wrong.split()).code == 2
 
 

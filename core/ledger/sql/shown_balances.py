@@ -52,3 +52,25 @@ OF_USERS = text(f"""
       {join_user("a.user_id")}
      ORDER BY a.mandate_id, a.user_id
 """)
+
+# Candidates are the accounts that an alert told of, kept by the index of `crossed_lines` in the order of their ids; each is judged again, since
+# one that no longer pays stays there. Names are looked up for the page alone.
+LOW = text(f"""
+    SELECT a.id AS account_id, a.mandate_id, {mandate_name("a.mandate_id")} AS mandate_name, a.user_id,
+           CASE WHEN a.user_id IS NOT NULL THEN {user_name("a.user_id")} END AS user_name, a.billing_model,
+           a.balance, {held_now("a", CLOCK)} AS held, a.warning_threshold, a.credit_limit, a.warning_threshold_percent
+      FROM (SELECT a.*, s.billing_model, s.warning_threshold_percent
+              FROM crossed_lines c
+              JOIN accounts a ON a.id = c.account_id
+              JOIN billing_settings s ON s.mandate_id = a.mandate_id
+             WHERE c.kind = 'WARNING' AND c.account_id > :after
+               AND (CAST(:mandate_ids AS text[]) IS NULL OR a.mandate_id = ANY(CAST(:mandate_ids AS text[])))
+               AND CASE WHEN (s.billing_model, a.account_type) IN (('PREPAY_USER', 'USER'), ('PREPAY_MANDATE', 'MANDATE'))
+                        THEN a.balance <= a.warning_threshold
+                        WHEN (s.billing_model, a.account_type) = ('CREDIT_POSTPAY', 'MANDATE')
+                        THEN greatest(-a.balance, 0) >= a.credit_limit * (1 - s.warning_threshold_percent / 100) END
+             ORDER BY c.account_id LIMIT :limit) AS a
+      {join_mandate("a.mandate_id")}
+      {join_user("a.user_id")}
+     ORDER BY a.id
+""")
