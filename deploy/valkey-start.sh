@@ -4,6 +4,9 @@
 set -eu
 umask 077
 users="${USERS_ACL:-/tmp/users.acl}"
+for name in VALKEY_PASSWORD VALKEY_WORKER_PASSWORD VALKEY_PRODUCER_PASSWORD; do
+    eval "test -n \"\${$name:-}\"" || { echo "$name: set it in .env" >&2 && exit 78; }
+done
 hashed() { printf %s "$1" | sha256sum | cut -d ' ' -f 1; }
 {
     echo "user default on #$(hashed "$VALKEY_PASSWORD") ~* &* +@all"

@@ -14,13 +14,19 @@ from pydantic.fields import FieldInfo
 from core.alerts.message import AlertMessage, CapAlertMessage
 from core.config import Configuration
 from core.events.contract import ALIASES, EventContract, EventContractV2, Reported
+from core.outcomes.message import OutcomeMessage
+from lab.client_contract import node_contract, python_contract
 from lab.dialect_docs import dialects_tables, leaves_table
+from lab.grafana import dashboard
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGURATION, PRODUCERS, SCHEMA, ENVIRONMENT = "docs/configuration.md", "docs/producers.md", "docs/event-v1.schema.json", ".env.example"
 SCHEMA_V2 = "docs/event-v2.schema.json"
+NODE_CONTRACT, PYTHON_CONTRACT = "clients/node/src/contract.generated.js", "clients/python/tollbook_client/contract.json"
 ALERTS, ALERT_SCHEMA, CAP_ALERT_SCHEMA = "docs/alerts.md", "docs/alert-v1.schema.json", "docs/cap-alert-v1.schema.json"
+OUTCOME_SCHEMA = "docs/outcome-v1.schema.json"
 DIALECTS = "docs/dialects.md"
+DASHBOARD = "deploy/grafana/tollbook.json"
 PERFORMANCE = "docs/performance.md"
 BENCH, GROWTH, PROFILE = (f"docs/performance/{name}.json" for name in ("bench", "growth", "profile"))
 RATES_CHART, GROWTH_CHART = "docs/performance/rates.svg", "docs/performance/growth.svg"
@@ -32,7 +38,11 @@ COMPOSE_SECRETS = {
     "VALKEY_PASSWORD": "Password of the operator's login of the broker (`default`), who may do everything there.",
     "VALKEY_WORKER_PASSWORD": "Password of the broker's login `worker`, of the worker, beat and Flower.",
     "VALKEY_PRODUCER_PASSWORD": "Password of the broker's login `producer`, which may send usage and ask checks.",
+    "RABBITMQ_PASSWORD": "With the profile `rabbitmq`: password of its operator's login (`operator`).",
+    "RABBITMQ_WORKER_PASSWORD": "With the profile `rabbitmq`: password of `worker`; the workers' URL is `CELERY_BROKER_URL` above.",
+    "RABBITMQ_PRODUCER_PASSWORD": "With the profile `rabbitmq`: password of `producer`.",
     "FLOWER_BASIC_AUTH": "Who may open Flower, as `name:password`.",
+    "GRAFANA_PASSWORD": "With the profile `monitoring`: password of Grafana's `admin`.",
 }
 _EXAMPLE_ALERT = json.loads(
     AlertMessage.model_validate(
@@ -76,6 +86,20 @@ _EXAMPLE_CAP_ALERT = json.loads(
         }
     ).body()
 )
+_EXAMPLE_OUTCOME = json.loads(
+    OutcomeMessage.model_validate(
+        {
+            "outcome_id": 4711,
+            "outcome": "rejected",
+            "reason": "invalid_field",
+            "detail": "price_chf is not between 0 and 1000000 (got '-1')",
+            "mandate_id": "acme",
+            "event_id": "0198c0de-0000-7000-8000-00000000000a",
+            "dead_letter_id": 42,
+            "recorded_at": "2026-01-31T11:00:00.123456Z",
+        }
+    ).body()
+)
 _CLOUD_EVENTS = {"event_id": "id", "occurred_at": "time"}
 
 
@@ -83,15 +107,19 @@ def documents(root: Path = ROOT) -> dict[str, str]:
     """Every generated document as it must be: path below the checkout to content. Hand-written parts stay as they are in `root`."""
     return {
         ENVIRONMENT: environment_example(),
+        DASHBOARD: dashboard(),
         SCHEMA: event_schema(EventContract, 1),
         SCHEMA_V2: event_schema(EventContractV2, 2),
+        NODE_CONTRACT: node_contract(),
+        PYTHON_CONTRACT: python_contract(),
         ALERT_SCHEMA: alert_schema(AlertMessage, "Balance alert, version 1"),
         CAP_ALERT_SCHEMA: alert_schema(CapAlertMessage, "Alert of a cap, version 1"),
+        OUTCOME_SCHEMA: alert_schema(OutcomeMessage, "Outcome of an event that isn't recorded, version 1"),
         CONFIGURATION: _with_block((root / CONFIGURATION).read_text(encoding="utf-8"), "configuration", configuration_table()),
         ALERTS: alerts((root / ALERTS).read_text(encoding="utf-8")),
         **performance(root),
         DIALECTS: _with_block(_with_block((root / DIALECTS).read_text(encoding="utf-8"), "leaves", leaves_table()), "dialects", dialects_tables()),
-        PRODUCERS: _with_block((root / PRODUCERS).read_text(encoding="utf-8"), "fields", fields_table()),
+        PRODUCERS: producers((root / PRODUCERS).read_text(encoding="utf-8")),
     }
 
 
@@ -121,6 +149,7 @@ def environment_example() -> str:
         "",
         "# Read by docker-compose.yml alone, which makes the URLs above out of them. They stand in URLs: letters and digits only.",
     ]
+    lines += ["", "# What runs beside: `redis` or `rabbitmq`, and `monitoring`, with a comma between them.", "COMPOSE_PROFILES=redis"]
     for name, meaning in COMPOSE_SECRETS.items():
         lines += ["", f"# {meaning} CHANGEME", f"{name}="]
     return "\n".join(lines) + "\n"
@@ -175,6 +204,11 @@ def alerts(text: str) -> str:
     """`docs/alerts.md` with the fields of both kinds of alerts."""
     text = _with_block(text, "fields", alert_table(AlertMessage, _EXAMPLE_ALERT))
     return _with_block(text, "fields of caps", alert_table(CapAlertMessage, _EXAMPLE_CAP_ALERT))
+
+
+def producers(text: str) -> str:
+    """`docs/producers.md` with the fields of an event, and of what a producer is told."""
+    return _with_block(_with_block(text, "fields", fields_table()), "fields of outcomes", alert_table(OutcomeMessage, _EXAMPLE_OUTCOME))
 
 
 def alert_table(message: type[BaseModel], example: dict[str, Any]) -> str:

@@ -7,6 +7,9 @@ from importlib.metadata import version
 from typing import Any
 
 import pytest
+from celery import Task
+from celery.worker import strategy
+from celery.worker.request import Request
 from kombu.transport import redis as kombu_redis
 
 
@@ -41,3 +44,10 @@ def uses(function: Any, name: str) -> bool:
 def bare_channel() -> Any:
     """A channel of the Redis transport that has never seen a server."""
     return kombu_redis.Channel.__new__(kombu_redis.Channel)
+
+
+def requests_send_their_events() -> object:
+    """A task names the class of its requests, which is asked to send each event, and knows by what."""
+    sends = (Request.on_accepted, Request.on_failure, Request.on_retry)
+    named = Task.Request == "celery.worker.request:Request" and uses(strategy.default, "Request")
+    return named and all(uses(method, "send_event") for method in sends) and uses(Request.__init__, "_eventer")

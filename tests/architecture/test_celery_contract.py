@@ -47,7 +47,7 @@ from core.events.message import Message
 from core.events.outcome import BatchResult, Outcome
 from core.events.parsing import _plain_values
 from core.rejection import Reason
-from tests.architecture.leaned import Leaned, bare_channel, check, uses
+from tests.architecture.leaned import Leaned, bare_channel, check, requests_send_their_events, uses
 from tests.architecture.unopened import bodies_are_opened_by_name, lists_are_waited_for, times_are_read_as_celery_does
 from worker.amqp_transport import cure_amqp_transport
 from worker.guard import confine, queue_of
@@ -354,6 +354,12 @@ STEP, SOURCE, ENVELOPE = "worker/intake/step.py", "worker/intake/redis_source.py
 CURES, REPORTER, CONTROL = "worker/redis_transport.py", "worker/intake/reporter.py", "worker/intake/control.py"
 GUARD, TLS = "worker/guard.py", "worker/tls.py"
 LEANED = [
+    Leaned(
+        "celery.worker.request.Request: .send_event, ._eventer, named by Task.Request",
+        "worker/job_request.py",
+        "it withholds what a scheduled job has to tell Flower until the job has done something; without it Flower lists every tick",
+        requests_send_their_events,
+    ),
     Leaned(
         "kombu.message.decompress, kombu.compression and kombu.compression.decompress",
         "worker/compression.py",

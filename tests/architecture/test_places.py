@@ -43,7 +43,7 @@ READ_BY_RULES = {
     "warning_threshold_percent": 6,  # alerts
     "block_on_zero_balance": 4,  # checks of a balance, holds, and the list of balances
     "notification_emails": 2,  # published alerts name them
-    "billing_address": 9,  # statements show it, changes go line by line
+    "billing_address": 10,  # statements show it, changes go line by line
 }
 SHOWN = {"input_tokens": 2, "output_tokens": 1}  # the table of statistics; the help of `publish`
 REPAIRED = {"I1": 1, "I2": 1, "I14": 1, "I16": 1, "I18": 2}  # repairs tell what helps; the nightly job keeps the sums of I18 itself

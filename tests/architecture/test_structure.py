@@ -20,7 +20,7 @@ from tests.conftest import DatabaseUrls
 from worker.intake.redis_source import PRIORITY_SEPARATOR, PRIORITY_STEPS
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("core", "tasks", "worker", "cli", "lab", "tests")
+PACKAGES = ("core", "tasks", "worker", "cli", "lab", "tests", "clients/python/tollbook_client")
 MODULE_LINES_MAX, TEST_LINES_MAX, FUNCTION_LINES_MAX = 300, 600, 50
 
 
@@ -201,9 +201,10 @@ def test_lock_files_follow_the_project() -> None:
     assert set(declared) <= set(pins)
 
 
-def test_the_producers_packages_are_locked() -> None:
+@pytest.mark.parametrize("folder_name", ["clients/node", "tests/delivery/producers"])
+def test_the_producers_packages_are_locked(folder_name: str) -> None:
     """Each package of Node.js that the tests install stands in the lock with a version and a hash, and no package host is named."""
-    folder = ROOT / "tests/delivery/producers"
+    folder = ROOT / folder_name
     lock = json.loads((folder / "package-lock.json").read_text(encoding="utf-8"))
     root = lock["packages"].pop("")
     assert root["dependencies"] == json.loads((folder / "package.json").read_text(encoding="utf-8"))["dependencies"]

@@ -14,11 +14,12 @@ import redis
 from celery import Celery
 
 from core.alerts.message import AlertMessage
-from core.alerts.publish import AlertQueue, Publication, WaitingAlerts, count_waiting_alerts, publish_alerts
+from core.alerts.publish import Publication, WaitingAlerts, count_waiting_alerts, publish_alerts
 from core.alerts.withhold import withhold_alerts
 from core.asking import rights
 from core.database.database import Database
 from core.errors import StorageUnavailable
+from core.outgoing import OutgoingQueue
 from lab.postgres import SUPERUSER, PostgresServer
 from tasks.alerts import QUEUE
 from tasks.outgoing import outgoing_queue
@@ -37,7 +38,7 @@ NONE_WAIT = WaitingAlerts(alerts=0, oldest_seconds=0)
 class Interrupted:
     """A real queue, after whose answer something happens before the commit."""
 
-    def __init__(self, queue: AlertQueue, happens: Callable[[], object]) -> None:
+    def __init__(self, queue: OutgoingQueue, happens: Callable[[], object]) -> None:
         self._queue, self._happens = queue, happens
 
     def room(self) -> int:
@@ -51,7 +52,7 @@ class Interrupted:
 
 
 @pytest.fixture
-def alert_queue(producer: Celery, broker: Broker) -> Iterator[AlertQueue]:
+def alert_queue(producer: Celery, broker: Broker) -> Iterator[OutgoingQueue]:
     """The queue, empty, with room for a thousand."""
     if isinstance(broker, RabbitBroker):
         with connected(broker.url) as channel:
@@ -92,7 +93,7 @@ def crossed(acme: None, record: Record, rows: Rows) -> Callable[[int], list[int]
 
 @both_brokers
 def test_a_message_says_what_the_books_say(
-    crossed: Callable[[int], list[int]], record: Record, rows: Rows, database: Database, alert_queue: AlertQueue, read: Callable[[], list[Any]]
+    crossed: Callable[[int], list[int]], record: Record, rows: Rows, database: Database, alert_queue: OutgoingQueue, read: Callable[[], list[Any]]
 ) -> None:
     """A crossing is one plain JSON object of the contract: amounts as exact strings, whose account, whom to tell."""
     crossed(1)
@@ -115,7 +116,7 @@ def test_each_alert_is_published_once_by_many_at_once(
     crossed: Callable[[int], list[int]],
     connect: Callable[[], Database],
     producer: Celery,
-    alert_queue: AlertQueue,
+    alert_queue: OutgoingQueue,
     read: Callable[[], list[Any]],
 ) -> None:
     """Publishers that start together neither double nor lose one, and the order is that of the ids."""
@@ -139,7 +140,7 @@ def test_a_crash_between_broker_and_commit_repeats_under_the_same_id(
     crossed: Callable[[int], list[int]],
     database: Database,
     rows: Rows,
-    alert_queue: AlertQueue,
+    alert_queue: OutgoingQueue,
     read: Callable[[], list[Any]],
     postgres: PostgresServer,
 ) -> None:
@@ -165,7 +166,12 @@ def test_a_crash_between_broker_and_commit_repeats_under_the_same_id(
 
 @both_brokers
 def test_a_full_queue_makes_the_outbox_wait(
-    crossed: Callable[[int], list[int]], database: Database, producer: Celery, alert_queue: AlertQueue, broker: Broker, read: Callable[[], list[Any]]
+    crossed: Callable[[int], list[int]],
+    database: Database,
+    producer: Celery,
+    alert_queue: OutgoingQueue,
+    broker: Broker,
+    read: Callable[[], list[Any]],
 ) -> None:
     """No more messages than are allowed stand in the queue; the others wait in the books until somebody reads."""
     ids = crossed(5)
@@ -180,7 +186,7 @@ def test_a_full_queue_makes_the_outbox_wait(
 
 
 def test_a_broker_that_refuses_loses_nothing(
-    crossed: Callable[[int], list[int]], database: Database, alert_queue: AlertQueue, queue: redis.Redis, read: Callable[[], list[Any]]
+    crossed: Callable[[int], list[int]], database: Database, alert_queue: OutgoingQueue, queue: redis.Redis, read: Callable[[], list[Any]]
 ) -> None:
     """While the broker takes no message the alerts wait, and are published once it does."""
     ids = crossed(2)
@@ -193,7 +199,7 @@ def test_a_broker_that_refuses_loses_nothing(
 
 
 def test_who_wants_no_notification_gets_none(
-    crossed: Callable[[int], list[int]], record: Record, database: Database, rows: Rows, alert_queue: AlertQueue, read: Callable[[], list[Any]]
+    crossed: Callable[[int], list[int]], record: Record, database: Database, rows: Rows, alert_queue: OutgoingQueue, read: Callable[[], list[Any]]
 ) -> None:
     """With `notify_on_warning` false an alert is recorded and withheld, and never looked at again; afterwards they are published anew."""
     crossed(2)
@@ -208,7 +214,7 @@ def test_who_wants_no_notification_gets_none(
 
 
 def test_old_alerts_can_be_withheld(
-    crossed: Callable[[int], list[int]], record: Record, database: Database, rows: Rows, alert_queue: AlertQueue, read: Callable[[], list[Any]]
+    crossed: Callable[[int], list[int]], record: Record, database: Database, rows: Rows, alert_queue: OutgoingQueue, read: Callable[[], list[Any]]
 ) -> None:
     """An operator keeps what crossed before a time from being published; what came after it is."""
     crossed(2)
@@ -222,7 +228,7 @@ def test_old_alerts_can_be_withheld(
 
 @both_brokers
 def test_a_worker_publishes_what_is_asked_for(
-    crossed: Callable[[int], list[int]], start_worker: StartWorker, producer: Celery, alert_queue: AlertQueue, read: Callable[[], list[Any]]
+    crossed: Callable[[int], list[int]], start_worker: StartWorker, producer: Celery, alert_queue: OutgoingQueue, read: Callable[[], list[Any]]
 ) -> None:
     """The job on the maintenance queue publishes where it is switched on; the message has the crossing's exact amounts."""
     (alert_id,) = crossed(1)

@@ -290,6 +290,8 @@ def test_a_producers_login_reaches_its_queues_alone(own_valkey: ValkeyServer, st
         producer.send_task("balance.check", kwargs=CHECK, **asking, reply_to="tollbook.reply.x", ignore_result=True, retry=False)
         popped: Any = client.blpop(["tollbook.reply.x"], timeout=4)
         assert json.loads(popped[1])["result"]["current_balance"] == "4.000000000"
+        if login == "producer":
+            assert client.brpop(["tollbook.outcomes.shop"], timeout=0.01) is None, "it may read what it is told"
         for forbidden in ("movements", "views", "maintenance"):
             with pytest.raises(Exception, match=r"(?i)permission|NOPERM"):
                 producer.send_task("movement.top_up", kwargs=TOP_UP, queue=forbidden, ignore_result=True, retry=False)
@@ -297,7 +299,7 @@ def test_a_producers_login_reaches_its_queues_alone(own_valkey: ValkeyServer, st
             ("LPUSH", "movements", "x"),
             ("SADD", "_kombu.binding.movements", "x"),
             ("BRPOP", "usage", "1"),
-            *([("BLPOP", "usage", "1"), ("LPUSH", "tollbook.reply.y", "x")] if login == "producer" else []),
+            *([("BLPOP", "usage", "1"), ("LPUSH", "tollbook.reply.y", "x"), ("LPUSH", "tollbook.outcomes.shop", "x")] if login == "producer" else []),
             ("SADD", "checks\x06\x169", "x"),
             ("SADD", "usage", "x"),
             ("SADD", "usage.json", "x"),

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import amqp
 import psycopg
 import pytest
 import redis
@@ -24,16 +25,20 @@ from core.config import Configuration
 from lab.docs import variable_of
 from lab.postgres import DATABASE, OWNER, SUPERUSER, WORKER, PostgresServer
 from lab.process import free_port, moved_clock, temporary_dir, wait_until
+from lab.rabbitmq import RabbitServer
 from lab.valkey import ValkeyServer
 from tests.delivery.brokers import acl_words
+from tests.delivery.conftest import require_rabbitmq
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = ("migrate", "worker", "beat", "flower")
-LONG_RUNNING = sorted(SERVICES.keys() - {"migrate"})
+ONE_SHOT = ("migrate", "backup")
+LONG_RUNNING = sorted(SERVICES.keys() - set(ONE_SHOT))
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
-VARIABLE = re.compile(r"\$\$|\$\{(?P<name>[A-Z_]+)(?::(?P<kind>[-?])(?P<rest>[^}]*))?\}")
+VARIABLE = re.compile(r"\$\$|\$\{(?P<name>[A-Z_]+)(?::(?P<kind>[-?])(?P<rest>(?:[^{}]|\$\{[^}]*\})*))?\}")
+OPTIONAL_SECRETS = re.compile("(VALKEY|RABBITMQ|GRAFANA)_.*PASSWORD|CELERY_BROKER_URL")  # of one profile or another, whose start asks for them
 START_SECONDS = 40.0
 
 
@@ -46,7 +51,7 @@ def interpolated(text: str, variables: dict[str, str]) -> str:
         value = variables.get(match["name"], "")
         if not value and match["kind"] == "?":
             raise KeyError(match["name"])
-        return value or (match["rest"] or "" if match["kind"] == "-" else "")
+        return value or (interpolated(match["rest"] or "", variables) if match["kind"] == "-" else "")
 
     return VARIABLE.sub(value_of, text)
 
@@ -60,7 +65,7 @@ def copied_into_the_image() -> list[str]:
 @pytest.mark.parametrize("name", sorted(SERVICES))
 def test_images_are_pinned(name: str) -> None:
     """An image has a tag that names a version, so that a later `pull` brings no other product."""
-    assert re.search(r":\d[\w.-]*$", SERVICES[name]["image"])
+    assert re.search(r":v?\d[\w.-]*$", SERVICES[name]["image"])
 
 
 def test_base_images_are_pinned() -> None:
@@ -87,10 +92,7 @@ def test_nobody_has_privileges_or_can_gain_some(name: str) -> None:
 
 def test_a_service_sees_the_secrets_and_the_servers_that_it_uses() -> None:
     """Beat and Flower have no way into the books, the migration none to the broker, and the servers none out of their own network."""
-    secrets = {
-        name: {found["name"] for found in VARIABLE.finditer(str(service)) if re.search("PASSWORD|AUTH", found["name"] or "")}
-        for name, service in SERVICES.items()
-    }
+    secrets = {name: set(re.findall(r"\$\{([A-Z_]*(?:PASSWORD|AUTH))", str(service))) for name, service in SERVICES.items()}
     assert secrets == {
         "postgres": {"POSTGRES_PASSWORD", "POSTGRES_OWNER_PASSWORD", "POSTGRES_WORKER_PASSWORD"},
         "valkey": {"VALKEY_PASSWORD", "VALKEY_WORKER_PASSWORD", "VALKEY_PRODUCER_PASSWORD"},
@@ -98,6 +100,10 @@ def test_a_service_sees_the_secrets_and_the_servers_that_it_uses() -> None:
         "worker": {"POSTGRES_WORKER_PASSWORD", "VALKEY_WORKER_PASSWORD"},
         "beat": {"VALKEY_WORKER_PASSWORD"},
         "flower": {"VALKEY_WORKER_PASSWORD", "FLOWER_BASIC_AUTH"},
+        "rabbitmq": {"RABBITMQ_PASSWORD", "RABBITMQ_WORKER_PASSWORD", "RABBITMQ_PRODUCER_PASSWORD"},
+        "backup": {"POSTGRES_OWNER_PASSWORD"},
+        "prometheus": set(),
+        "grafana": {"GRAFANA_PASSWORD"},
     }
     assert {name: set(service["networks"]) for name, service in SERVICES.items()} == {
         "postgres": {"books"},
@@ -106,6 +112,10 @@ def test_a_service_sees_the_secrets_and_the_servers_that_it_uses() -> None:
         "worker": {"books", "broker", "outside"},
         "beat": {"broker"},
         "flower": {"broker", "outside"},
+        "rabbitmq": {"broker"},
+        "backup": {"books"},
+        "prometheus": {"broker", "outside"},
+        "grafana": {"broker", "outside"},
     }
     assert [name for name, network in COMPOSE["networks"].items() if not (network or {}).get("internal")] == ["outside"]
 
@@ -129,7 +139,26 @@ def test_order_of_start() -> None:
     assert SERVICES["migrate"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
     for name in ("worker", "beat"):
         assert SERVICES[name]["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
-        assert SERVICES[name]["depends_on"]["valkey"] == {"condition": "service_healthy"}
+        for broker in ("valkey", "rabbitmq"):  # whichever the profiles start
+            assert SERVICES[name]["depends_on"][broker] == {"condition": "service_healthy", "required": False}
+
+
+def test_profiles_say_what_runs_beside() -> None:
+    """Books and workers always run, Valkey by the profile that the example has, and each other service by a profile of its own."""
+    assert {name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service} == {
+        "valkey": ["redis"],
+        "rabbitmq": ["rabbitmq"],
+        "backup": ["backup"],
+        "prometheus": ["monitoring"],
+        "grafana": ["monitoring"],
+    }
+    assert "\nCOMPOSE_PROFILES=redis\n" in (ROOT / ".env.example").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_no_log_fills_the_disk(name: str) -> None:
+    """The log of each service is rotated."""
+    assert SERVICES[name]["logging"] == {"driver": "local", "options": {"max-size": "20m", "max-file": "5"}}
 
 
 def test_ports_are_open_on_loopback_alone() -> None:
@@ -142,11 +171,11 @@ def test_ports_are_open_on_loopback_alone() -> None:
 def test_variables_are_documented() -> None:
     """Every variable that compose needs is in `.env.example`, and no secret has a value in either file."""
     example = (ROOT / ".env.example").read_text(encoding="utf-8")
-    used = [match for match in VARIABLE.finditer((ROOT / "docker-compose.yml").read_text(encoding="utf-8")) if match["name"]]
+    used = re.findall(r"\$\{([A-Z_]+)(?::([-?]))?", (ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
     assert used
-    for match in used:
-        assert re.search(rf"^(# )?{match['name']}=", example, re.MULTILINE), match["name"]
-        assert match["kind"] == "?" or match["name"].startswith("TOLLBOOK_")
+    for name, kind in used:
+        assert re.search(rf"^(# )?{name}=", example, re.MULTILINE), name
+        assert kind == "?" or name.startswith("TOLLBOOK_") or OPTIONAL_SECRETS.fullmatch(name)
     assert not re.search(r"^\w*(PASSWORD|AUTH)=.", example, re.MULTILINE)
 
 
@@ -161,7 +190,7 @@ def test_configuration_reaches_the_containers() -> None:
 def test_only_the_migration_is_the_owner() -> None:
     """No process that stays up holds the owner's password."""
     assert "DATABASE_OWNER_URL" in SERVICES["migrate"]["environment"]
-    assert [name for name in SERVICES if name not in ("migrate", "postgres") and "OWNER" in str(SERVICES[name])] == []
+    assert [name for name in SERVICES if name not in (*ONE_SHOT, "postgres") and "OWNER" in str(SERVICES[name])] == []
 
 
 def test_a_stopping_worker_has_time() -> None:
@@ -301,6 +330,51 @@ def initialise(place: Place, postgres: PostgresServer) -> None:
     environment["PATH"] = f"{Path(package.submodule_search_locations[0]) / 'pginstall' / 'bin'}:{environment['PATH']}"
     (mounted,) = [volume.split(":")[0] for volume in SERVICES["postgres"]["volumes"] if volume.startswith("./")]
     subprocess.run(["/bin/sh", ROOT / mounted], check=True, env=environment, timeout=START_SECONDS)
+
+
+def definitions(folder: Path, **changed: str) -> subprocess.CompletedProcess[str]:
+    """Runs the start of the RabbitMQ service up to the server itself."""
+    passwords = dict.fromkeys(("RABBITMQ_PASSWORD", "RABBITMQ_WORKER_PASSWORD", "RABBITMQ_PRODUCER_PASSWORD"), "secret1")
+    environment = {"PATH": os.environ["PATH"], "DEFINITIONS": str(folder / "definitions.json"), **passwords, **changed}
+    command = ["/bin/sh", str(ROOT / "deploy/rabbitmq-start.sh"), "true"]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=START_SECONDS, check=False)
+
+
+@pytest.mark.parametrize("password", ["", 'a"b', "a b"])
+def test_a_broker_without_passwords_does_not_start(password: str, tmp_path: Path) -> None:
+    """A password that is missing, or that its files can't hold, is named instead of the broker being left open."""
+    refused = definitions(tmp_path, RABBITMQ_WORKER_PASSWORD=password)
+    assert (refused.returncode, refused.stderr) == (78, "RABBITMQ_WORKER_PASSWORD: set it in .env, in letters and digits only\n")
+    valkey = ["/bin/sh", str(ROOT / "deploy/valkey-start.sh"), "true"]
+    empty = {"PATH": os.environ["PATH"], "USERS_ACL": str(tmp_path / "users.acl"), "VALKEY_PASSWORD": "secret1"}
+    assert subprocess.run(valkey, env=empty, capture_output=True, timeout=START_SECONDS, check=False).returncode == 78
+
+
+def test_rabbitmq_gets_users_that_may_do_what_they_must(tmp_path: Path) -> None:
+    """RabbitMQ takes the definitions: a worker declares and consumes its queues, a producer sends by its exchanges and reaches no other queue."""
+    require_rabbitmq()
+    assert definitions(tmp_path).returncode == 0
+    with temporary_dir() as folder:
+        server = RabbitServer(folder / "rabbitmq")
+        server.start()
+        try:
+            made = folder / "definitions.json"
+            made.write_text((tmp_path / "definitions.json").read_text())
+            made.chmod(0o644)
+            server.control("import_definitions", str(made))
+            host = f"127.0.0.1:{server.port}"
+            with amqp.Connection(host, userid="worker", password="secret1") as worker:
+                channel = worker.channel()
+                for queue in ("usage", "usage.json", "usage.dead", "maintenance", "checks", "views", "movements", "tollbook.installation"):
+                    channel.queue_declare(queue, durable=True, auto_delete=False, arguments={"x-queue-type": "quorum"})
+                with amqp.Connection(host, userid="producer", password="secret1", confirm_publish=True) as producer:
+                    producer.channel().basic_publish(amqp.Message("{}"), exchange="usage.json", routing_key="usage.json", mandatory=True)
+                    with pytest.raises(amqp.AccessRefused):
+                        producer.channel().basic_publish(amqp.Message("{}"), exchange="", routing_key="movements")
+                assert wait_until(lambda: channel.basic_get("usage.json", no_ack=True) is not None, START_SECONDS)
+            assert "tollbook-usage-json" in server.control("list_policies")
+        finally:
+            server.stop()
 
 
 def test_every_command_works_and_ends() -> None:

@@ -86,7 +86,7 @@ def test_nobody_adopts_a_broker_by_the_way(broker: Broker, environment: dict[str
     start_worker(name="production").ready()
     staging = {**environment, "DATABASE_URL": other.worker, "DATABASE_OWNER_URL": other.owner}
     refused = _run(staging, "cli.main", "db", "adopt")
-    assert refused.returncode == 1
+    assert refused.returncode == 78
     assert str(read(broker.url)) in refused.stderr
     assert execute(other.owner, "SELECT name FROM installation") == [(None,)]
     assert _run(staging, "cli.main", "db", "adopt", "--take-broker").returncode == 0

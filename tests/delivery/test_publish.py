@@ -185,7 +185,7 @@ def test_one_is_told_as_one(valkey: ValkeyServer, broker: redis.Redis) -> None:
 def test_a_broker_that_no_worker_reads_is_refused(url: str, complaint: str) -> None:
     """Nothing is sent where no worker would find it: one line, the worker's own."""
     done = _publish(url, "-", stdin=json.dumps(EVENT).encode())
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (78, "")
     assert done.stderr.startswith(f"error: {complaint}")
     assert done.stderr.count("\n") == 1
 
@@ -200,9 +200,9 @@ def test_what_is_no_file_is_said_in_words(tmp_path: Path) -> None:
 
 
 def test_an_unreachable_broker_is_one_line(tmp_path: Path) -> None:
-    """Where nobody listens the command says so in one line, with what was published for sure, and exits with 1."""
+    """Where nobody listens the command says so in one line, with what was published for sure, and exits with 7."""
     done = _publish("redis://127.0.0.1:1/0", "-", stdin=json.dumps(EVENT).encode(), folder=tmp_path)
-    assert done.returncode == 1
+    assert done.returncode == 7
     assert done.stderr.startswith("error: the broker does not take messages: ")
     assert "published 0 events in 0 messages" in done.stderr
     assert done.stderr.count("\n") == 1

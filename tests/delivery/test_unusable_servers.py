@@ -1,4 +1,4 @@
-"""URLs and servers that can never work end every process at once: exit code 78, `tollbook` 1, and one line with variable and cure."""
+"""URLs and servers that can never work end every process at once: exit code 78, and one line with variable and cure."""
 
 import os
 import subprocess
@@ -78,7 +78,7 @@ def test_a_database_in_another_encoding_is_refused(
         done = subprocess.run(
             [sys.executable, "-m", "cli.main", "db", *command], cwd=ROOT, env=environment | urls, capture_output=True, text=True, check=False
         )
-        assert done.returncode == 1
+        assert done.returncode == 78
         assert done.stderr.startswith(f"error: DATABASE_OWNER_URL: the database {odd_database} is encoded in")
         assert "needs UTF8" in done.stderr or "need UTF8" in done.stderr
 

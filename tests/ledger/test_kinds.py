@@ -13,7 +13,7 @@ from core.errors import RequestRefused
 from core.importing.model import read_entry
 from core.ledger.kinds import CORRECTIONS, COSTS, KINDS, LINES, WRITTEN, ChargeCategory, EntryKind, kinds
 from core.ledger.sql.entry_kinds import is_of
-from core.reports.statement import BalanceMonth
+from core.reports.stated import BalanceMonth
 from core.schema.books import transactions
 
 ROOT = Path(__file__).parents[2]

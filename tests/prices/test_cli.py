@@ -136,7 +136,7 @@ def test_rates_that_are_too_old_for_calls_of_now_are_told(run: Run, tmp_path: Pa
     "command",
     [
         *("import", "import --from genai-prices prices.csv", "import --from csv", "diff --against models.json", "accept x", "mode acme sometimes"),
-        *("rules close 1", "show gpt --at yesterday", "fx import", "fx import --from ecb --first yesterday"),
+        *("rules close 1", "show gpt --at someday", "fx import", "fx import --from ecb --first someday"),
     ],
 )
 def test_wrong_usage_ends_with_2(run: Run, command: str, tmp_path: Path) -> None:
@@ -149,9 +149,9 @@ def test_wrong_usage_ends_with_2(run: Run, command: str, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("command", ["show gpt", "diff", "diff 5", "accept 5", "aliases close 7 --end 2027-01-01T00:00:00Z", "mode nobody shadow"])
 def test_what_is_not_there_is_told(run: Run, command: str) -> None:
-    """One line on standard error, exit code 1."""
+    """One line on standard error, exit code 4: it does not exist."""
     ended = run("prices", *command.split())
-    assert (ended.code, ended.out) == (1, "")
+    assert (ended.code, ended.out) == (4, "")
     assert ended.err.startswith("error: ")
     assert ended.err.count("\n") == 1
 

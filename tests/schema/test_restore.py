@@ -3,11 +3,13 @@
 import os
 import re
 import shutil
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -78,6 +80,39 @@ def test_the_recipe_for_a_dump_restores_into_a_new_cluster(old: PostgresServer, 
     with _server(folder / "recipe") as new:
         done = _shell(_recipe("Restoring a dump"), new, folder)
         assert done.returncode == 0, done.stdout + done.stderr
+        assert _is_whole(old, new)
+
+
+def test_the_backup_of_the_compose_file_is_whole_and_the_oldest_go(old: PostgresServer, folder: Path) -> None:
+    """It writes a dump that restores, leaves nothing half written behind when it fails, and keeps as many as it is told to."""
+    backups = folder / "backups"
+    backups.mkdir()
+    for day in (1, 2, 3):
+        (backups / f"tollbook-2026010{day}T000000Z.dump").touch()
+    where = urlsplit(old.url(OWNER))
+    variables = {
+        "PATH": f"{programs()}:{os.environ['PATH']}",
+        "PGHOST": "127.0.0.1",
+        "PGPORT": str(old.port),
+        "PGUSER": OWNER,
+        "PGDATABASE": "tollbook",
+        "PGPASSWORD": where.password or "",
+        "BACKUPS_DIR": str(backups),
+        "BACKUPS_KEPT": "2",
+    }
+    script = ["/bin/sh", str(OPERATIONS.parents[1] / "deploy/backup.sh")]
+    refused = subprocess.run(script, env={**variables, "PGPASSWORD": "wrong"}, capture_output=True, text=True, check=False)
+    assert refused.returncode != 0
+    assert len(list(backups.iterdir())) == 3
+    done = subprocess.run(script, env=variables, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    *_, kept, made = sorted(backups.iterdir())
+    assert (len(list(backups.iterdir())), kept.name) == (2, "tollbook-20260103T000000Z.dump")
+    assert stat.S_IMODE(made.stat().st_mode) == 0o600
+    with _server(folder / "from-backup") as new:
+        shutil.copy(made, folder / "books.dump")
+        restored = _shell(_recipe("Restoring a dump"), new, folder)
+        assert restored.returncode == 0, restored.stdout + restored.stderr
         assert _is_whole(old, new)
 
 
