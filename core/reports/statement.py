@@ -109,15 +109,13 @@ def statement(
         RequestRefused: the year is 9999.
     """
     first, last = _days_of(month)
-    if patient:
-        allow_time(connection)
+    listed_max = _patience(connection) if patient else LISTED_MAX_BY_MESSAGE
     stated = _stated_mandate(connection, mandate_id, first, last, as_of)
     whose = _Whose() if user_id is None else _user(connection, mandate_id, user_id)
     scope = Scope(mandate_id, first, last, stated.as_of, whose.account_id)
     models = [(BillingModel(version.billing_model), version.day) for version in connection.execute(sql.MODELS, scope._asdict())]
     connection.execute(sql.PREPARE)
     moves = _moves(connection, scope, clock)
-    listed_max = LISTED_MAX if patient else LISTED_MAX_BY_MESSAGE
     sums = rows(connection, UsageSum, statements_for(whose.account_id).used, **scope._asdict(), ends_at=stated.ends_at, parts_max=listed_max)
     found = _with_measures(_stated(scope, stated, models, moves, sums), used_by_model(connection, scope, costs=provider_cost), costs=provider_cost)
     return replace(
@@ -128,6 +126,12 @@ def statement(
         user_id=whose.user_id,
         user_name=whose.user_name,
     )
+
+
+def _patience(connection: Connection) -> int:
+    """Takes as long as it takes; how many movements and parts are listed then."""
+    allow_time(connection)
+    return LISTED_MAX
 
 
 def _with_measures(found: Statement, measures: list[ModelMeasures], *, costs: bool) -> Statement:
