@@ -4,6 +4,8 @@ from sqlalchemy import text
 
 from core.caps.sql.conditions import window_start
 from core.database.zones import local_day
+from core.ledger.kinds import USAGE
+from core.ledger.sql.entry_kinds import listed
 from core.ledger.sql.held import is_over
 
 # Whatever the planner knows, or doesn't: rows come in the order of an index until the limit is reached, so that nothing is read first and
@@ -29,7 +31,7 @@ RECENT = text(f"""
 
 # Of what producers sent: parked events and dead letters that come into the books are old by nature. Entries carry the time at which their
 # transaction began, a little before the batch.
-LAG = text("""
+LAG = text(f"""
     WITH latest AS (
         SELECT b.id, b.started_at FROM (SELECT * FROM batches ORDER BY id DESC LIMIT :batches_max) AS b
          WHERE b.kind = 'usage' AND b.recorded > 0 AND b.committed_at > clock_timestamp() - :seconds * interval '1 second'
@@ -39,7 +41,7 @@ LAG = text("""
          ORDER BY (t.recorded_at AT TIME ZONE 'UTC') DESC LIMIT :entries_max
     )
     SELECT CAST(percentile_disc(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM e.recorded_at - e.occurred_at)) AS float8)
-      FROM entries e JOIN latest l ON l.id = e.batch_id WHERE e.reference_type = 'WORKFLOW'
+      FROM entries e JOIN latest l ON l.id = e.batch_id WHERE e.reference_type IN {listed((USAGE.reference_type,))}
 """)
 
 

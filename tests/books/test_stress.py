@@ -34,7 +34,7 @@ def test_four_processes_on_one_mandate_leave_orderly_books(
         for process in processes:
             process.kill()
     assert not "".join(errors for _, errors in ended)
-    done = sum((Counter(json.loads(output)) for output, _ in ended), Counter[str]())
+    done = sum((Counter(json.loads(output.splitlines()[-1])) for output, _ in ended), Counter[str]())
     assert set(done) == {"check", "debit", "top_up", "adjust", "refund", "refused", "switch", "rule"}
     assert rows("SELECT count(*) AS n FROM transactions WHERE reference_type = 'WORKFLOW'") == [{"n": done["debit"]}]
     keys = {row["operation"]: row["n"] for row in rows("SELECT operation, count(*) AS n FROM operation_keys GROUP BY 1")}

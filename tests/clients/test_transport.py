@@ -6,11 +6,13 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from importlib.util import find_spec, module_from_spec
 from time import monotonic
 from typing import Any
 
 import pytest
 import redis
+from amqp.transport import SSLTransport
 from celery import Celery
 from tollbook_client.envelope import BATCH_BYTES_MAX, EventTooLarge, task_message
 from tollbook_client.tls import Tls
@@ -237,8 +239,15 @@ def test_a_login_for_the_queues_exchange_alone(rabbit: RabbitBroker, open_transp
 
 
 @both_brokers
-def test_tls_believes_only_whom_it_is_told_to(broker: Broker, open_transport: Callable[..., Transport]) -> None:
+def test_tls_believes_only_whom_it_is_told_to(broker: Broker, open_transport: Callable[..., Transport], monkeypatch: pytest.MonkeyPatch) -> None:
     """By TLS it delivers to a broker whose authority it is given and whose host is right; any other is a refusal that no retry follows."""
+    own = find_spec("amqp.transport")
+    assert own is not None
+    assert own.loader is not None
+    fresh = module_from_spec(own)
+    own.loader.exec_module(fresh)
+    # As in a producer's process: in this one another test may have started the worker's app, which sees to all TLS of its process.
+    monkeypatch.setattr(SSLTransport, "_wrap_socket", fresh.SSLTransport._wrap_socket)
     with temporary_dir() as folder:
         ours, stranger = Authority(folder, "ours"), Authority(folder, "stranger")
         certificate = ours.issue("client")

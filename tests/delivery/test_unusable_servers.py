@@ -40,7 +40,7 @@ def ended(process: str, **environment: str) -> tuple[int, list[str]]:
 def refused(process: str, **environment: str) -> str:
     """The one line of a process that refuses its environment."""
     code, lines = ended(process, **environment)
-    assert code == (1 if PROCESSES[process][1] == "cli.main" else os.EX_CONFIG)
+    assert code == os.EX_CONFIG
     assert len(lines) == 1
     return lines[0]
 

@@ -194,7 +194,7 @@ class Transport:
             self._channel = connection.channel()
             return
         connection.connection.sock.settimeout(self.timeout_seconds)
-        if self.reply_to is not None:  # the worker tells only queues that are there
+        if self.reply_to is not None and self.reply_to.startswith(OUTCOMES_PREFIX):  # the worker tells only queues that are there
             channel = connection.channel()
             channel.queue_declare(self.reply_to, durable=True, auto_delete=False, arguments=_QUORUM)
             channel.close()

@@ -49,6 +49,7 @@ _PUT_ROWS = text(f"""
     SELECT decode(g.content_hash, 'hex'), {", ".join(f"g.{name}" for name in _KINDS)}, tstzrange(g.valid_from, g.valid_to)
       FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS g(content_hash text, {_RECORD}, valid_from timestamptz, valid_to timestamptz)
      WHERE NOT EXISTS (SELECT FROM price_rows r WHERE r.content_hash = decode(g.content_hash, 'hex'))
+     ORDER BY g.content_hash
     ON CONFLICT (content_hash) DO NOTHING
 """)
 _PUT_BOOK = text("""
