@@ -11,9 +11,9 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import text
 
 from core.database.database import Database
+from lab.agreement.usage_objects import written
 from lab.oracle.books import Books
 from lab.oracle.entries import Entry, Event, Stood
-from tests.books.usage_objects import written
 
 _AMENDED = "DEBIT AMENDMENT"
 _TOKENS = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens")

@@ -5,22 +5,16 @@ the same to both and compares them whole. Amounts are francs as `Decimal`, to th
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
-from lab.oracle.entries import NOTHING, POOL, UNIT, Account, Bill, Entry, Event, Mandate, Names, Settings, Sums, shares
+from lab.oracle.entries import NOTHING, POOL, UNIT, Account, Bill, Entry, Event, Group, Mandate, Settings, Sums, groups, shares
 from lab.oracle.pricing import PriceBook
 
 LATENESS, SKEW = timedelta(days=400), timedelta(minutes=5)
 Key = tuple[str, str]
-Group = tuple[str, str, str, date, Names]  # mandate, user, period type, its first day, names
-PERIODS: dict[str, Callable[[date], date]] = {
-    "DAY": lambda day: day,
-    "MONTH": lambda day: date(day.year, day.month, 1),
-    "YEAR": lambda day: date(day.year, 1, 1),
-}
 
 
 class Refused(Exception):
@@ -128,21 +122,38 @@ class Books:
     def backfill_accounts(self) -> Counter[str]:
         """Members have accounts, pools are there, grants that are due are made, what is parked and can be recorded is."""
         made: Counter[str] = Counter(accounts=0, pools=0, grants_due=0, parked_released=0)
+        made.update(self.open_missing())
+        made.update(grants_due=self.make_due_grants(), parked_released=self.release_parked())
+        return made
+
+    def open_missing(self) -> Counter[str]:
+        """Members of mandates in which somebody pays have accounts, and pools that pay are there."""
+        opened = Counter[str]()
         for mandate, own in self.mandates.items():
             if own.settings.model != "UNLIMITED":
-                made.update(self._open_accounts(mandate, {user for (of, user), enabled in self.members.items() if of == mandate and enabled}))
+                opened.update(self._open_accounts(mandate, {user for (of, user), enabled in self.members.items() if of == mandate and enabled}))
+        return opened
+
+    def make_due_grants(self) -> int:
+        """Accounts that wait for a grant have it, where the user is a member by now and pays; how many were made."""
+        made = 0
+        for mandate, own in self.mandates.items():
             for user, account in own.accounts.items():
                 if account.grant_due and own.settings.model == "PREPAY_USER" and self.members.get((mandate, user), False):
                     account.grant_due = False
                     if own.settings.credit > 0:
                         own.book("CREDIT SYSTEM", user, user, own.settings.credit)
-                        made["grants_due"] += 1
-        released = []
+                        made += 1
+        return made
+
+    def release_parked(self) -> int:
+        """What is parked and can be recorded is; how many were released."""
+        released, left = [], 0
         for event in [event for event in self.parked.values() if self._knows(event.mandate)]:
             outcome = self._priced(event)
             if outcome == "parked":
                 continue
-            made["parked_released"] += 1
+            left += 1
             del self.parked[event.key]
             if outcome == "rejected":
                 self.dead[event] += 1
@@ -151,7 +162,7 @@ class Books:
             self.keys[event.key] = event
             released.append(event)
         self._debit(released)
-        return made
+        return left
 
     def change(self, mandate: str, **changes: object) -> None:
         """New settings, never the model once anything is booked; the same ones make no version.
@@ -266,13 +277,13 @@ class Books:
                 for debit, sums in entry.sums():
                     self._count(mandate, debit, sums)
                 for debit, measure, currency, amount in entry.measures():
-                    for group in _groups(mandate, debit):
+                    for group in groups(mandate, debit):
                         key = group, measure, currency
                         self.measures[key] = self.measures.get(key, NOTHING) + amount
         return len(counted), sum(entry.kind == "DEBIT WORKFLOW" for batch in counted for _, entry in batch)
 
     def _count(self, mandate: str, debit: Entry, sums: Sums) -> None:
-        for group in _groups(mandate, debit):
+        for group in groups(mandate, debit):
             events, cost, billed, refunded, tokens = self.statistics.get(group, (0, NOTHING, NOTHING, NOTHING, (0, 0, 0, 0, 0)))
             one, two, three, four, five = (had + more for had, more in zip(tokens, sums[4], strict=True))
             self.statistics[group] = (events + sums[0], cost + sums[1], billed + sums[2], refunded + sums[3], (one, two, three, four, five))
@@ -286,12 +297,3 @@ class Books:
         if mandate not in self.mandates:
             raise Refused
         return self.mandates[mandate]
-
-
-def _groups(mandate: str, debit: Entry) -> Iterator[Group]:
-    """The day, the month and the year in which a debit is counted."""
-    assert debit.event is not None
-    assert debit.day is not None
-    provider, model, feature = ("unknown" if name is None else name for name in debit.event.names)
-    for period, start in PERIODS.items():
-        yield (mandate, debit.about, period, start(debit.day), (provider, model, feature))

@@ -1,6 +1,6 @@
 """What the oracle keeps: events, accounts and ledger entries, and what each entry adds to the statistics. Amounts are francs."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
@@ -13,7 +13,14 @@ UNIT = Decimal("0.000000001")
 NOTHING = Decimal(0)
 Names = tuple[str, str, str]
 Tokens = tuple[int, int, int, int, int]
+Group = tuple[str, str, str, date, Names]  # mandate, user, period type, its first day, names
 Sums = tuple[int, Decimal, Decimal, Decimal, Tokens]  # events, cost, billed cost, refunded, tokens
+
+PERIODS: dict[str, Callable[[date], date]] = {
+    "DAY": lambda day: day,
+    "MONTH": lambda day: date(day.year, day.month, 1),
+    "YEAR": lambda day: date(day.year, 1, 1),
+}
 
 
 Leaves = tuple[tuple[str, int], ...]
@@ -218,3 +225,12 @@ def shares(amount: Decimal, receivers: int) -> list[Decimal]:
     for n in by_remainder[: int(sum(quotas)) - sum(parts)]:
         parts[n] += 1
     return [part * UNIT for part in parts]
+
+
+def groups(mandate: str, debit: Entry) -> Iterator[Group]:
+    """The day, the month and the year in which a debit is counted."""
+    assert debit.event is not None
+    assert debit.day is not None
+    provider, model, feature = ("unknown" if name is None else name for name in debit.event.names)
+    for period, start in PERIODS.items():
+        yield (mandate, debit.about, period, start(debit.day), (provider, model, feature))

@@ -19,14 +19,14 @@ from core.prices.model import Layer, Mode
 from core.prices.modes import set_mode
 from core.prices.rules import add_rule
 from core.recording.record_usage import record_usage
+from lab.agreement.books import body_of
+from lab.agreement.holds import holds_of_books, holds_of_model
 from lab.oracle import caps
 from lab.oracle.caps import Cap
 from lab.oracle.entries import UNIT, Event
 from lab.oracle.hold import Answer, Hold, Question
 from lab.oracle.holds import HeldBooks
 from tests.books import holding
-from tests.books.agreement import body_of
-from tests.books.held_agreement import holds_of_books, holds_of_model
 from tests.books.test_model import DEATH, START, WHO, ZONES, BooksMachine
 from tests.prices import scene
 from tests.sample_events import raw

@@ -32,9 +32,9 @@ from core.settings.backfill import backfill_settings
 from core.statistics import roll_up as rollup_module
 from core.statistics.rebuild import Rebuild, rebuild_statistics
 from core.statistics.roll_up import roll_up_usage
+from lab.agreement.books import body_of, told_by_books, told_by_model
 from lab.oracle.books import Books, Refused
 from lab.oracle.entries import UNIT, Entry, Event, Tokens
-from tests.books.agreement import body_of, told_by_books, told_by_model
 from tests.conftest import DatabaseUrls, Record, Rows
 from tests.recording.mortal import MortalDatabase
 from tests.scene import Breaches

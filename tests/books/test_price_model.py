@@ -26,10 +26,10 @@ from core.prices.rules import add_rule, close_rule
 from core.prices.sql.state import price_state
 from core.prices.uncharged import add_uncharged
 from core.statistics import roll_up as rollup_module
+from lab.agreement.usage_objects import LEAVES
 from lab.oracle import rerating
 from lab.oracle.entries import Call, Event
 from tests.books.test_model import ANY, BATCHES_MAX, DEATH, DEATHS, MANDATES, OFTEN, PRICES, WHO, ZONES, BooksMachine, Scene
-from tests.books.usage_objects import LEAVES
 from tests.conftest import DatabaseUrls, Record, Rows
 from tests.prices import scene
 from tests.recording.mortal import MortalDatabase
