@@ -77,6 +77,15 @@ def moment(text: str) -> datetime:
     return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 
+def has_faketime() -> bool:
+    """Whether there is a libfaketime on this machine."""
+    return _found() is not None
+
+
+def _found() -> Path | None:
+    return next((path for pattern in _LIBRARIES for path in sorted(Path("/usr").glob(f"{pattern}/libfaketime.so.1"))), None)
+
+
 @contextmanager
 def library() -> Iterator[Path]:
     """A copy of libfaketime, readable for whoever the servers run as, that leaves waiting to the C library.
@@ -87,7 +96,7 @@ def library() -> Iterator[Path]:
     Raises:
         Misconfigured: there is none on this machine.
     """
-    found = next((path for pattern in _LIBRARIES for path in sorted(Path("/usr").glob(f"{pattern}/libfaketime.so.1"))), None)
+    found = _found()
     if found is None:
         raise Misconfigured(INSTALL)
     with temporary_dir("tollbook-faketime-") as folder:

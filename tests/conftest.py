@@ -23,7 +23,6 @@ import pytest
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 from sqlalchemy import text
 
-from core.clock import utc_now
 from core.config import Configuration
 from core.database.database import Database
 from core.events.outcome import BatchResult
@@ -83,7 +82,7 @@ class Record(Protocol):
         config: Configuration = ...,
         known_accounts: KnownAccounts = ...,
         worker: str = "test",
-        clock: Callable[[], datetime] = utc_now,
+        clock: Callable[[], datetime] | None = None,
         origin: str = "test",
         typed_json: bool = False,
     ) -> BatchResult:
@@ -278,7 +277,7 @@ def record(database: Database, config: Configuration, known_accounts: KnownAccou
         config: Configuration = config,
         known_accounts: KnownAccounts = known_accounts,
         worker: str = "test",
-        clock: Callable[[], datetime] = utc_now,
+        clock: Callable[[], datetime] | None = None,
         origin: str = "test",
         typed_json: bool = False,
     ) -> BatchResult:

@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 from core.clock import utc_now
 from core.events.envelope import QueueEntry, open_entry
 from core.events.message import raw_events
-from core.recording.delivery import judge
+from core.recording.delivery import read_events
 from core.rejection import Rejection
 from worker.intake.amqp_connection import DEAD_SUFFIX, ERRORS, connected, is_amqp
 from worker.intake.redis_source import connect, first_entries, waiting_in
@@ -63,7 +63,7 @@ def oldest_seconds(entries: list[QueueEntry], now: datetime) -> float | None:
             first = list(islice(raw_events(open_entry(entry)), 1))
         except Rejection:
             continue
-        ages += [(now - one.event.occurred_at).total_seconds() for one in judge(first, now, 1, received_before=True) if one.event is not None]
+        ages += [(now - one.event.occurred_at).total_seconds() for one in read_events(first) if one.event is not None]
     return max(ages, default=None)
 
 

@@ -9,9 +9,9 @@ from sqlalchemy import Connection
 
 from core.asking.rights import Actor, require_root
 from core.billing import DeadLetterStatus
-from core.clock import utc_now
 from core.config import Configuration
 from core.database.database import Database
+from core.database.server import server_time
 from core.dead_letters.sql.status import KeptLetter, correct_letter, find_correction, find_letter, hold_decisions, lock_letters
 from core.errors import BadData, NotFound, RequestRefused
 from core.events.outcome import Outcome
@@ -21,7 +21,7 @@ from core.ledger.sql.batches import BatchKind
 from core.ledger.sql.event_keys import EventKey, find_keys
 from core.printable import shown
 from core.recording.batch import Settle, settle_batch
-from core.recording.delivery import Delivery, judge
+from core.recording.delivery import Delivery, judge_times, read_events
 from core.recording.settle import settle, settle_isolating
 from core.recording.work import Settled, Work
 
@@ -48,7 +48,7 @@ class Correcting:
     reason: str
     config: Configuration
     worker: str
-    clock: Callable[[], datetime] = utc_now
+    clock: Callable[[], datetime] | None = None
 
 
 def correct_dead_letter(database: Database, actor: Actor, dead_letter_id: int, body: bytes, how: Correcting) -> Correction:
@@ -79,7 +79,7 @@ def _corrected(settle: Settle, database: Database, dead_letter_id: int, body: by
             raise NotFound(f"there is no dead letter {dead_letter_id}", field="dead_letter_id", value=dead_letter_id)
         if letter.status is not DeadLetterStatus.OPEN:
             return _repeated(connection, letter, body)
-        delivery = _judged(letter, body, how)
+        delivery = _judged(letter, body, how, how.clock() if how.clock else server_time(connection))
         given = delivery.key
         outcome = _recorded(connection, settle, letter, delivery, how)
         _require_same(letter, {given, delivery.key})
@@ -100,14 +100,15 @@ def _repeated(connection: Connection, letter: KeptLetter, body: bytes) -> Correc
     return Correction(letter.id, *key, Outcome.PARKED if transaction_id is None else Outcome.RECORDED, transaction_id, repeated=True)
 
 
-def _judged(letter: KeptLetter, body: bytes, how: Correcting) -> Delivery:
-    """The corrected event.
+def _judged(letter: KeptLetter, body: bytes, how: Correcting, now: datetime) -> Delivery:
+    """The corrected event, its time judged as of `now`.
 
     Raises:
         RequestRefused: it is none by the contract.
     """
     raw = RawEvent(body, letter.origin)
-    (delivery,) = judge([raw], how.clock(), how.config.lateness_days, received_at=letter.first_seen_at)
+    (delivery,) = read_events([raw])
+    judge_times([delivery], now, how.config.lateness_days, received_at=letter.first_seen_at)
     if delivery.rejection is not None:
         raise RequestRefused(f"is no event: {delivery.rejection.reason}: {delivery.rejection.detail}", field="event")
     return delivery

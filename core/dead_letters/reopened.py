@@ -10,7 +10,7 @@ from core.events.envelope import open_kept
 from core.events.message import raw_events
 from core.events.outcome import BatchResult
 from core.events.parsing import RawEvent
-from core.recording.delivery import Delivery, judge
+from core.recording.delivery import Delivery, judge_times, read_events
 from core.rejection import Reason
 
 # What a whole message is refused for, before there is an event; its dead letter holds the queue entry.
@@ -37,7 +37,8 @@ class OpenedLetter:
 
     def judged(self, now: datetime, lateness_days: int, *, accept_late: bool) -> list[Delivery]:
         """Its events. A clock that goes wrong counts now, age at the first receipt or, with `accept_late`, not at all."""
-        deliveries = judge(self.raw_events, now, lateness_days, received_at=self.letter.first_seen_at)
+        deliveries = read_events(self.raw_events)
+        judge_times(deliveries, now, lateness_days, received_at=self.letter.first_seen_at)
         if accept_late:
             for delivery in deliveries:
                 delivery.late = False

@@ -9,9 +9,9 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from core.asking.rights import Actor, require_root
-from core.clock import utc_now
 from core.config import Configuration
 from core.database.database import Database, savepoint
+from core.database.server import server_time
 from core.dead_letters.reopened import LETTERS_MAX, OpenedLetter, open_letters
 from core.dead_letters.sql.status import (
     Choice,
@@ -59,7 +59,7 @@ class Replaying:
     by: str
     accept_late: bool = False
     dry_run: bool = False
-    clock: Callable[[], datetime] = utc_now
+    clock: Callable[[], datetime] | None = None
     known_accounts: KnownAccounts = field(default_factory=KnownAccounts)
 
 
@@ -130,7 +130,7 @@ def _looked_at(taken: list[KeptLetter], whole: list[KeptLetter], opened: list[Op
 
 
 def _record(connection: Connection, settle: Settle, opened: list[OpenedLetter], how: Replaying, part: Replay) -> Settled:
-    now = how.clock()
+    now = how.clock() if how.clock else server_time(connection)
     judged = [one.judged(now, how.config.lateness_days, accept_late=how.accept_late) for one in opened]
     deliveries = [delivery for of_letter in judged for delivery in of_letter]
 

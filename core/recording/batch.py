@@ -13,7 +13,7 @@ from core.ledger.opening import KnownAccounts
 from core.ledger.sql.batches import BatchKind, begin_batch, write_batch
 from core.metrics import BATCH_EVENTS, BATCH_SECONDS, DEAD_LETTERS, DEAD_LETTERS_WITHOUT_ROOM, EVENTS, HOLD_EVENTS, UNKNOWN_USERS, UNPRICED
 from core.prices.load import prices_of
-from core.recording.delivery import Delivery
+from core.recording.delivery import Delivery, judge_times
 from core.recording.log_batch import log_batch
 from core.recording.sources import name_by_source
 from core.recording.sql.dead_letters import DeadLetter, Room, write_dead_letters
@@ -36,11 +36,12 @@ def settle_batch(
     kind: BatchKind = BatchKind.USAGE,
     letters: int = 0,
     hold_clock: datetime | None = None,
+    received_at: datetime | None = None,
 ) -> Settled:
     """Everything that a recording transaction does between its beginning and its commit.
 
     `letters` is the number of dead letters that the deliveries of a replay come from: their first outcome is counted already. Holds end by
-    `hold_clock`, by default the database's own.
+    `hold_clock`, and usage has come at `received_at`: by default the database's own time. What is replayed or released was judged before.
 
     Raises:
         BadData: `settle` came upon something that the database refuses.
@@ -48,6 +49,8 @@ def settle_batch(
     batch = begin_batch(connection, by_keys_alone=True)
     work = Work(connection, config, batch, known_accounts, prices_of(connection, batch.prices_token), kind, hold_clock)
     name_by_source(connection, deliveries)
+    if kind is BatchKind.USAGE:
+        judge_times(deliveries, received_at or batch.started_at, config.lateness_days)
     settled = settle(work, deliveries)
     released = letters
     if kind is BatchKind.RELEASE:

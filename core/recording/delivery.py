@@ -106,19 +106,8 @@ class Delivery(msgspec.Struct):
             self.outcome, self.rejection, self.difference = None, None, None
 
 
-def judge(
-    raw_events: Iterable[RawEvent], now: datetime, lateness_days: int, *, received_at: datetime | None = None, received_before: bool = False
-) -> list[Delivery]:
-    """Each raw event read and judged by itself, before any database is asked.
-
-    Args:
-        raw_events: the bytes of each.
-        now: the present time.
-        lateness_days: the age beyond which an unseen event is too late, in days.
-        received_at: the time at which they came first, if not now: their age is that of then.
-        received_before: they were accepted earlier, so that neither their age nor a clock that goes wrong counts any more.
-    """
-    latest, earliest = now + CLOCK_SKEW, (received_at or now) - timedelta(days=lateness_days)
+def read_events(raw_events: Iterable[RawEvent]) -> list[Delivery]:
+    """Each raw event read by itself, before any database is asked; what can't be read is rejected."""
     deliveries = []
     for raw in raw_events:
         try:
@@ -127,14 +116,27 @@ def judge(
             deliveries.append(Delivery(raw, None, outcome=Outcome.REJECTED, rejection=rejection.alone()))
             continue
         version = event.version
-        delivery = Delivery(raw, event, (event.mandate_id, event.event_id), payload_hash(event, version), version)
-        if not received_before:
-            if event.occurred_at > latest:
-                delivery.defect = _future(event, now)
-            elif event.occurred_at < earliest:
-                delivery.late = True
-        deliveries.append(delivery)
+        deliveries.append(Delivery(raw, event, (event.mandate_id, event.event_id), payload_hash(event, version), version))
     return deliveries
+
+
+def judge_times(deliveries: Iterable[Delivery], now: datetime, lateness_days: int, *, received_at: datetime | None = None) -> None:
+    """Marks what comes before its time or too late; it counts only where nothing was accepted under its key.
+
+    Args:
+        deliveries: as `read_events` gives them.
+        now: the present time.
+        lateness_days: the age beyond which an unseen event is too late, in days.
+        received_at: the time at which they came first, if not now: their age is that of then.
+    """
+    latest, earliest = now + CLOCK_SKEW, (received_at or now) - timedelta(days=lateness_days)
+    for delivery in deliveries:
+        if delivery.event is None:
+            continue
+        if delivery.event.occurred_at > latest:
+            delivery.defect = _future(delivery.event, now)
+        elif delivery.event.occurred_at < earliest:
+            delivery.late = True
 
 
 def _future(event: UsageEvent, now: datetime) -> Rejection:

@@ -17,7 +17,8 @@ def park(work: Work, groups: Groups, new: dict[EventKey, Delivery], reasons: dic
     """Parks each of `new`, the first deliveries of keys under which nothing was found, and tells what stands there by now.
 
     What the limits leave no room for is rejected (`parked_limit`, replayable). Of events that come in the same moment in several
-    transactions, all of them parked or some of them recorded, one is accepted.
+    transactions one is accepted. Only where somebody else records it at once, to whom its mandate is known already, and neither has
+    committed, both are: the release finds the parked one a duplicate, or a conflict.
     """
     refused = _without_room(work, new)
     for key, full in refused.items():

@@ -7,7 +7,6 @@ from sqlalchemy import Connection
 
 from core.asking.paging import LIMIT_DEFAULT, Limit, Offset
 from core.asking.view import root, view
-from core.clock import utc_now
 from core.database.listing import Rows
 from core.errors import NotFound
 from core.events.contract import Id, RecordedEventId
@@ -16,7 +15,7 @@ from core.prices.model import Mode
 from core.prices.price_event import price_event
 from core.prices.sql.state import price_state
 from core.printable import shown
-from core.recording.delivery import judge
+from core.recording.delivery import read_events
 from core.recording.sql import shown_parked as sql
 from core.recording.sql.parked_events import find_parked
 
@@ -81,7 +80,7 @@ def show_parked(connection: Connection, mandate_id: Id, event_id: RecordedEventI
     parked = find_parked(connection, [key]).get(key)
     if parked is None:
         raise NotFound(f"no event {shown(event_id)} of mandate {shown(mandate_id)} is parked", field="event_id", value=event_id)
-    (delivery,) = judge([parked.raw], utc_now(), 1, received_before=True)
+    (delivery,) = read_events([parked.raw])
     body = parked.body.decode(errors="backslashreplace")
     if delivery.event is None:
         return ParkedEventDetail(mandate_id, event_id, None, None, None, None, parked.reason, str(delivery.rejection), body)

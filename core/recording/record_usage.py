@@ -5,7 +5,6 @@ from datetime import datetime
 from time import perf_counter
 from typing import Any
 
-from core.clock import utc_now
 from core.config import Configuration
 from core.database.database import Database
 from core.errors import BadData
@@ -13,7 +12,7 @@ from core.events.outcome import BatchResult
 from core.events.parsing import RawEvent
 from core.ledger.opening import KnownAccounts
 from core.recording.batch import Settle, committed, settle_batch
-from core.recording.delivery import Delivery, judge
+from core.recording.delivery import Delivery, read_events
 from core.recording.settle import settle, settle_isolating
 from core.recording.work import Settled
 
@@ -25,7 +24,7 @@ def record_usage(
     config: Configuration,
     known_accounts: KnownAccounts,
     worker: str,
-    clock: Callable[[], datetime] = utc_now,
+    clock: Callable[[], datetime] | None = None,
     hold_clock: datetime | None = None,
 ) -> BatchResult:
     """Records each event exactly once, in one transaction for the whole batch, and tells what became of each.
@@ -39,19 +38,19 @@ def record_usage(
         config: the rules that an operator may change.
         known_accounts: account ids met before by this process; shared by its threads.
         worker: the name that the batch's row carries.
-        clock: the time of receipt (aware).
+        clock: the time of receipt (aware); None: the database's own, so that a worker whose clock is wrong refuses nothing that is timely.
         hold_clock: the time by which holds end (aware); None: the database's own.
 
     Returns:
         One outcome per event, in the order given.
     """
     started = perf_counter()
-    options = {"config": config, "known_accounts": known_accounts, "worker": worker, "hold_clock": hold_clock}
-    deliveries = judge(raw_events, clock(), config.lateness_days)
+    options = {"config": config, "known_accounts": known_accounts, "worker": worker, "hold_clock": hold_clock, "received_at": clock and clock()}
+    deliveries = read_events(raw_events)
     try:
         settled = _recorded(settle, database, deliveries, **options)
     except BadData:
-        deliveries = judge(raw_events, clock(), config.lateness_days)
+        deliveries = read_events(raw_events)
         settled = _recorded(settle_isolating, database, deliveries, **options)
     known_accounts.add(settled.accounts)
     return committed(perf_counter() - started, deliveries, settled)

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from time import perf_counter
 
-from core.clock import utc_now
 from core.config import Configuration
 from core.database.database import Database
 from core.dialects.all import DIALECTS_REVISION
@@ -15,7 +14,7 @@ from core.ledger.sql.batches import BatchKind
 from core.prices.load import meet_dialects
 from core.prices.sql.state import price_state
 from core.recording.batch import Settle, committed, settle_batch
-from core.recording.delivery import judge
+from core.recording.delivery import read_events
 from core.recording.pricing import is_suspended
 from core.recording.settle import settle, settle_isolating
 from core.recording.sql.parked_events import Position, find_releasable
@@ -87,7 +86,7 @@ def _released(
         if not found:
             return BatchResult([]), None
         after = found[-1][1]
-        deliveries = judge([event.raw for event, _ in found], utc_now(), config.lateness_days, received_before=True)
+        deliveries = read_events([event.raw for event, _ in found])
         for delivery, (event, _) in zip(deliveries, found, strict=True):
             delivery.key = event.key  # also of one that this program can't read
         settled = settle_batch(connection, deliveries, settle, config=config, known_accounts=known_accounts, worker=worker, kind=BatchKind.RELEASE)

@@ -9,7 +9,6 @@ from core.asking.once import once
 from core.asking.request import Asked, By, Reason
 from core.asking.rights import Actor, require_root
 from core.asking.sql import Operation
-from core.clock import utc_now
 from core.config import Configuration
 from core.database.database import Database
 from core.database.locks import share_mandates
@@ -21,7 +20,7 @@ from core.ledger.sql.batches import BatchKind
 from core.ledger.sql.event_keys import find_keys
 from core.printable import shown
 from core.recording.batch import settle_batch
-from core.recording.delivery import Delivery, judge
+from core.recording.delivery import Delivery, read_events
 from core.recording.settle import settle
 from core.recording.sql.parked_events import ParkedEvent, find_parked
 
@@ -77,7 +76,7 @@ def settle_parked(database: Database, actor: Actor, asked: Settlement, *, config
 
 def _settled(connection: Connection, asked: Settlement, config: Configuration, worker: str) -> SettledEvent:
     parked = _waiting(connection, asked)
-    (delivery,) = judge([parked.raw], utc_now(), config.lateness_days, received_before=True)
+    (delivery,) = read_events([parked.raw])
     if delivery.event is None:
         raise RequestRefused(f"event {shown(asked.event_id)} can't be read: {delivery.rejection}", field="event_id", value=asked.event_id)
     delivery.key, delivery.operator_price = parked.key, asked.price_chf

@@ -11,7 +11,6 @@ from sqlalchemy import Connection
 
 from core.asking.rights import Actor, require_root
 from core.billing import DeadLetterStatus
-from core.clock import utc_now
 from core.database.database import Database
 from core.events.model import UsageEvent
 from core.events.parsing import RawEvent, parse_event
@@ -19,7 +18,7 @@ from core.events.payload import PAYLOAD_HASHES
 from core.ledger.sql.event_keys import EventKey, StoredHash, find_keys
 from core.ledger.sql.transactions import recorded_events
 from core.recording.conflicts import differing_fields
-from core.recording.delivery import Delivery, judge
+from core.recording.delivery import Delivery, read_events
 from core.recording.sources import name_by_source
 from core.recording.sql.parked_events import ParkedEvent, find_parked
 from core.rejection import Reason
@@ -84,7 +83,7 @@ def _all_compared(database: Database, lines: Iterable[tuple[int, bytes]]) -> Ite
 
 
 def _compared(database: Database, lines: list[tuple[int, bytes]], seen: SeenEvents) -> list[ComparedLine]:
-    deliveries = judge([RawEvent(body, _ORIGIN) for _, body in lines], utc_now(), 1, received_before=True)
+    deliveries = read_events(RawEvent(body, _ORIGIN) for _, body in lines)
     with database.snapshot() as connection:
         name_by_source(connection, deliveries)
         readable = [delivery for delivery in deliveries if delivery.event is not None]

@@ -11,10 +11,9 @@ import psycopg
 
 from core.config import Configuration
 from core.database.database import Database
-from core.events.parsing import RawEvent
 from core.ledger.opening import KnownAccounts
 from core.recording.batch import settle_batch
-from core.recording.delivery import Delivery, judge
+from core.recording.delivery import Delivery, read_events
 from core.recording.settle import settle
 from lab.bench.traffic import raw_events, time_ordered_id
 
@@ -79,13 +78,8 @@ def _narrow_batch(n: int) -> tuple[list[object], ...]:
 
 def schema_floor(config: Configuration, events: int, batch: int = BATCH_EVENTS, make_id: Callable[[], str] = time_ordered_id) -> float:
     """Events/s of the recorder's own statements on the product's tables: one connection, events parsed beforehand, no broker."""
-    batches = [judged(config, raw_events(batch, make_id=make_id)) for _ in range(events // batch + WARM_UP)]
+    batches = [read_events(raw_events(batch, make_id=make_id)) for _ in range(events // batch + WARM_UP)]
     return batch * batches_per_second(config, batches, KnownAccounts())
-
-
-def judged(config: Configuration, events: list[RawEvent]) -> list[Delivery]:
-    """The events as the recorder takes them: read and hashed."""
-    return judge(events, datetime.now(UTC), config.lateness_days)
 
 
 def record(config: Configuration, batches: Iterable[list[Delivery]], known: KnownAccounts) -> Iterator[None]:

@@ -8,7 +8,6 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Any
 
 import redis
@@ -24,7 +23,7 @@ from core.events.parsing import parse_event
 from core.events.payload import payload_hash
 from core.ledger.opening import KnownAccounts
 from core.recording.batch import settle_batch
-from core.recording.delivery import judge
+from core.recording.delivery import read_events
 from core.recording.settle import settle
 from lab.bench import traffic
 from lab.bench.books import benchmark_services
@@ -107,7 +106,7 @@ def _measured(own: Services, size: int, batches: int) -> tuple[dict[str, float],
             events = [parse_event(one) for one in raw]
         with python.cpu("hash the payloads"):
             _ = [payload_hash(one) for one in events]
-        deliveries = judge(raw, datetime.now(UTC), config.lateness_days)
+        deliveries = read_events(raw)
         with python.cpu("record: decide, pack, fold"):
             with database.transaction() as connection:
                 known.add(settle_batch(connection, deliveries, settle, config=config, known_accounts=known, worker="profile").accounts)

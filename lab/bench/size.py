@@ -13,7 +13,8 @@ from core.config import Configuration
 from core.events.parsing import RawEvent
 from core.ledger.opening import KnownAccounts
 from core.prices.model import Mode
-from lab.bench.floors import BATCH_EVENTS, judged, record
+from core.recording.delivery import read_events
+from lab.bench.floors import BATCH_EVENTS, record
 from lab.bench.priced import open_price_book, priced_events
 from lab.bench.traffic import Member, events
 from lab.bench.wide import CROWDS
@@ -74,7 +75,7 @@ def _disk(connection: psycopg.Connection[Any]) -> int:
 
 def _recorded(connection: psycopg.Connection[Any], config: Configuration, n: int, source: Iterator[RawEvent]) -> float:
     """Bytes of the log per event, of `n` events just recorded."""
-    batches = (judged(config, list(islice(source, BATCH_EVENTS))) for _ in range(n // BATCH_EVENTS))
+    batches = (read_events(islice(source, BATCH_EVENTS)) for _ in range(n // BATCH_EVENTS))
     connection.execute("CHECKPOINT")
     before = _position(connection)
     for _ in record(config, batches, KnownAccounts()):

@@ -14,10 +14,10 @@ import redis
 
 from core.config import Configuration
 from core.ledger.opening import KnownAccounts
-from core.recording.delivery import Delivery
+from core.recording.delivery import Delivery, read_events
 from lab.bench.crowds import Crowd
 from lab.bench.drains import Drained, events_recorded, recorded, workers
-from lab.bench.floors import BATCH_EVENTS, WARM_UP, batches_per_second, judged, record
+from lab.bench.floors import BATCH_EVENTS, WARM_UP, batches_per_second, record
 from lab.bench.goals import ACCOUNTS, FEW_MANDATES, MANY_MANDATES, recorder
 from lab.bench.traffic import Member, events, fill, raw_events
 from lab.services import Services
@@ -41,12 +41,12 @@ class Recorder:
     def warm_up(self, members: Iterator[Member], events: int) -> None:
         """Makes the crowd where it isn't there, and records so many events of `members`."""
         self._crowd.make(self._owner_url)
-        for _ in record(self._config, (_judged(self._config, members) for _ in range(events // BATCH_EVENTS)), self._known):
+        for _ in record(self._config, (_read(members) for _ in range(events // BATCH_EVENTS)), self._known):
             pass
 
     def rate(self, events: int) -> float:
         """Events/s of one connection, after the batches by which its plans no longer know their parameters."""
-        batches = [_judged(self._config, self._members) for _ in range(events // BATCH_EVENTS + WARM_UP)]
+        batches = [_read(self._members) for _ in range(events // BATCH_EVENTS + WARM_UP)]
         return BATCH_EVENTS * batches_per_second(self._config, batches, self._known)
 
 
@@ -82,7 +82,7 @@ def newcomers_per_second(services: Services, accounts: int) -> float:
     crowd = Crowd(f"n{next(_numbers):02}", _MANDATES, per_mandate)
     crowd.make(services.database_owner_url, with_accounts=False)
     members = crowd.each_once()
-    batches = [_judged(config, members) for _ in range(accounts // BATCH_EVENTS + WARM_UP)]
+    batches = [_read(members) for _ in range(accounts // BATCH_EVENTS + WARM_UP)]
     rate = BATCH_EVENTS * batches_per_second(config, batches, KnownAccounts())
     with psycopg.connect(services.database_owner_url) as owner:
         assert owner.execute(_GRANTS, [crowd.name]).fetchone() == (len(batches) * BATCH_EVENTS,)
@@ -107,5 +107,5 @@ def peak_memory_mib(services: Services, accounts: int, scale: float) -> float:
     return int(peak_kib) / 1024
 
 
-def _judged(config: Configuration, members: Iterator[Member]) -> list[Delivery]:
-    return judged(config, raw_events(BATCH_EVENTS, members=members))
+def _read(members: Iterator[Member]) -> list[Delivery]:
+    return read_events(raw_events(BATCH_EVENTS, members=members))

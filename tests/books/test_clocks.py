@@ -75,8 +75,8 @@ def test_limits_do_not_know_what_time_it_is(
     assert breaches() == {}
 
 
-def test_a_slow_clock_refuses_nothing_for_good(record: Record, rows: Rows, put_settings: PutSettings) -> None:
-    """An event that a worker ten minutes behind takes for one of the future is a dead letter there, and recorded where the clock is right."""
+def test_what_was_of_the_future_is_recorded_once_its_time_has_come(record: Record, rows: Rows, put_settings: PutSettings) -> None:
+    """An event that came ten minutes before its time is a dead letter then, and recorded when it comes again."""
     put_settings(users=["ada"])
     present = event(occurred_at=datetime.now(UTC).isoformat())
     assert record(present, clock=at(timedelta(minutes=-10))).reasons == {"future": 1}

@@ -1,7 +1,7 @@
 """A usage event takes what it used of the hold that it names, in the transaction of its debit."""
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -15,7 +15,7 @@ from core.holds.expire import expire_holds
 from core.ledger.opening import KnownAccounts
 from core.metrics import HOLD_EVENTS
 from core.recording.batch import settle_batch
-from core.recording.delivery import judge
+from core.recording.delivery import read_events
 from core.recording.record_usage import record_usage
 from core.recording.release_parked import release_all_parked
 from core.recording.settle import settle
@@ -250,7 +250,7 @@ def test_two_batches_that_bring_one_new_key_are_both_recorded(
 ) -> None:
     """The second waits for the first, and then finds what that has written; nothing of it is taken back."""
     worker = ThreadPoolExecutor(1)
-    first = judge([raw(event(hold_key="call-1", price_chf="1"))], datetime.now(UTC), 30)
+    first = read_events([raw(event(hold_key="call-1", price_chf="1"))])
     with database.transaction() as connection:
         settle_batch(connection, first, settle, config=config, known_accounts=KnownAccounts(), worker="first")
         second = worker.submit(record, event(hold_key="call-1", price_chf="2"), event(price_chf="4"), known_accounts=KnownAccounts())

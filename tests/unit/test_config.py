@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from core.config import Configuration, configuration
 from core.database.urls import connection_parameters
 from core.errors import Misconfigured
-from core.recording.delivery import judge
+from core.recording.delivery import judge_times, read_events
 from tests.sample_events import event, raw
 
 SECRET = "hunter2-very-secret"
@@ -146,7 +146,8 @@ def test_every_lateness_that_is_accepted_can_be_judged_by(days: int, monkeypatch
         config = configuration()
     except Misconfigured:
         return
-    (delivery,) = judge([raw(event())], datetime.now(UTC), config.lateness_days)
+    (delivery,) = read_events([raw(event())])
+    judge_times([delivery], datetime.now(UTC), config.lateness_days)
     assert not delivery.late
 
 

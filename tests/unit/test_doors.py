@@ -3,7 +3,6 @@
 import base64
 import gc
 import json
-from datetime import UTC, datetime
 
 import msgspec
 import pytest
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 from core.events.envelope import QueueEntry, _opened, open_entry
 from core.events.message import RECORD, RECORD_BATCH, UNREAD_BODY, Message, message_of, message_with, raw_events
 from core.events.outcome import Outcome
-from core.recording.delivery import judge
+from core.recording.delivery import read_events
 from core.rejection import Reason, Rejection
 from lab.bench.traffic import celery_message
 from worker.redis_transport import is_message
@@ -124,7 +123,7 @@ def test_what_is_refused_leaves_nothing_to_the_garbage_collector() -> None:
 
     def refuse() -> set[Outcome | None]:
         opened = [event for entry in entries for event in raw_events(open_entry(entry))]
-        return {delivery.outcome for delivery in judge(opened, datetime.now(UTC), 30)}
+        return {delivery.outcome for delivery in read_events(opened)}
 
     refuse()
     gc.collect()

@@ -159,7 +159,7 @@ def look_at_clock(subject: Subject, clock: Callable[[], datetime] = utc_now) -> 
     cure = "let both follow one time server (chrony, systemd-timesyncd)"
     told = f"the database's clock is {apart.total_seconds():.1f} s {ahead} this machine's"
     if apart >= SKEW_ERROR:
-        yield error(f"{told}: events are refused as `future` or stand on wrong days", cure)
+        yield error(f"{told}: events are judged and days are closed by the database's clock", cure)
     elif apart >= SKEW_WARNING:
         yield warning(told, cure)
     else:
