@@ -318,3 +318,16 @@ def test_what_escaped_its_mode_is_reported(record: Record, put_settings: PutSett
     assert not breaches()
     rows(later.format("now() - interval '2 minutes'").replace("1 day", "2 hours"), mode=mode)
     assert breaches().keys() == {"P4"}
+
+
+@pytest.mark.parametrize("mode", ["given", "shadow"])
+def test_what_was_recorded_right_after_a_change_of_mode_is_no_breach(
+    record: Record, put_settings: PutSettings, rows: Rows, breaches: Breaches, mode: str
+) -> None:
+    """Computed for an hour, then given: what is billed as given in the minute after that is right, though it may as well have been read before."""
+    put_settings("acme", users=["ada"])
+    later = "INSERT INTO price_modes (mandate_id, mode, since, created_by, created_at) VALUES ('acme', :mode, now() - interval {}, 'olga', {})"
+    rows(later.format("'2 hours'", "now() - interval '2 hours'"), mode="computed")
+    rows(later.format("'90 minutes'", "now()"), mode=mode)
+    record(event(usage_dialect="openai.chat", usage={"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}))
+    assert breaches() == {}

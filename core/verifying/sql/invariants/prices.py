@@ -56,7 +56,7 @@ _UNPRICED_CLASSES = r"""
      GROUP BY d.stamp_id, class.name
 """
 
-# A worker of the release before knows no modes. What was being recorded while a mode was set may have been read before it.
+# A worker of the release before knows no modes. What was being recorded while a mode was set was read before it or after: either is right.
 _NOT_COMPUTED = f"""
     SELECT format('transaction %s of mandate %s', t.id, t.mandate_id) AS subject,
            format('its event of %s is billed as given, and the mode of then is %s since %s', t.occurred_at, m.mode, m.since) AS detail
@@ -66,6 +66,10 @@ _NOT_COMPUTED = f"""
                           ORDER BY p.since DESC LIMIT 1) AS m
      WHERE t.recorded_at >= :since AND t.reference_type = '{USAGE.reference_type}' AND t.mandate_id IN (SELECT mandate_id FROM price_modes)
        AND ((m.mode <> 'given' AND t.stamp_id IS NULL) OR (m.mode = 'computed' AND t.stamp_id = {GIVEN_STAMP}))
+       AND NOT EXISTS (SELECT FROM price_modes p
+                        WHERE p.mandate_id = t.mandate_id AND p.since > m.since AND p.since <= t.occurred_at
+                          AND p.created_at BETWEEN t.recorded_at - interval '1 minute' AND t.recorded_at + interval '1 minute'
+                          AND (p.mode = 'given' OR (p.mode = 'shadow' AND t.stamp_id IS NOT NULL)))
 """
 
 # What is parked is counted where it comes and where it leaves, in whole books alone. History that is imported came from no producer.
