@@ -13,6 +13,7 @@ from worker.intake import control
 from worker.intake.step import IntakeStep
 from worker.preflight import Preflight
 from worker.redis_transport import cure_redis_transport
+from worker.remote_control import limit_remote_control
 
 __all__ = ["app", "control", "lifecycle", "observability"]
 
@@ -24,3 +25,4 @@ cure_redis_transport()
 cure_amqp_transport()
 cure_flower()
 never_decompress()
+limit_remote_control()

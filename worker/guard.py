@@ -92,8 +92,15 @@ def confine(message: Any) -> None:
         return
     if queue in TRUSTED_QUEUES:
         _confine_trusted(message, headers, body, twice)
-    else:
+        return
+    came, named = message.body, headers.get("task", body.get("task") if isinstance(body, dict) else None)  # in the old protocol the body has it
+    try:
         _confine_open(message, queue, headers, body, twice)
+    except ValueError as unreadable:
+        if (queue != USAGE and not is_usage) or named not in OPEN_TASKS[USAGE]:
+            raise
+        message.body = came
+        _leave_to_the_door(message, headers, Rejection(Reason.MALFORMED_MESSAGE, str(unreadable)))
 
 
 def _confine_trusted(message: Any, headers: dict[str, Any], body: Any, twice: str | None) -> None:

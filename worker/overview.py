@@ -76,21 +76,26 @@ def read_overview(database: Database, actor: Actor, config: Configuration) -> Ov
         Forbidden: the actor isn't root.
     """
     require_root(actor, "watch the books")
-    url = config.broker_url.get_secret_value() if config.broker_url else ""
     books = _Part(lambda: condition(database, actor))
-    broker = _Part(lambda: backlog_of(config.require_broker_url()))
+    broker = _Part(lambda: backlog_of(_broker(config)))
     workers = _Part(ask_everybody)
     deadline = monotonic() + PART_SECONDS
     parts = {"books": books, "broker": broker, "workers": workers}
     found = {name: part.ended(deadline) for name, part in parts.items()}
-    answers, foreign = found["workers"], _Part(lambda: _foreign(url, found["workers"]))
-    seen = foreign.ended(monotonic() + PART_SECONDS) if not broker.failure else None
+    answers, foreign = found["workers"], _Part(lambda: {} if broker.failure else _foreign(config, found["workers"]))
+    seen = foreign.ended(monotonic() + PART_SECONDS)
     away = {name: part.failure for name, part in parts.items() if part.failure}
     return Overview(utc_now(), found["books"], found["broker"], seen or {}, answers, away, publishes_alerts=bool(config.alerts_queue_max))
 
 
-def _foreign(url: str, answers: Answers | None) -> dict[str, int]:
+def _foreign(config: Configuration, answers: Answers | None) -> dict[str, int]:
     """What workers have found so far; without any one short look."""
     if answers is not None and any(worker.states for worker in answers.workers):
         return {name: n for worker in answers.workers for name, n in worker.foreign.items()}
-    return foreign_lists(url, seconds=0.0)[0]
+    return foreign_lists(_broker(config), seconds=0.0)[0]
+
+
+def _broker(config: Configuration) -> str:
+    from worker.preflight import served_broker  # noqa: PLC0415 - reads the configuration, which commands complete first
+
+    return served_broker(config.require_broker_url())

@@ -1,8 +1,4 @@
-"""What the worker leans on in Celery and kombu beyond their documented interfaces, by name.
-
-Each entry says which module of ours leans on it and what to do when it moves: a new release of either library that changes
-one of them fails here, with that message, before anything fails in a queue.
-"""
+"""What the worker leans on in Celery and kombu beyond their documented interfaces: a release that changes it fails here, not in a queue."""
 
 import ast
 import inspect
@@ -34,6 +30,7 @@ from celery.worker import state as worker_state
 from celery.worker.consumer import Consumer
 from celery.worker.consumer.delayed_delivery import DelayedDelivery
 from celery.worker.consumer.events import Events
+from celery.worker.control import Panel
 from celery.worker.request import Request
 from flower.utils import broker as flower_broker
 from kombu.transport import pyamqp, virtual
@@ -354,6 +351,12 @@ STEP, SOURCE, ENVELOPE = "worker/intake/step.py", "worker/intake/redis_source.py
 CURES, REPORTER, CONTROL = "worker/redis_transport.py", "worker/intake/reporter.py", "worker/intake/control.py"
 GUARD, TLS = "worker/guard.py", "worker/tls.py"
 LEANED = [
+    Leaned(
+        "celery.worker.control.Panel.data.keys, celery.worker.control.Panel.data.pop, celery.worker.control.Panel.meta.pop",
+        "worker/remote_control.py",
+        "commands that nobody needs are taken out of it; else whoever may write to the broker has tasks sent under the worker's login",
+        lambda: {"ping", "shutdown"} <= Panel.data.keys() & Panel.meta.keys(),
+    ),
     Leaned(
         "celery.worker.request.Request: .send_event, ._eventer, named by Task.Request",
         "worker/job_request.py",

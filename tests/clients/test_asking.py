@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 import redis
 from kombu import Connection, Producer, Queue
-from tollbook_client import Client, ContractError, NoAnswer
+from tollbook_client import AnswerError, Client, ContractError, NoAnswer
 from tollbook_client.asking import Asking, Line
 from tollbook_client.envelope import task_message
 
@@ -40,7 +40,11 @@ def taken(broker: Broker) -> Question | None:
 
 def answer(broker: Broker, question: Question, result: object) -> None:
     """Answers as a worker does."""
-    body = json.dumps({"result": result})
+    put_answer(broker, question, json.dumps({"result": result}))
+
+
+def put_answer(broker: Broker, question: Question, body: str | bytes) -> None:
+    """Puts this where the answer is waited for."""
     if isinstance(broker, RabbitBroker):
         with Connection(broker.url) as connection:
             Producer(connection).publish(body, routing_key=question.reply_to, correlation_id=question.correlation_id)
@@ -101,3 +105,16 @@ def test_nobody_waits_for_ever() -> None:
     with pytest.raises(ContractError, match="amount is a float"):
         client.authorise("acme", "ada", amount=0.05)  # type: ignore[arg-type]
     client.close()
+
+
+@both_brokers
+def test_what_is_no_answer_is_an_error_that_says_so(broker: Broker) -> None:
+    """Somebody who may write to the list of answers makes no exception that a caller doesn't know."""
+    asking = Asking(lambda seconds: Line(broker.url, tls=None, timeout_seconds=seconds), seconds=20, attempts=1)
+    with ThreadPoolExecutor() as threads:
+        asked = threads.submit(asking.ask, "balance.check", {"mandate_id": "acme"})
+        question = eventually(lambda: taken(broker), "it is asked")
+        put_answer(broker, question, b"\x80\x04K\x01.")
+        with pytest.raises(AnswerError, match="is no answer"):
+            asked.result(20)
+    asking.close()

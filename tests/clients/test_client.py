@@ -1,6 +1,7 @@
 """The producers' client for Python, over both brokers and with a real worker: batched, confirmed, never silently dropped."""
 
 import asyncio
+import json
 import os
 import re
 import subprocess
@@ -234,3 +235,14 @@ def test_the_examples_run(broker_url: str, start_worker: StartWorker, rows: Rows
     eventually(lambda: sorted(row["amount"] for row in rows(DEBITS)) == sorted(prices), "all of it is recorded")
     (refused,) = rows("SELECT reason, detail FROM dead_letters")
     assert (refused["reason"], "price_chf" in refused["detail"]) == ("missing_field", True)  # acme pays what its producers say
+
+
+@both_brokers
+def test_what_is_no_outcome_keeps_none_from_being_told(broker: Broker, client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever may write to the queue of outcomes can hold up nobody: what is none is told in the log, once, and the next is given."""
+    assert list(client.outcomes(wait_seconds=0.1)) == []
+    outcome = dict.fromkeys(Outcome.__required_keys__) | {"outcome_id": 7}
+    broker.put("tollbook.outcomes.service", b"\x80\x04K\x01.", b"[]", b'{"outcome_id": 1}', json.dumps(outcome).encode())
+    assert list(client.outcomes(wait_seconds=0.5)) == [outcome]
+    assert len([record for record in caplog.records if "is no outcome" in record.getMessage()]) == 3
+    assert list(client.outcomes(wait_seconds=0.1)) == []

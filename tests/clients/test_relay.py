@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -212,3 +214,17 @@ def test_a_table_that_is_missing_is_waited_for(broker: Broker, sqlite_caller: Ca
     eventually(lambda: broker.waiting("usage"), "it goes on")
     os.kill(relay.process.pid, signal.SIGINT)
     assert relay.process.wait(60) == 0
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://u:hun/ter2@127.0.0.1:1/d", "postgresql://u:hun@ter2@127.0.0.1:1/d", "postgresql://u:hunter2%ZZ@127.0.0.1:1/d"]
+)
+def test_a_password_that_ends_its_databases_url_is_told_by_no_error(url: str) -> None:
+    """A relay that is given it ends with exit code 2 and what helps."""
+    environment = os.environ | {"OUTBOX_DATABASE_URL": url, "CELERY_BROKER_URL": "redis://127.0.0.1:1/0"}
+    command = [sys.executable, "-m", "tollbook_client.relay", "--once"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "%2F" in done.stderr
+    assert "hun" not in done.stdout + done.stderr
+    assert "ter2" not in done.stdout + done.stderr

@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from importlib.util import find_spec, module_from_spec
@@ -262,3 +263,25 @@ def test_tls_believes_only_whom_it_is_told_to(broker: Broker, open_transport: Ca
                     with pytest.raises(NotDelivered) as told:
                         refused.publish([EVENT])
                     assert told.value.refused
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:hun/ter2@127.0.0.1:1/0",
+        "redis://:12/hunter2@127.0.0.1:1/0",
+        "redis://hun/ter2",
+        "redis://:hun?ter2@127.0.0.1:1/0",
+        "redis://:hun#ter2@127.0.0.1:1/0",
+        "redis://:hun[ter2@127.0.0.1:1/0",
+        "redis://:hunter2%@127.0.0.1:1/0",
+        "amqp://user:12/hunter2@127.0.0.1:1/",
+    ],
+)
+def test_a_password_that_ends_its_url_is_told_by_no_error(url: str) -> None:
+    """It is refused before anything is connected, with what helps."""
+    with pytest.raises(ValueError, match="%2F") as caught:
+        Transport(url)
+    told = "".join(traceback.format_exception(caught.value))
+    assert "hun" not in told.replace("test_a_password", "")
+    assert "ter2" not in told

@@ -48,3 +48,15 @@ def status(address: str, login: str | None = None) -> int | None:
 def test_every_page_asks_for_the_login(flower: str, page: str) -> None:
     """The pages, what programs ask, and the metrics: nothing without the login, all with it."""
     assert (status(flower + page), status(flower + page, "operator:wrong"), status(flower + page, LOGIN)) == (401, 401, 200)
+
+
+PROVIDER_ALONE = "--auth_provider=flower.views.auth.GithubLoginHandler"  # without `--auth` Flower asks nobody
+
+
+@pytest.mark.parametrize("arguments", [[], ["--address=0.0.0.0"], ["--address=::"], [PROVIDER_ALONE]])
+def test_without_a_login_it_is_open_to_nobody_else(arguments: list[str], environment: dict[str, str]) -> None:
+    """Unless it listens on loopback alone it ends with exit code 78, and says what to set."""
+    command = [sys.executable, "-m", "celery", "-A", "worker.app", "flower", f"--port={free_port()}", *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 78
+    assert "FLOWER_BASIC_AUTH" in done.stderr

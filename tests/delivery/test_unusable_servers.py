@@ -17,8 +17,11 @@ from tests.delivery.conftest import ROOT, StartWorker, eventually
 PROCESSES = {
     "worker": ["-m", "celery", "-A", "worker.app", "worker"],
     "beat": ["-m", "celery", "-A", "worker.app", "beat", "--scheduler=celery.beat:Scheduler"],
-    "flower": ["-m", "celery", "-A", "worker.app", "flower", "--port=0"],
+    "flower": ["-m", "celery", "-A", "worker.app", "flower", "--port=0", "--address=127.0.0.1"],
     "publish": ["-m", "cli.main", "publish", "-"],
+    "intake adopt": ["-m", "cli.main", "intake", "adopt", "prod:usage"],
+    "intake migrate": ["-m", "cli.main", "intake", "migrate", "usage"],
+    "status": ["-m", "cli.main", "status"],
     "db check": ["-m", "cli.main", "db", "check"],
     "balance": ["-m", "cli.main", "balance", "acme"],
 }
@@ -45,7 +48,7 @@ def refused(process: str, **environment: str) -> str:
     return lines[0]
 
 
-@pytest.mark.parametrize("process", PROCESSES)
+@pytest.mark.parametrize("process", [name for name in PROCESSES if name != "status"])
 @pytest.mark.parametrize("variable", ["DATABASE_URL", "DATABASE_OWNER_URL", "DIRECTORY_URL", "CELERY_BROKER_URL"])
 def test_every_process_refuses_every_url_by_name(process: str, variable: str) -> None:
     """Whether or not it would have used that URL: what is set is right, or nothing starts. Commands that use no broker don't look at its URL."""
@@ -54,6 +57,12 @@ def test_every_process_refuses_every_url_by_name(process: str, variable: str) ->
         assert variable not in ended(process, **{variable: url})[1][0]
         return
     assert variable in refused(process, **{variable: url})
+
+
+def test_status_tells_of_an_unusable_broker_in_its_place() -> None:
+    """What else there is is shown; of the password nothing, whatever reads the URL."""
+    code, _ = ended("status", CELERY_BROKER_URL=EVERYWHERE["CELERY_BROKER_URL"])
+    assert code == 1
 
 
 @pytest.fixture(params=["LATIN1", "SQL_ASCII"])

@@ -1,6 +1,7 @@
 """What Tollbook answers. Amounts are decimal strings in CHF, times ISO 8601; `docs/checks.md` says what each means."""
 
-from typing import Any, TypedDict
+import json
+from typing import Any, TypedDict, cast
 
 
 class CheckAnswer(TypedDict):
@@ -63,3 +64,26 @@ class Outcome(TypedDict):
     event_id: str | None
     dead_letter_id: int | None
     recorded_at: str
+
+
+def outcome_in(body: bytes | str) -> Outcome | None:
+    """The outcome that a message holds; None where it holds none, since whoever may write to a queue can write anything."""
+    found = _object_in(body)
+    return cast("Outcome", found) if found is not None and Outcome.__required_keys__ <= found.keys() else None
+
+
+def answer_in(body: bytes | str) -> dict[str, Any]:
+    """The answer that a message holds, with `result` or with `error`; what holds none is the error that says so."""
+    found = _object_in(body) or {}
+    error = found.get("error")
+    if "result" in found or (isinstance(error, dict) and isinstance(error.get("kind"), str) and isinstance(error.get("message"), str)):
+        return found
+    return {"error": {"kind": "failed", "message": f"what came is no answer: {body[:100]!a}"}}
+
+
+def _object_in(body: bytes | str) -> dict[str, Any] | None:
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None

@@ -1,6 +1,5 @@
 """Questions that Tollbook answers at once: may a call be made, and money held for it. `docs/checks.md` says what the answers mean."""
 
-import json
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -13,6 +12,7 @@ import amqp
 import redis
 from kombu.exceptions import KombuError
 
+from tollbook_client.answers import answer_in
 from tollbook_client.envelope import CHECKS, Message, compact_json, task_message
 from tollbook_client.errors import AnswerError, NoAnswer
 from tollbook_client.forking import tell_of_forks
@@ -45,7 +45,7 @@ class Line(Transport):
             name = f"{REPLY_PREFIX}{message.id}"
             self.send([message], reply_to=name)
             found = self._channel.client.blpop([name], timeout=seconds)
-            return None if found is None else _read(found[1])
+            return None if found is None else answer_in(found[1])
         self.send([message])
         deadline = time.monotonic() + seconds
         while True:
@@ -67,7 +67,7 @@ class Line(Transport):
             channel.basic_consume(self.reply_to, no_ack=True, callback=self._answered)
 
     def _answered(self, reply: Any) -> None:
-        self._answers.append((reply.properties.get("correlation_id"), _read(reply.body)))
+        self._answers.append((reply.properties.get("correlation_id"), answer_in(reply.body)))
 
 
 class Asking:
@@ -154,8 +154,3 @@ def _message(task: str, body: bytes) -> Message:
     message = task_message(CHECKS, task, body)
     message.headers["expires"] = (datetime.now(timezone.utc) + timedelta(seconds=EXPIRES_SECONDS)).isoformat()
     return message
-
-
-def _read(body: bytes | str) -> Answer:
-    answer: Answer = json.loads(body)
-    return answer

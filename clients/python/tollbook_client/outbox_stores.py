@@ -6,6 +6,8 @@ from contextlib import suppress
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import unquote
 
+from tollbook_client.logins import refuse_raw_password
+
 BUSY_SECONDS = 15.0
 
 _CLAIM = """
@@ -177,12 +179,13 @@ def store_of(url: str) -> Store:
         url: postgresql://…, also with a driver behind a plus sign; sqlite:///relative/path or sqlite:////absolute/path.
 
     Raises:
-        ValueError: it names no database that is served.
+        ValueError: it names no database that is served, or holds a password as it is.
         ImportError: psycopg is not installed.
     """
     scheme, _, rest = url.partition("://")
     kind = scheme.partition("+")[0]
     if kind in ("postgresql", "postgres"):
+        refuse_raw_password(url, "the database's URL", at_signs=1)
         return PostgresStore(f"postgresql://{rest}")
     if kind == "sqlite" and len(rest) > 1 and rest.startswith("/") and ":memory:" not in rest:
         return SqliteStore(unquote(rest[1:].partition("?")[0]))

@@ -1,19 +1,22 @@
 """Events that were refused or parked come back to whoever asked for it (`outcomes`)."""
 
-import json
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-from tollbook_client.answers import Outcome
+from tollbook_client.answers import Outcome, outcome_in
 from tollbook_client.transport import Transport
 
 _PREFETCHED_MAX = 100
+log = logging.getLogger("tollbook_client.outcomes")
 
 
 def taken(transport: Transport, queue: str, wait_seconds: float) -> Iterator[Outcome]:
     """Takes one after the other off the queue; ends when none has come for so long. Connects for itself, and declares the queue.
+
+    What is no outcome is told in the log and left out: somebody else wrote to the queue.
 
     On RabbitMQ one is gone from the queue when the next is asked for, on Redis when it is yielded.
 
@@ -26,7 +29,7 @@ def taken(transport: Transport, queue: str, wait_seconds: float) -> Iterator[Out
             return
         client = connection.default_channel.client
         while (found := client.brpop([queue], timeout=wait_seconds)) is not None:
-            yield json.loads(found[1])
+            yield from _outcomes(queue, found[1])
 
 
 def _over_amqp(connection: Any, queue: str, wait_seconds: float) -> Iterator[Outcome]:
@@ -44,5 +47,13 @@ def _over_amqp(connection: Any, queue: str, wait_seconds: float) -> Iterator[Out
         if not came:
             return
         message = came.pop(0)
-        yield json.loads(message.body)
+        yield from _outcomes(queue, message.body)
         channel.basic_ack(message.delivery_tag)
+
+
+def _outcomes(queue: str, body: bytes | str) -> Iterator[Outcome]:
+    outcome = outcome_in(body)
+    if outcome is None:
+        log.warning("what came from %s is no outcome: %s", queue, ascii(body[:200]))
+    else:
+        yield outcome

@@ -19,6 +19,7 @@ from kombu.exceptions import KombuError
 from tollbook_client.envelope import Message, batches
 from tollbook_client.errors import ClientError
 from tollbook_client.forking import tell_of_forks
+from tollbook_client.logins import ENCODE, refuse_raw_password
 from tollbook_client.tls import RedisTransport, Tls
 
 OUTCOMES_PREFIX = "tollbook.outcomes."
@@ -246,10 +247,14 @@ def _served(url: str) -> str:
     """
     if not url.startswith(_SCHEMES):
         raise ValueError(f"the broker's URL begins with one of {', '.join(_SCHEMES)}")
+    refuse_raw_password(url, "the broker's URL", at_signs=99)
     try:
-        _ = urlsplit(url).port
+        parts = urlsplit(url)
+        _ = parts.port
     except ValueError:  # whose message would tell a part of the password
-        raise ValueError("the broker's URL has no number for a port; in a password write / as %2F, ? as %3F, # as %23 and @ as %40") from None
+        raise ValueError(f"the broker's URL has no number for a port; {ENCODE}") from None
+    if parts.scheme in ("redis", "rediss") and (path := parts.path.strip("/")) and not (path.isascii() and path.isdecimal()):
+        raise ValueError(f"the broker's URL has no number for the database after the host, such as /0; {ENCODE}")
     if ";" in url or "," in url.partition("://")[2].partition("/")[0].rpartition("@")[2]:
         raise ValueError("the broker's URL names one server; for a cluster, a load balancer in front of it")
     plain, _, query = url.partition("?")
