@@ -10,7 +10,7 @@ import psycopg
 
 from core.errors import Misconfigured
 from lab import process
-from lab.process import ServerExited
+from lab.process import ServerExited, ServerFailed
 
 PROGRAM = Path("/usr/sbin/pgbouncer")
 INSTALL = "there is no pgbouncer on this machine: install it with `apt-get install pgbouncer` (its own service isn't needed)"
@@ -78,6 +78,18 @@ class PgBouncer:
         """End it as a crash would (SIGKILL)."""
         if self.pid is not None:
             process.terminate(self.pid, {signal.SIGKILL: 10.0})
+
+    def restart(self) -> None:
+        """Kill it and start it again on the same port, as a service manager does.
+
+        Raises:
+            ServerFailed: as for `start`, or another process has taken the port meanwhile.
+        """
+        before = self.url("postgresql://nobody@/")
+        self.kill()
+        self.start()
+        if self.url("postgresql://nobody@/") != before:
+            raise ServerFailed(f"PgBouncer's port was taken by another process: {self.directory}")
 
     def _listens(self) -> bool:
         try:

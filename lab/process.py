@@ -22,6 +22,7 @@ import psutil
 from core.errors import TollbookError
 
 START_SECONDS = 30.0
+KILL_SECONDS = 10.0
 POLL_SECONDS = 0.02
 LOG_TAIL_LINES = 20
 # The servers may run as somebody else: they get none of the caller's variables, which may hold secrets.
@@ -82,13 +83,19 @@ def run(command: Sequence[str | Path], account: Account, *, variables: Mapping[s
 
 
 def launch(
-    command: Sequence[str | Path], account: Account, log: Path, answers: Callable[[], bool], *, variables: Mapping[str, str] | None = None
+    command: Sequence[str | Path],
+    account: Account,
+    log: Path,
+    answers: Callable[[], bool],
+    *,
+    variables: Mapping[str, str] | None = None,
+    seconds: float = START_SECONDS,
 ) -> int:
     """Start a server that outlives this process, with further environment `variables`, wait until it answers and return its pid.
 
     Raises:
         ServerExited: it ended before that; the message ends with its log.
-        ServerFailed: it does not answer within 30 s, though it still runs.
+        ServerFailed: it does not answer within `seconds`; as where waiting is interrupted, it is killed.
     """
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "ab") as output:
@@ -96,12 +103,16 @@ def launch(
         before = output.tell()
         child = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True, umask=0o077, **_surroundings(account, variables))
     _children[child.pid] = child
-    settled = wait_until(lambda: child.poll() is not None or answers(), START_SECONDS)
-    name = Path(command[0]).name
+    settled, name = False, Path(command[0]).name
+    try:
+        settled = wait_until(lambda: child.poll() is not None or answers(), seconds)
+    finally:
+        if not settled and is_alive(child.pid):  # nobody else knows of it yet, who could end it
+            terminate(child.pid, {signal.SIGKILL: KILL_SECONDS})
+    if not settled:
+        raise ServerFailed(f"{name} (pid {child.pid}) does not answer after {seconds:.0f} s; its log {log}:\n{log_tail(log, before)}")
     if child.returncode is not None:
         raise ServerExited(f"{name} ended at its start (exit code {child.returncode}); its log {log}:\n{log_tail(log, before)}")
-    if not settled:
-        raise ServerFailed(f"{name} (pid {child.pid}) does not answer after {START_SECONDS:.0f} s; its log {log}:\n{log_tail(log, before)}")
     return child.pid
 
 

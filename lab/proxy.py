@@ -7,11 +7,12 @@ import struct
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
 START_SECONDS = 10.0
 _CHUNK_BYTES = 64 * 1024
+_Way = Literal["neither", "requests", "replies"]
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER with no time: closing sends RST, and what was not sent is gone
 
 
@@ -22,6 +23,7 @@ class _Link:
     client: asyncio.StreamWriter
     server: asyncio.StreamWriter
     silent: bool = False
+    has_hole: bool = False  # something was swallowed, so that what would follow makes no sense
 
     def reset(self) -> None:
         """Both sides see `connection reset by peer`."""
@@ -30,7 +32,7 @@ class _Link:
 
     def silence(self) -> None:
         """Neither side sees anything any more."""
-        self.silent = True
+        self.silent = self.has_hole = True
 
 
 class Proxy:
@@ -45,10 +47,10 @@ class Proxy:
     """
 
     def __init__(self, url: str, *, tls: ssl.SSLContext | None = None) -> None:
-        parts = urlsplit(url)
-        self._target, self._tls = (parts.hostname, parts.port), tls
+        self._target, self._tls = _address(url), tls
         self.port, self._links = 0, set[_Link]()
         self._refusing, self._delay_seconds = False, 0.0
+        self._silenced: _Way = "neither"
         self._unwanted: Callable[[bytes], bool] | None = None
         self._swallowed, self._ready = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), name="proxy", daemon=True)
@@ -81,6 +83,32 @@ class Proxy:
         """Keeps every connection open but carries nothing on it any more, and returns how many; new ones go through."""
         return self._each(_Link.silence)
 
+    def silence_requests(self) -> None:
+        """Swallows, until `heal`, what clients send, on connections old and new: they stay open and the server's own words go through."""
+        self._silence("requests")
+
+    def silence_replies(self) -> None:
+        """Swallows, until `heal`, what the server sends, on connections old and new: they stay open and the clients' words go through."""
+        self._silence("replies")
+
+    def lead_to(self, url: str) -> int:
+        """Resets every connection and leads new ones to the server of this URL; returns how many it reset."""
+        self._target = _address(url)
+        return self.cut()
+
+    def heal(self) -> int:
+        """Ends every fault there is and resets the connections on which something was swallowed; returns how many those were."""
+        self._refusing, self._delay_seconds, self._silenced, self._unwanted = False, 0.0, "neither", None
+        broken = [0]
+
+        def mend(link: _Link) -> None:
+            if link.has_hole:
+                broken[0] += 1
+                link.reset()
+
+        self._each(mend)
+        return broken[0]
+
     def delay(self, seconds: float) -> None:
         """Carries everything so many seconds late, in either direction; 0 ends it."""
         self._delay_seconds = seconds
@@ -92,6 +120,10 @@ class Proxy:
         """
         self._swallowed, self._unwanted = threading.Event(), unwanted
         return self._swallowed
+
+    def _silence(self, way: _Way) -> None:
+        self._silenced = way
+        self._each(lambda _: None)  # returns when what was being carried has been
 
     def _each(self, change: Callable[[_Link], None]) -> int:
         return asyncio.run_coroutine_threadsafe(self._changed(change), self._loop).result(START_SECONDS)
@@ -112,14 +144,18 @@ class Proxy:
         await asyncio.sleep(0.01)  # the connections' tasks see it
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        target = self._target
         try:
             if self._refusing:
                 raise ConnectionRefusedError
-            server_reader, server_writer = await asyncio.open_connection(*self._target)
+            server_reader, server_writer = await asyncio.open_connection(*target)
         except (OSError, asyncio.CancelledError):  # refused, or the proxy ends meanwhile
             _reset(writer)
             return
         link = _Link(writer, server_writer)
+        if self._refusing or target != self._target:  # meanwhile
+            link.reset()
+            return
         self._links.add(link)
         ways = (self._carry(link, reader, server_writer), self._carry(link, server_reader, writer, replies=True))
         tasks = [asyncio.create_task(way) for way in ways]
@@ -134,6 +170,7 @@ class Proxy:
             server_writer.close()
 
     async def _carry(self, link: _Link, source: asyncio.StreamReader, target: asyncio.StreamWriter, *, replies: bool = False) -> None:
+        way: _Way = "replies" if replies else "requests"
         while data := await source.read(_CHUNK_BYTES):
             await asyncio.sleep(self._delay_seconds)
             if replies and self._unwanted is not None and self._unwanted(data):
@@ -141,13 +178,20 @@ class Proxy:
                 link.reset()
                 self._swallowed.set()
                 return
-            if not link.silent:
+            if link.silent or self._silenced == way:
+                link.has_hole = True
+            else:
                 target.write(data)
                 await target.drain()
-        while link.silent:  # the other side does not learn that this one has gone
+        while link.silent or self._silenced == way:  # the other side does not learn that this one has gone
             await asyncio.sleep(0.05)
             if target.is_closing():
                 return
+
+
+def _address(url: str) -> tuple[str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.hostname, parts.port
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

@@ -35,6 +35,9 @@ class RabbitServer:
         extra: further settings of `rabbitmq.conf`; the node's account must be able to read the files that they name.
     """
 
+    _start_seconds = process.START_SECONDS
+    _own_ports: tuple[str, ...] = ("port", "distribution_port", "mapper_port")
+
     def __init__(self, directory: Path, *, extra: Mapping[str, str] | None = None) -> None:
         self.directory = directory.resolve()
         self.data = self.directory / "data"
@@ -47,6 +50,11 @@ class RabbitServer:
         """The pid of the running node, whoever started it, or None."""
         pid = (process.read_record(self._record_path) or {}).get("pid")
         return pid if pid is not None and process.is_alive(pid) else None
+
+    @property
+    def name(self) -> str:
+        """The name by which nodes and `rabbitmqctl` know it."""
+        return f"{self._record()['name']}@localhost"
 
     @property
     def port(self) -> int:
@@ -79,7 +87,8 @@ class RabbitServer:
             self._write_settings(account)
             try:
                 command = [PROGRAMS / "rabbitmq-server"]
-                pid = process.launch(command, account, self.log, self.answers, variables=self._variables() | {"RUNNING_UNDER_SYSTEMD": "true"})
+                variables = self._variables() | {"RUNNING_UNDER_SYSTEMD": "true"}
+                pid = process.launch(command, account, self.log, self.answers, variables=variables, seconds=self._start_seconds)
                 break
             except ServerExited as error:
                 if not attempts_left or "eaddrinuse" not in str(error):
@@ -141,7 +150,7 @@ class RabbitServer:
             "HOME": data,  # where the cookie is
             "ERL_EPMD_PORT": str(record["mapper_port"]),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
-            "RABBITMQ_NODENAME": f"{record['name']}@localhost",
+            "RABBITMQ_NODENAME": self.name,
             "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
             "RABBITMQ_NODE_PORT": str(record["port"]),
             "RABBITMQ_DIST_PORT": str(record["distribution_port"]),
@@ -156,9 +165,12 @@ class RabbitServer:
             "RABBITMQ_CTL_ERL_ARGS": _ONE_THREAD,
         }
 
+    def _first_record(self) -> dict[str, Any]:
+        return {"password": secrets.token_urlsafe(24), "name": f"tollbook-{secrets.token_hex(4)}"}
+
     def _write_settings(self, account: Account) -> None:
-        record = process.read_record(self._record_path) or {"password": secrets.token_urlsafe(24), "name": f"tollbook-{secrets.token_hex(4)}"}
-        for port in ("port", "distribution_port", "mapper_port"):
+        record = process.read_record(self._record_path) or self._first_record()
+        for port in self._own_ports:
             record[port] = process.free_port(record.get(port))
         process.write_private(self._record_path, json.dumps(record | {"pid": None}))
         lines = {

@@ -30,8 +30,7 @@ def test_two_workers_behind_a_pooler_record_each_event_once(
         seen = counts()["recorded"]
         broker.put("usage", *map(message, events[start : start + 1000]), *map(message, events[start : start + 100]))
         eventually(lambda: counts()["recorded"] > seen, "events are recorded")  # noqa: B023 - used at once
-        pooler.kill()
-        pooler.start()
+        pooler.restart()
     broker.put("usage", *map(message, events[:200]))
     kill_amid_a_batch(workers.pop(), broker)
     eventually(is_drained, "every message is acknowledged")
