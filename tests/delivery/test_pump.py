@@ -59,7 +59,7 @@ def recorded(messages: Sequence[Message], _worker: str) -> BatchResult:
 
 
 def test_a_door_that_always_fails_does_not_empty_the_queue(start_pump: StartPump, queue: redis.Redis) -> None:
-    """After an unexpected error the pump pauses for longer and longer, and most messages stay where they are."""
+    """After an unexpected error the pump pauses for longer and longer, most messages stay where they are, and none is acknowledged."""
     failures: list[int] = []
 
     def broken(messages: Sequence[Message], _worker: str) -> BatchResult:
@@ -72,6 +72,9 @@ def test_a_door_that_always_fails_does_not_empty_the_queue(start_pump: StartPump
     assert pump.progress.state in (State.FAILING, State.RUNNING)
     assert queue.llen("usage.json") > 80
     assert "a fault of ours" in pump.progress.last_error
+    start_pump.stop()
+    claimed = [queue.llen(key) - 2 for key in queue.scan_iter("tollbook.claim:*")]  # beside the name of the queue and the number
+    assert queue.llen("usage.json") + sum(claimed) == 100, "every message is there"
 
 
 def test_an_absent_database_is_no_start(start_pump: StartPump, queue: redis.Redis) -> None:

@@ -120,6 +120,17 @@ def test_batches_in_opposite_orders_do_not_block_each_other(record_at_once: Reco
     assert rows(DRIFTED) == []
 
 
+def test_the_same_accounts_in_opposite_orders_do_not_block_each_other(record_at_once: RecordAtOnce, rows: Rows, put_settings: PutSettings) -> None:
+    """Different events, of which one batch has the users from the first to the last and another from the last to the first: every batch commits."""
+    users = [f"user{number:03}" for number in range(200)]
+    put_settings(users=users)
+    record_at_once([event(user_id=user) for user in users])
+    for _ in range(4):
+        batches = [[event(user_id=user) for user in users[::way]] for way in (1, -1, 1, -1)]
+        assert _counted(record_at_once(*batches)) == {RECORDED: len(users) * WORKERS}
+    assert rows(DRIFTED) == []
+
+
 def test_overlapping_first_usages_do_not_block_each_other(record_at_once: RecordAtOnce, rows: Rows, put_settings: PutSettings) -> None:
     """Batches that open many of the same accounts, each a different part of them: every batch commits, each account is opened once."""
     put_settings(users=[])
