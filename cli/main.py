@@ -67,6 +67,7 @@ COMMANDS = {
     "intake": ("cli.intake", "Messages where no worker reads them: adopt, migrate."),
     "usage": ("cli.usage", "What a provider's usage object says: read."),
     "completion": ("cli.completion", "What lets a shell complete commands and options: bash, zsh, fish."),
+    "torture": ("cli.torture", "The product attacked on servers of its own, and its books proven."),
     "demo": ("cli.demo", "Everything at work, on servers of its own: a day of usage, a crash, a statement."),
 }
 LINES_SHOWN_MAX = 1_000
