@@ -9,13 +9,14 @@ TRACE ?=
 DEMO_ARGS ?=
 TEST_ARGS ?=
 DATES ?=
+MUTANTS ?=
 # Two processes, and every test but the long ones.
 SUITE = -n 2 --dist loadfile -m "not long"
 BENCH_ARGS ?=
 BASE ?= HEAD
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help install demo test test-dates test-long check format bench bench-growth compare lock clean
+.PHONY: help install demo test test-dates test-long test-mutants check format bench bench-growth compare lock audit clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' $(MAKEFILE_LIST) | column -t -s @ 2>/dev/null || grep '##' $(MAKEFILE_LIST)
@@ -44,6 +45,9 @@ test-dates: install ## the same tests at other times, by libfaketime (DATES="202
 test-long: install ## the tests that take minutes
 	@$(BIN)/python -m pytest -m long --timeout 3600 $(TEST_ARGS)
 
+test-mutants: install ## deliberately broken programs: which check catches which (MUTANTS="ack-before-commit day-of-utc", MUTANTS=--json)
+	@$(BIN)/python -m lab.mutants $(MUTANTS)
+
 check: install ## format, lint, types, import contracts, migrations = models, docs in step, lock in step
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
@@ -70,6 +74,9 @@ lock: install ## write the requirements files anew from pyproject.toml
 	@$(BIN)/uv lock --quiet
 	@$(BIN)/uv export --quiet --locked --extra embedded --extra parquet --extra prices --all-groups --no-emit-project --no-header --no-annotate -o requirements-dev.lock
 	@$(BIN)/uv export --quiet --locked --no-dev --no-emit-project --no-header --no-annotate -o requirements.lock
+
+audit: install ## what is known against the locked packages, and a list of them in build/sbom.json (exit code 1: something is, 69: nobody can be asked)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m lab.audit
 
 clean: ## stop the embedded servers and remove what was made here
 	@test ! -x $(BIN)/tollbook || $(BIN)/tollbook services down --delete >/dev/null 2>&1 || true

@@ -17,7 +17,9 @@ from core.events.contract import ALIASES, EventContract, EventContractV2, Report
 from core.outcomes.message import OutcomeMessage
 from lab.client_contract import node_contract, python_contract
 from lab.dialect_docs import dialects_tables, leaves_table
+from lab.faults_table import faults_table, inputs_table
 from lab.grafana import dashboard
+from lab.mutants.table import mutants_table
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGURATION, PRODUCERS, SCHEMA, ENVIRONMENT = "docs/configuration.md", "docs/producers.md", "docs/event-v1.schema.json", ".env.example"
@@ -25,8 +27,9 @@ SCHEMA_V2 = "docs/event-v2.schema.json"
 NODE_CONTRACT, PYTHON_CONTRACT = "clients/node/src/contract.generated.js", "clients/python/tollbook_client/contract.json"
 ALERTS, ALERT_SCHEMA, CAP_ALERT_SCHEMA = "docs/alerts.md", "docs/alert-v1.schema.json", "docs/cap-alert-v1.schema.json"
 OUTCOME_SCHEMA = "docs/outcome-v1.schema.json"
-DIALECTS = "docs/dialects.md"
+DIALECTS, RELIABILITY = "docs/dialects.md", "docs/reliability.md"
 DASHBOARD = "deploy/grafana/tollbook.json"
+MUTANTS = "docs/mutants.md"
 PERFORMANCE = "docs/performance.md"
 BENCH, GROWTH, PROFILE = (f"docs/performance/{name}.json" for name in ("bench", "growth", "profile"))
 RATES_CHART, GROWTH_CHART = "docs/performance/rates.svg", "docs/performance/growth.svg"
@@ -119,7 +122,9 @@ def documents(root: Path = ROOT) -> dict[str, str]:
         ALERTS: alerts((root / ALERTS).read_text(encoding="utf-8")),
         **performance(root),
         DIALECTS: _with_block(_with_block((root / DIALECTS).read_text(encoding="utf-8"), "leaves", leaves_table()), "dialects", dialects_tables()),
+        RELIABILITY: _with_block(_with_block((root / RELIABILITY).read_text(encoding="utf-8"), "faults", faults_table()), "inputs", inputs_table()),
         PRODUCERS: producers((root / PRODUCERS).read_text(encoding="utf-8")),
+        MUTANTS: _with_block((root / MUTANTS).read_text(encoding="utf-8"), "mutants", mutants_table()),
     }
 
 

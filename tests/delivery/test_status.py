@@ -38,8 +38,8 @@ def test_a_worker_and_its_work_are_seen(
     start_worker(name="seen").ready()
     broker.put("usage.json", json.dumps(event()).encode(), b"{", json.dumps(event(mandate_id="nobody")).encode())
     eventually(lambda: sum(counts().values()) == 3, "all are settled")
-    done = run(environment, "status", "-o", "json")
-    assert (done.returncode, done.stderr) == (0, "")
+    done = eventually(lambda: (asked := run(environment, "status", "-o", "json")).returncode == 0 and asked, "nothing is away")
+    assert done.stderr == ""
     found = json.loads(done.stdout)
     (worker,) = found["workers"]["workers"]
     assert (worker["name"], worker["version"], worker["revision"]) == ("seen@test", __version__, head())
