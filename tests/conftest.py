@@ -25,11 +25,13 @@ from sqlalchemy import text
 
 from core.config import Configuration
 from core.database.database import Database
+from core.errors import Misconfigured
 from core.events.outcome import BatchResult
 from core.ledger.opening import KnownAccounts
 from core.recording.record_usage import record_usage
 from core.schema import migrate
 from lab import pgbouncer
+from lab.clock import JumpingClock
 from lab.pgbouncer import IGNORED_OPTIONS, PgBouncer
 from lab.postgres import OWNER, SUPERUSER, WORKER, PostgresServer
 from lab.process import reachable_dir, temporary_dir
@@ -297,3 +299,15 @@ def rows(owner_database: Database) -> Rows:
             return [dict(row) for row in result.mappings()] if result.returns_rows else []
 
     return read
+
+
+@pytest.fixture
+def jumping_clock() -> Iterator[JumpingClock]:
+    """A clock for processes of the test's own; skips it where there is no libfaketime, or fails it where that must be there."""
+    try:
+        with JumpingClock() as clock:
+            yield clock
+    except Misconfigured as error:
+        if os.environ.get("TOLLBOOK_TEST_FAKETIME") == "required" and "FAKETIME" not in os.environ:
+            raise
+        pytest.skip(str(error))

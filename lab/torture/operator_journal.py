@@ -6,13 +6,13 @@ A line is an intent, `{"n": 7, "kind": "top_up", "asked": {…}, "scope": "…",
 """
 
 import json
-import os
 import time
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
+
+from lab.torture.lines import Lines, read_lines
 
 
 @dataclass(slots=True)
@@ -38,7 +38,7 @@ class OperatorJournal:
 
     def __init__(self, path: Path) -> None:
         """Reads what is there."""
-        _mend(path)
+        self._lines = Lines(path)
         self.intents: dict[int, Intent] = {}
         self._of_kind: dict[str, list[Intent]] = defaultdict(list)
         self.next = 1  # the number of the next intent
@@ -46,13 +46,12 @@ class OperatorJournal:
         self.began: float | None = None
         for line in read_lines(path):
             self._take(line)
-        self._file = path.open("a", encoding="utf-8")
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        self._lines.close()
 
     def of_kind(self, *kinds: str) -> list[Intent]:
         """The intents of these kinds; those of one kind in the order in which they were written."""
@@ -74,11 +73,9 @@ class OperatorJournal:
         self._write({"n": intent.number, "told": told, **what, "at": time.time()})
 
     def _write(self, line: dict[str, Any]) -> None:
-        text = json.dumps(line, ensure_ascii=True, separators=(",", ":"), default=str)
-        self._file.write(text + "\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._take(json.loads(text))
+        written = json.loads(json.dumps(line, default=str))
+        self._lines.append(written)
+        self._take(written)
 
     def _take(self, line: dict[str, Any]) -> None:
         if "life" in line:
@@ -91,23 +88,3 @@ class OperatorJournal:
             self.next = intent.number + 1
         else:
             self.intents[line["n"]].answers.append(line)
-
-
-def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Every whole line of a journal."""
-    if not path.exists():
-        return
-    with path.open(encoding="utf-8") as file:
-        for line in file:
-            if line.endswith("\n"):
-                yield json.loads(line)
-
-
-def _mend(path: Path) -> None:
-    if not path.exists():
-        return
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole != len(content):
-        with path.open("r+b") as file:
-            file.truncate(whole)

@@ -14,10 +14,10 @@ from lab.postgres import OWNER
 from lab.process import reachable_dir, wait_until
 from lab.torture import reading
 from lab.torture.journal import answers_in, read_journal
+from lab.torture.lines import read_lines
 from lab.torture.looks import all_work, is_drained, outbox_is_empty
 from lab.torture.nemesis import Nemesis
 from lab.torture.operator_first import first_books, last_books
-from lab.torture.operator_journal import read_lines
 from lab.torture.operator_tables import read_tables
 from lab.torture.producer import WAYS
 from lab.torture.profiles import MANDATES, PROFILES, Profile

@@ -1,13 +1,10 @@
 """A worker whose own clock is wrong records what is timely, and refuses what isn't: the database's clock is the one that counts."""
 
-import os
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import redis
 
-from core.errors import Misconfigured
 from lab.clock import JumpingClock
 from tests.conftest import Rows
 from tests.delivery.conftest import StartWorker, eventually
@@ -15,18 +12,6 @@ from tests.delivery.test_faults import message
 from tests.sample_events import event
 
 pytestmark = pytest.mark.usefixtures("acme")
-
-
-@pytest.fixture
-def jumping_clock() -> Iterator[JumpingClock]:
-    """A clock of the test's own."""
-    try:
-        with JumpingClock() as clock:
-            yield clock
-    except Misconfigured as error:
-        if os.environ.get("TOLLBOOK_TEST_FAKETIME") == "required" and "FAKETIME" not in os.environ:
-            raise
-        pytest.skip(str(error))
 
 
 @pytest.mark.parametrize("hours", [-2, 48, -24 * 420])

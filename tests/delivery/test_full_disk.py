@@ -8,14 +8,15 @@ import pytest
 from core.schema import migrate
 from lab.postgres import OWNER, SUPERUSER, WORKER, PostgresServer
 from lab.process import temporary_dir
-from lab.small_disk import SmallDisk, is_possible
+from lab.small_disk import SmallDisk
 from tests.conftest import DatabaseUrls, Rows
 from tests.delivery.brokers import Broker
 from tests.delivery.conftest import StartWorker, both_brokers, eventually
 from tests.delivery.test_faults import books_hold_exactly, message
+from tests.mounting import needs_mount
 from tests.sample_events import event
 
-pytestmark = [pytest.mark.skipif(not is_possible(), reason="this process may not mount a file system"), pytest.mark.usefixtures("acme")]
+pytestmark = [needs_mount, pytest.mark.usefixtures("acme")]
 SMALL = {"TOLLBOOK_INTAKE_BATCH_MESSAGES": "20", "TOLLBOOK_INTAKE_VISIBILITY_SECONDS": "1"}
 
 

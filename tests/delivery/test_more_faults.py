@@ -23,13 +23,14 @@ from redis.retry import Retry
 from lab.postgres import SUPERUSER, PostgresServer
 from lab.process import temporary_dir
 from lab.proxy import Proxy
-from lab.small_disk import SmallDisk, is_possible
+from lab.small_disk import SmallDisk
 from lab.valkey import AppendFsync, ValkeyServer
 from tests.conftest import DatabaseUrls, Rows
 from tests.delivery.brokers import RabbitBroker, RedisBroker
 from tests.delivery.conftest import ROOT, StartWorker, WorkerProcess, eventually
 from tests.delivery.test_faults import books_hold_exactly, message
 from tests.delivery.test_hard_faults import Administrator, administrator, alter_database, database_name, feed, pause, resume, terminate_sessions
+from tests.mounting import needs_mount
 from tests.sample_events import event
 
 __all__ = ["administrator", "alter_database", "database_name", "terminate_sessions"]
@@ -124,7 +125,7 @@ def test_what_a_broker_forgot_is_known_to_its_producer(
     broker.close()
 
 
-@pytest.mark.skipif(not is_possible(), reason="this process may not mount a file system")
+@needs_mount
 def test_a_broker_whose_disk_is_full_is_waited_for(own_folder: Path, start_worker: StartWorker, rows: Rows) -> None:
     """A broker that can't write its file refuses producers and worker alike (MISCONF, F24): nothing is taken, and with room all is recorded."""
     with SmallDisk(own_folder / "disk", mib=16) as disk, ExitStack() as stack:
@@ -231,7 +232,7 @@ def test_a_log_whose_reader_is_gone_holds_up_nothing(environment: dict[str, str]
         books_hold_exactly(rows, events)
 
 
-@pytest.mark.skipif(not is_possible(), reason="this process may not mount a file system")
+@needs_mount
 def test_a_log_on_a_full_disk_holds_up_nothing(
     own_folder: Path, environment: dict[str, str], queue: redis.Redis, rows: Rows, is_drained: IsDrained
 ) -> None:

@@ -23,21 +23,9 @@ SLACK = timedelta(minutes=2)
 
 
 @pytest.fixture
-def clock() -> Iterator[JumpingClock]:
-    """A clock of the test's own."""
-    try:
-        with JumpingClock() as clock:
-            yield clock
-    except Misconfigured as error:
-        if os.environ.get("TOLLBOOK_TEST_FAKETIME") == "required" and "FAKETIME" not in os.environ:
-            raise
-        pytest.skip(str(error))
-
-
-@pytest.fixture
-def ask(clock: JumpingClock) -> Iterator[Callable[[], timedelta]]:
+def ask(jumping_clock: JumpingClock) -> Iterator[Callable[[], timedelta]]:
     """Asks a process that runs all the time how far its clock is from ours; its steady clock is ours."""
-    environment = os.environ | clock.environment()
+    environment = os.environ | jumping_clock.environment()
     with subprocess.Popen([sys.executable, "-c", TELL], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin
         assert process.stdout
@@ -56,19 +44,19 @@ def ask(clock: JumpingClock) -> Iterator[Callable[[], timedelta]]:
         said.close()
 
 
-def test_a_running_process_sees_each_jump_at_once(clock: JumpingClock, ask: Callable[[], timedelta]) -> None:
+def test_a_running_process_sees_each_jump_at_once(jumping_clock: JumpingClock, ask: Callable[[], timedelta]) -> None:
     """An hour back, a day on from there, and right again: the process's next look sees it, and nothing that waits is moved."""
     assert abs(ask()) < SLACK
-    clock.jump(-3600)
+    jumping_clock.jump(-3600)
     assert abs(ask() + timedelta(hours=1)) < SLACK
-    clock.jump(86400)
+    jumping_clock.jump(86400)
     assert abs(ask() - timedelta(hours=23)) < SLACK
-    assert clock.seconds == 82800
-    clock.heal()
+    assert jumping_clock.seconds == 82800
+    jumping_clock.heal()
     assert abs(ask()) < SLACK
 
 
-def test_two_processes_have_two_clocks(clock: JumpingClock, ask: Callable[[], timedelta]) -> None:
+def test_two_processes_have_two_clocks(jumping_clock: JumpingClock, ask: Callable[[], timedelta]) -> None:
     """A process of another clock, and we ourselves, stay where we are."""
     with JumpingClock() as other:
         other.jump(10 * 86400)
@@ -79,12 +67,12 @@ def test_two_processes_have_two_clocks(clock: JumpingClock, ask: Callable[[], ti
     assert abs(ask()) < SLACK
 
 
-def test_the_servers_clock_is_its_own(clock: JumpingClock, database_urls: DatabaseUrls) -> None:
+def test_the_servers_clock_is_its_own(jumping_clock: JumpingClock, database_urls: DatabaseUrls) -> None:
     """A client whose clock is a day ahead asks PostgreSQL what time it is, and gets the right one."""
-    clock.jump(86400)
+    jumping_clock.jump(86400)
     code = "import sys, time, psycopg; print(psycopg.connect(sys.argv[1]).execute('SELECT extract(epoch FROM now())').fetchone()[0], time.time())"
     command = [sys.executable, "-c", code, database_urls.worker]
-    done = subprocess.run(command, env=os.environ | clock.environment(), capture_output=True, text=True, check=True)
+    done = subprocess.run(command, env=os.environ | jumping_clock.environment(), capture_output=True, text=True, check=True)
     servers, own = map(float, done.stdout.split())
     assert abs(own - servers - 86400) < SLACK.total_seconds()
 

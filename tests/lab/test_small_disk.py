@@ -8,9 +8,8 @@ import pytest
 
 from lab.postgres import OWNER, PostgresServer
 from lab.process import ServerFailed, temporary_dir
-from lab.small_disk import SmallDisk, is_possible
-
-needs_mount = pytest.mark.skipif(not is_possible(), reason="this process may not mount a file system")
+from lab.small_disk import SmallDisk
+from tests.mounting import needs_mount
 
 
 @pytest.fixture

@@ -15,9 +15,10 @@ from core.ledger.opening import KnownAccounts
 from core.recording.record_usage import record_usage
 from lab.oracle.torture_operator import EXPECTED, exercised
 from lab.postgres import PostgresServer
+from lab.torture.lines import read_lines
 from lab.torture.operator import Operator, open_world
 from lab.torture.operator_first import first_books, last_books
-from lab.torture.operator_journal import OperatorJournal, read_lines
+from lab.torture.operator_journal import OperatorJournal
 from lab.torture.operator_plan import Plan, mandates_of
 from lab.torture.operator_tables import read_tables
 from tests.conftest import TEMPLATE, IsolatedConfiguration, own_database

@@ -18,9 +18,10 @@ from core.errors import StorageUnavailable
 from core.ledger.opening import KnownAccounts
 from core.recording.record_usage import record_usage
 from lab.oracle.torture_operator import EXPECTED, exercised, judge
+from lab.torture.lines import read_lines
 from lab.torture.operator import KINDS, Operator, open_world
 from lab.torture.operator_first import first_books, last_books
-from lab.torture.operator_journal import OperatorJournal, read_lines
+from lab.torture.operator_journal import OperatorJournal
 from lab.torture.operator_plan import Plan
 from tests.conftest import DatabaseUrls
 from tests.sample_events import raw

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from lab.torture.operator_journal import OperatorJournal, read_lines
+from lab.torture.lines import read_lines
+from lab.torture.operator_journal import OperatorJournal
 from lab.torture.operator_plan import Plan, mandates_of
 
 
