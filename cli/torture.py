@@ -61,6 +61,10 @@ def torture(
     Exit code 1 if anything was lost, doubled or has drifted, if a fault or an outcome of the profile never happened, or if not everything could be
     read.
     """
+    if history is not None and profile is not Length.INTERLEAVED:
+        raise typer.BadParameter("goes with --profile interleaved alone", param_hint="--history")
+    if profile is Length.INTERLEAVED and (keep or broker is not Broker.REDIS):
+        raise typer.BadParameter("the profile interleaved has no broker and keeps nothing", param_hint="--keep" if keep else "--broker")
     try:
         from lab.process import ServerFailed  # noqa: PLC0415 - needs the extra `embedded`
         from lab.torture.interleaved import run_interleaved  # noqa: PLC0415 - as above

@@ -81,7 +81,7 @@ def confine(message: Any) -> None:
     """
     queue = queue_of(message)
     headers = message.headers if isinstance(message.headers, dict) else {}
-    is_usage = queue == USAGE or (queue not in OPEN_TASKS and headers.get("task") in OPEN_TASKS[USAGE])
+    is_usage = queue == USAGE or (queue not in OPEN_TASKS and _is_usage_task(headers.get("task")))
     try:
         _check_content(message, headers, body_bytes_max(USAGE if is_usage else queue))
         body, twice = _decoded(message)
@@ -97,10 +97,14 @@ def confine(message: Any) -> None:
     try:
         _confine_open(message, queue, headers, body, twice)
     except ValueError as unreadable:
-        if (queue != USAGE and not is_usage) or named not in OPEN_TASKS[USAGE]:
+        if not is_usage or not _is_usage_task(named):
             raise
         message.body = came
         _leave_to_the_door(message, headers, Rejection(Reason.MALFORMED_MESSAGE, str(unreadable)))
+
+
+def _is_usage_task(task: object) -> bool:
+    return isinstance(task, str) and task in OPEN_TASKS[USAGE]
 
 
 def _confine_trusted(message: Any, headers: dict[str, Any], body: Any, twice: str | None) -> None:

@@ -84,3 +84,12 @@ def test_a_run_that_can_not_exercise_everything_says_so_and_fails() -> None:
     assert result["seed"] == 7
     assert (result["lost"], result["doubled"], result["drifted"]) == (0, 0, 0)
     assert "broker killed" in result["not_exercised"]
+
+
+@pytest.mark.parametrize(("options", "named"), [(["--history", "3"], "--history"), (["--profile", "interleaved", "--keep"], "--keep")])
+def test_options_that_would_do_nothing_are_refused(options: list[str], named: str) -> None:
+    """What the chosen profile has no use for is a mistake of the command line, told by name."""
+    command = [sys.executable, "-m", "cli.main", "torture", *options]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 2
+    assert named in ended.stderr
