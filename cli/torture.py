@@ -58,13 +58,9 @@ def torture(
     The profile interleaved has no processes: it plays histories of a few transactions each, statement by statement as the seed says, judges every
     one of them, and shrinks one that goes wrong. The same seed plays the same ones; --minutes and --events (histories) say for how long.
 
-    Exit code 1 if anything was lost, doubled or has drifted, if a fault or an outcome of the profile never happened, or if not everything could be
-    read.
+    Exit code 1 if anything was lost, doubled or has drifted, if something of the profile never happened, or if not everything could be read.
     """
-    if history is not None and profile is not Length.INTERLEAVED:
-        raise typer.BadParameter("goes with --profile interleaved alone", param_hint="--history")
-    if profile is Length.INTERLEAVED and (keep or broker is not Broker.REDIS):
-        raise typer.BadParameter("the profile interleaved has no broker and keeps nothing", param_hint="--keep" if keep else "--broker")
+    _refuse_idle_options(profile, history=history, broker=broker, keep=keep)
     try:
         from lab.process import ServerFailed  # noqa: PLC0415 - needs the extra `embedded`
         from lab.torture.interleaved import run_interleaved  # noqa: PLC0415 - as above
@@ -92,6 +88,13 @@ def torture(
     typer.echo(json.dumps(line))
     if not passed:
         raise typer.Exit(1)
+
+
+def _refuse_idle_options(profile: Length, *, history: int | None, broker: Broker, keep: bool) -> None:
+    if profile is not Length.INTERLEAVED and history is not None:
+        raise typer.BadParameter("goes with --profile interleaved alone", param_hint="--history")
+    if profile is Length.INTERLEAVED and (keep or broker is not Broker.REDIS):
+        raise typer.BadParameter("the profile interleaved has no broker and keeps nothing", param_hint="--keep" if keep else "--broker")
 
 
 def _print(result: "Result") -> None:
